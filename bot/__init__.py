@@ -1,0 +1,1 @@
+"""Arbiter: many minds propose, one desk decides."""

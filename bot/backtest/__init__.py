@@ -1,0 +1,1 @@
+"""The desk driven by recorded candles; replay; statistics."""

@@ -1,0 +1,1 @@
+"""The desk: pure and synchronous. Facts come in, effects go out."""

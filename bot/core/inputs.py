@@ -1,0 +1,224 @@
+"""Everything that can reach the desk: one ordered stream of these, each stamped `at` with the time the bot learned of it.
+
+Market data (`Quote`, `Candle`) are inputs themselves. Whatever the shell measured or the world answered comes in here, so that the
+desk needs no clock, no chance and no network, and so that a recorded stream replays to the same effects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from bot.core.decision import Abstention, Claim, Decision, SourceSpec
+from bot.core.market import Candle, Health, Instrument, Quote
+from bot.core.orders import Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A source proposed a decision."""
+
+    at: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A source began to think."""
+
+    at: int
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Abstained:
+    """A source has no opinion; its claim on the symbol ends."""
+
+    at: int
+    abstention: Abstention
+
+
+@dataclass(frozen=True, slots=True)
+class IntentStored:
+    """The journal holds the order durably: it may be sent."""
+
+    at: int
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntentFailed:
+    """The journal could not store the order: it was not sent and never will be."""
+
+    at: int
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAccepted:
+    """The venue has the order."""
+
+    at: int
+    order_id: str
+    venue_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefused:
+    """The venue refused the order: it never lived."""
+
+    at: int
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUnknown:
+    """Nobody can say whether the venue has the order; its symbol freezes until that is known."""
+
+    at: int
+    order_id: str
+    reason: str
+
+
+class Closing(StrEnum):
+    """How an order that lived came to its end without filling whole."""
+
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderClosed:
+    """The venue cancelled or expired the order; `filled` is the whole amount it traded, as the venue says."""
+
+    at: int
+    order_id: str
+    how: Closing
+    filled: Decimal
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRefused:
+    """The venue would not cancel; the order's own updates will say what it became."""
+
+    at: int
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Part of an order traded."""
+
+    at: int
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A timer the desk had set is due."""
+
+    at: int
+
+
+class TradingState(StrEnum):
+    """ACTIVE trades; REDUCING admits only orders that lower |position|; HALTED admits none."""
+
+    ACTIVE = "active"
+    REDUCING = "reducing"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True)
+class SetTradingState:
+    """An operator's command (kill, reduce, resume). `flatten` closes every position first; the state takes hold when flat."""
+
+    at: int
+    state: TradingState
+    actor: str
+    reason: str
+    flatten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceJoined:
+    """A source was added, or its settings changed (threshold, capital, paused, ...)."""
+
+    at: int
+    spec: SourceSpec
+    actor: str = "configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLeft:
+    """A source was removed: its waiting decisions are cancelled, its shadow ledger is kept."""
+
+    at: int
+    name: str
+    actor: str = "configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketHealth:
+    """A symbol's data went stale, had a gap, or is fresh again."""
+
+    at: int
+    symbol: str
+    health: Health
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentChanged:
+    """The venue's word on a symbol's steps, minimums and fees."""
+
+    at: int
+    instrument: Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class CashMoved:
+    """A deposit (positive) or withdrawal (negative): moves the baselines of loss limits, not the P&L."""
+
+    at: int
+    amount: Decimal
+    currency: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Broker updates pile up (`over`) or have been worked off: entries halt while they do."""
+
+    at: int
+    depth: int
+    over: bool
+
+
+Input = (
+    Quote
+    | Candle
+    | Proposed
+    | Claimed
+    | Abstained
+    | IntentStored
+    | IntentFailed
+    | OrderAccepted
+    | OrderRefused
+    | OrderUnknown
+    | OrderClosed
+    | CancelRefused
+    | Filled
+    | Wake
+    | SetTradingState
+    | SourceJoined
+    | SourceLeft
+    | MarketHealth
+    | InstrumentChanged
+    | CashMoved
+    | Backlog
+)

@@ -1,0 +1,1 @@
+"""The journal: every proposal, order and fill, and every input for replay."""

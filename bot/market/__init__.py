@@ -1,0 +1,1 @@
+"""Market data: feeds from venues, the simulated and the recorded market."""

@@ -1,0 +1,1 @@
+"""What follows the desk: the Redis feed, the local feed, metrics, notifications."""

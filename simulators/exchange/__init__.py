@@ -1,0 +1,1 @@
+"""An exchange that speaks the Binance spot dialect."""

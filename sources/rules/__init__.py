@@ -1,0 +1,1 @@
+"""Traditional strategies: pure steps over closed candles."""
