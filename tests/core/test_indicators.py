@@ -226,7 +226,7 @@ def test_a_trailing_stop_never_backs_away_and_tells_each_turn_once() -> None:
             assert level >= before if side > 0 else level <= before
         assert level is None or (level < close if side > 0 else level > close)
         before = level
-    assert turns == [1, -1, 1]
+    assert turns == [-1, 1, -1, 1]
 
 
 MAKERS: dict[str, Callable[[], Any]] = {
