@@ -1,0 +1,171 @@
+"""Loading: defaults, then YAML, then local YAML, then environment, then command line; the last one that speaks wins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from bot.settings.errors import ConfigError, Problem
+from bot.settings.faults import explain
+from bot.settings.kinds import redact_url
+from bot.settings.layers import (
+    DEFAULT,
+    Key,
+    Layer,
+    Origin,
+    command_line_layer,
+    environment_layer,
+    file_layer,
+    merge,
+)
+from bot.settings.models import Settings
+
+DEFAULT_DIRECTORY = Path("config")
+_FILES = (("bot", None), ("risk", "risk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One value as it is in force, with passwords in URLs starred out, and where it came from."""
+
+    key: str
+    value: object
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and how they came about. `directory` is None when there were no files, only defaults."""
+
+    settings: Settings
+    directory: Path | None
+    files: tuple[Path, ...] = ()
+    origins: Mapping[Key, Origin] = field(default_factory=dict)
+
+    @property
+    def sources_directory(self) -> Path | None:
+        """Where the YAML files of the sources are."""
+        return self.directory / "sources" if self.directory else None
+
+
+def load(
+    directory: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Loaded:
+    """Settings from a directory (None: `config`, if it exists), the environment and overrides by dotted key; or `ConfigError`."""
+    if directory is None and DEFAULT_DIRECTORY.is_dir():
+        directory = DEFAULT_DIRECTORY
+    if directory is not None and not directory.is_dir():
+        problem = Problem(
+            str(directory), "--config", "", "is not a directory", f"write one with `python -m bot config init {directory}`"
+        )
+        raise ConfigError(problem)
+    files = _file_layers(directory) if directory else []
+    layers = [layer for _, layer in files] + [environment_layer(environ), command_line_layer(overrides or {})]
+    values, origins = _combine(layers)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise explain(error, values, origins) from error
+    _agree(settings, origins)
+    return Loaded(settings, directory, tuple(path for path, _ in files), origins)
+
+
+def _file_layers(directory: Path) -> list[tuple[Path, Layer]]:
+    """The layers of the files, weakest first: both YAML files must be there, their local overlays may."""
+    layers: list[tuple[Path, Layer]] = []
+    for suffix in (".yaml", ".local.yaml"):
+        for stem, section in _FILES:
+            path = directory / f"{stem}{suffix}"
+            if suffix == ".yaml" or path.exists():
+                layer = file_layer(path, section)
+                _refuse_risk_in_bot(path, section, layer)
+                layers.append((path, layer))
+    return layers
+
+
+def _refuse_risk_in_bot(path: Path, section: str | None, layer: Layer) -> None:
+    if section is None and "risk" in layer.values:
+        where = layer.origins.get(("risk",), DEFAULT)
+        raise ConfigError(Problem(str(where), "risk", "", "is not read here", f"move it to {path.with_name('risk.yaml')}"))
+
+
+def _combine(layers: Sequence[Layer]) -> tuple[dict[str, object], dict[Key, Origin]]:
+    origins: dict[Key, Origin] = {}
+    for layer in layers:
+        origins.update(layer.origins)
+    start: dict[str, object] = {}
+    return reduce(lambda below, layer: merge(below, layer.values), layers, start), origins
+
+
+def _agree(settings: Settings, origins: Mapping[Key, Origin]) -> None:
+    """What no single value can show: values that contradict each other."""
+    if settings.desk.sizing not in settings.desk.sizings:
+        where = str(origins.get(("desk", "sizing"), DEFAULT))
+        fault = "names no sizing policy"
+        remedy = f"write one of {', '.join(settings.desk.sizings)}"
+        raise ConfigError(Problem(where, "desk.sizing", settings.desk.sizing, fault, remedy))
+    unknown = [symbol for symbol in settings.risk.allowed_symbols if symbol not in settings.exchange.symbols]
+    if unknown:
+        where = str(origins.get(("risk", "allowed_symbols"), DEFAULT))
+        listed = ", ".join(settings.exchange.symbols)
+        fault = f"is not traded (exchange.symbols is {listed})"
+        raise ConfigError(
+            Problem(where, "risk.allowed_symbols", unknown[0], fault, "add it to exchange.symbols or remove it here")
+        )
+
+
+def public(settings: Settings) -> dict[str, object]:
+    """Everything as plain JSON values, with passwords in URLs starred out: what may be shown, journaled and hashed."""
+    shown = _redact(settings.model_dump(mode="json"))
+    assert isinstance(shown, dict)
+    return shown
+
+
+def _redact(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _redact(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_redact(below) for below in value]
+    return redact_url(value) if isinstance(value, str) and "://" in value else value
+
+
+def config_hash(settings: Settings) -> str:
+    """SHA-256 of the effective configuration without secrets, in hexadecimal; equal settings give equal hashes."""
+    text = json.dumps(public(settings), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def effective(loaded: Loaded) -> list[Effective]:
+    """Every value in force, in the order of the settings, with its origin."""
+    return [Effective(".".join(key), _redact(value), _origin(key, loaded.origins)) for key, value in _leaves(loaded.settings, ())]
+
+
+def _origin(key: Key, origins: Mapping[Key, Origin]) -> Origin:
+    """Where exactly this value was set; a value replaced with its whole section keeps the section's place."""
+    for depth in range(len(key), 1, -1):
+        if key[:depth] in origins:
+            exact = depth == len(key)
+            if exact or not any(other[:depth] == key[:depth] and len(other) > depth for other in origins):
+                return origins[key[:depth]]
+    return DEFAULT
+
+
+def _leaves(model: object, above: Key) -> list[tuple[Key, object]]:
+    children: Mapping[str, object] | None = None
+    if isinstance(model, BaseModel):
+        children = {name: getattr(model, name) for name in type(model).model_fields}
+    elif isinstance(model, Mapping) and model:
+        children = model
+    if children is None:
+        shown = list(model) if isinstance(model, tuple) else model
+        return [(above, shown if isinstance(shown, (bool, int, float, list, dict, type(None))) else str(shown))]
+    return [leaf for name, child in children.items() for leaf in _leaves(child, (*above, name))]
