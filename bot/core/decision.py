@@ -113,7 +113,7 @@ Evidence = Mapping[str, str | float | int | bool | None]
 
 
 def derive_id(*parts: object, length: int = 26) -> str:
-    """An id that is derived, not drawn: the same parts always give the same `length` lower-case letters and digits (at most 28)."""
+    """An id that is derived, not drawn: the same parts always give the same `length` (at most 28) letters and digits."""
     text = "\x1f".join(str(part) for part in parts).encode()
     return b32encode(hashlib.sha256(text).digest()).decode().lower()[: min(length, 28)]
 

@@ -1,7 +1,7 @@
 """What the desk asks of the shell. It performs none of these itself.
 
-A `Record` is journaled and, by the feed's table of channels, published: one fact, two readers. `Publish` is for facts that are worth
-a message and not a row.
+A `Record` is journaled and, by the feed's table of channels, published: one fact, two readers. `Publish` is for facts that are
+worth a message and not a row.
 """
 
 from __future__ import annotations

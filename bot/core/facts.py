@@ -1,7 +1,7 @@
 """What the desk says happened: the rows of the journal and the messages of the feed, one definition for both.
 
-`Decision`, `Claim`, `Abstention` and `Verdict` are recorded as they are, wrapped with the time; the rest is defined here. Money owed is
-`Decimal`; statistics are floats; every fact carries `at`, the desk's time in milliseconds.
+`Decision`, `Claim`, `Abstention` and `Verdict` are recorded as they are, wrapped with the time; the rest is defined here. Money
+owed is `Decimal`; statistics are floats; every fact carries `at`, the desk's time in milliseconds.
 """
 
 from __future__ import annotations
@@ -98,8 +98,10 @@ class OrderChanged:
 
 @dataclass(frozen=True, slots=True)
 class FillBooked:
-    """A fill reached the books. `realised` is the P&L it realised in the accounting currency, fees included; `fee_value` the fee in
-    that currency; `slippage` the signed fraction by which the price was worse than the order's reference.
+    """A fill reached the books.
+
+    `realised` is the P&L it realised in the accounting currency, fees included; `fee_value` the fee in that currency;
+    `slippage` the signed fraction by which the price was worse than the order's reference.
     """
 
     at: int
@@ -132,7 +134,7 @@ class PositionChanged:
 
 @dataclass(frozen=True, slots=True)
 class LotClosed:
-    """A lot, or part of one, was closed, first in first out: the opener is credited, the closer recorded. `pnl` is net of fees."""
+    """A lot, or part of one, was closed, first in first out: the opener is credited, the closer recorded; `pnl` is net."""
 
     at: int
     symbol: str
@@ -198,8 +200,10 @@ class ShadowClosed:
 
 @dataclass(frozen=True, slots=True)
 class OverrideClosed:
-    """What overruling a source cost (positive) or saved (negative): its shadow P&L minus the book's on that symbol, from the
-    moment it was outranked until its own shadow left the trade. In the accounting currency.
+    """What overruling a source cost (positive) or saved (negative).
+
+    Its shadow P&L minus the book's on that symbol, from the moment it was outranked until its own shadow left the trade, in the
+    accounting currency.
     """
 
     at: int

@@ -1,7 +1,7 @@
 """Everything that can reach the desk: one ordered stream of these, each stamped `at` with the time the bot learned of it.
 
-Market data (`Quote`, `Candle`) are inputs themselves. Whatever the shell measured or the world answered comes in here, so that the
-desk needs no clock, no chance and no network, and so that a recorded stream replays to the same effects.
+Market data (`Quote`, `Candle`) are inputs themselves. Whatever the shell measured or the world answered comes in here, so that
+the desk needs no clock, no chance and no network, and so that a recorded stream replays to the same effects.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -177,23 +177,20 @@ class Health(StrEnum):
     GAP = "gap"
 
 
-_NO_CANDLES: deque[Candle] = deque(maxlen=1)
-
-
 @dataclass(slots=True)
 class MarketView:
     """The newest of everything, as rules and risk may read it. Only the desk writes to it.
 
-    `candles` keeps the last `depth` closed candles of every (symbol, timeframe); `prices` the newest price of every symbol
+    `candles` keeps the last `depth` closed candles by symbol and timeframe; `prices` the newest price of every symbol
     (the mid of its quote, else its last close).
     """
 
-    depth: int = 512
+    depth: int = 128
     now: int = 0
     quotes: dict[str, Quote] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
-    candles: dict[tuple[str, str], deque[Candle]] = field(default_factory=dict)
-    instruments: Mapping[str, Instrument] = field(default_factory=dict)
+    candles: dict[str, dict[str, deque[Candle]]] = field(default_factory=dict)
+    instruments: dict[str, Instrument] = field(default_factory=dict)
 
     def price(self, symbol: str) -> float | None:
         """Newest price of the symbol, None while there is none."""
@@ -201,4 +198,15 @@ class MarketView:
 
     def history(self, symbol: str, timeframe: str) -> Sequence[Candle]:
         """Closed candles, oldest first; empty while there are none."""
-        return self.candles.get((symbol, timeframe), _NO_CANDLES)
+        by_timeframe = self.candles.get(symbol)
+        return by_timeframe.get(timeframe, ()) if by_timeframe is not None else ()
+
+    def remember(self, candle: Candle) -> None:
+        """Keep a closed candle, forgetting the oldest beyond `depth`."""
+        by_timeframe = self.candles.get(candle.symbol)
+        if by_timeframe is None:
+            by_timeframe = self.candles[candle.symbol] = {}
+        kept = by_timeframe.get(candle.timeframe)
+        if kept is None:
+            kept = by_timeframe[candle.timeframe] = deque(maxlen=self.depth)
+        kept.append(candle)

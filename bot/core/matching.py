@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from bot.core.market import Candle, Instrument, Quote, Side, Trade
-from bot.core.orders import Leg
+from bot.core.orders import ZERO, Leg
 
 ONE = Decimal(1)
 TWO = Decimal(2)
@@ -88,7 +88,8 @@ def market_price(side: Side, amount: Decimal, quote: Quote, instrument: Instrume
     if model.impact:
         size = displayed_size(side, quote)
         taken = float(amount) / size if size < math.inf else 1.0
-        pressed = exact(model.impact * max(quote.ask - quote.bid, 0.0) * taken)
+        spread = max(exact(quote.ask) - exact(quote.bid), ZERO)
+        pressed = spread * exact(model.impact * taken)
         against = pressed if against is None else against + pressed
     return round_against(side, price if against is None else _worse(side, price, against), instrument)
 

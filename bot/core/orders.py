@@ -80,9 +80,9 @@ def client_order_id(prefix: str, account: str, bot: str, cause: str, leg: str, a
 class OrderRequest:
     """What the desk asks of a venue.
 
-    `cause` is what made it (a decision, a protection, a command) and with `leg` and `attempt` gives the id. `price` limits, `trigger`
-    arms a stop, both in quote currency. `reference` is the price the desk saw, against which slippage is measured; for a
-    protective leg it is the level that was hit.
+    `cause` is what made it (a decision, a protection, a command) and with `leg` and `attempt` gives the id. `price` limits,
+    `trigger` arms a stop, both in quote currency. `reference` is the price the desk saw, against which slippage is measured;
+    for a protective leg it is the level that was hit.
     """
 
     id: str
@@ -125,7 +125,11 @@ class Fill:
 
 @dataclass(slots=True)
 class Order:
-    """A request and its progress. `cost` is the sum of price times amount over the fills."""
+    """A request and its progress.
+
+    `cost` is the sum of price times amount over the fills. `closing` is how the venue ended the order when fills it `reported`
+    have not arrived yet.
+    """
 
     request: OrderRequest
     state: OrderState = OrderState.INTENT
@@ -135,6 +139,8 @@ class Order:
     updated: int = 0
     reason: str = ""
     cancelling: bool = False
+    reported: Decimal = ZERO
+    closing: OrderState | None = None
     fill_ids: dict[str, None] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,446 @@
+"""The risk gate: proposals ask, the gate disposes.
+
+Checks only ever shrink or refuse an order, never grow one, so their sequence cannot undo a limit; precision and minimums come
+last. Each refusal names its `Denial` and says in figures why. Orders that lower |position| pass every limit that exists to stop
+entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from bot.core.decision import Denial
+from bot.core.inputs import TradingState
+from bot.core.market import Health, Instrument, MarketView, Side
+from bot.core.orders import ZERO, Order, OrderRequest
+from bot.core.portfolio import Portfolio
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class RiskState:
+    """What risk must remember, also over a restart."""
+
+    state: TradingState = TradingState.ACTIVE
+    flattening: bool = False
+    peak: float = 0.0
+    day_end: int = 0
+    day_start: float = 0.0
+    loss_streak: int = 0
+    last_loss: int = 0
+    order_times: list[int] = field(default_factory=list)
+    last_exit: dict[str, int] = field(default_factory=dict)
+    health: dict[str, Health] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+    frozen: dict[str, str] = field(default_factory=dict)
+    backlog: bool = False
+
+    def orders_since(self, since: int) -> int:
+        """Orders sent after `since`; forgets the older ones."""
+        while self.order_times and self.order_times[0] <= since:
+            self.order_times.pop(0)
+        return len(self.order_times)
+
+
+@dataclass(slots=True)
+class RiskContext:
+    """What a check may look at. The desk keeps it current; checks only read."""
+
+    portfolio: Portfolio
+    market: MarketView
+    risk: RiskState
+    working: Mapping[str, Order]
+
+    @property
+    def now(self) -> int:
+        """The desk's time in milliseconds."""
+        return self.market.now
+
+    @property
+    def equity(self) -> float:
+        """The book's worth."""
+        return self.portfolio.equity
+
+    def reserved(self, symbol: str | None = None, source: str | None = None) -> float:
+        """Notional that working entries may still add, of all symbols or one, of all sources or one."""
+        return sum(
+            float(order.remaining) * order.request.reference
+            for order in self.working.values()
+            if not order.request.reduce_only
+            and (symbol is None or order.request.symbol == symbol)
+            and (source is None or order.request.source == source)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDraft:
+    """An order before it is one.
+
+    `price` is the live price it would meet, `reference` the one its decision saw; `capital` is the fraction of equity allocated
+    to its source; `reduces` says that it lowers |position|.
+    """
+
+    symbol: str
+    side: Side
+    amount: Decimal
+    price: float
+    reference: float
+    source: str
+    capital: float
+    reduces: bool
+    instrument: Instrument
+
+    @property
+    def notional(self) -> float:
+        """Amount times live price, in the quote currency."""
+        return float(self.amount) * self.price
+
+    def resized_to(self, notional: float) -> OrderDraft:
+        """The same order, no larger than `notional`."""
+        return replace(self, amount=min(self.amount, Decimal(repr(max(0.0, notional) / self.price))))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an order was refused, as a code and in figures."""
+
+    denial: Denial
+    detail: str
+
+
+Answer = OrderDraft | Refusal
+Check = Callable[[OrderDraft, RiskContext], Answer]
+
+
+def _fit(draft: OrderDraft, room: float, denial: Denial, detail: str) -> Answer:
+    """Shrink the order into the room that is left, or refuse when no acceptable order fits."""
+    if draft.notional <= room:
+        return draft
+    if room <= 0 or room < float(draft.instrument.min_cost):
+        return Refusal(denial, detail)
+    return draft.resized_to(room)
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """HALTED and a frozen symbol admit nothing, REDUCING only reductions, a backlog of broker updates no entries."""
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        risk = book.risk
+        if risk.state is TradingState.HALTED:
+            return Refusal(Denial.HALTED, "trading is halted")
+        if draft.symbol in risk.frozen:
+            return Refusal(Denial.SYMBOL_FROZEN, f"order {risk.frozen[draft.symbol]} is unknown at the venue")
+        if draft.reduces:
+            return draft
+        if risk.state is TradingState.REDUCING:
+            return Refusal(Denial.REDUCING, "only reductions are admitted")
+        if risk.backlog:
+            return Refusal(Denial.BACKLOG, "broker updates are waiting to be handled")
+        return draft
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedSymbols:
+    """Symbols that may be entered; empty means all."""
+
+    symbols: frozenset[str]
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        del book
+        if draft.reduces or not self.symbols or draft.symbol in self.symbols:
+            return draft
+        return Refusal(Denial.SYMBOL_NOT_ALLOWED, f"{draft.symbol} is not among the allowed symbols")
+
+
+@dataclass(frozen=True, slots=True)
+class StaleData:
+    """No entry on data older than `after_ms`, or on a symbol whose feed is stale or has a gap."""
+
+    after_ms: int
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        if draft.reduces:
+            return draft
+        health = book.risk.health.get(draft.symbol, Health.FRESH)
+        if health is not Health.FRESH:
+            return Refusal(Denial.STALE_DATA, f"the feed of {draft.symbol} is {health.value}")
+        age = book.now - book.risk.seen.get(draft.symbol, 0)
+        if age > self.after_ms:
+            return Refusal(Denial.STALE_DATA, f"the newest price of {draft.symbol} is {age} ms old, limit {self.after_ms} ms")
+        return draft
+
+
+@dataclass(frozen=True, slots=True)
+class PriceCollar:
+    """No entry when the live price has left the decision's reference by more than `fraction`."""
+
+    fraction: float
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        del book
+        if draft.reduces:
+            return draft
+        distance = abs(draft.price / draft.reference - 1.0)
+        if distance <= self.fraction:
+            return draft
+        return Refusal(Denial.PRICE_COLLAR, f"{draft.price:g} is {distance:.2%} from the decision's {draft.reference:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolCoolDown:
+    """No new entry on a symbol within `wait_ms` of leaving it."""
+
+    wait_ms: int
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        left = book.risk.last_exit.get(draft.symbol)
+        if draft.reduces or left is None or book.now - left >= self.wait_ms:
+            return draft
+        return Refusal(Denial.COOL_DOWN, f"{draft.symbol} was left {book.now - left} ms ago, cool-down {self.wait_ms} ms")
+
+
+@dataclass(frozen=True, slots=True)
+class LossStreak:
+    """After `losses` losing trades in a row, no entry for `wait_ms`."""
+
+    losses: int
+    wait_ms: int
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        risk = book.risk
+        if draft.reduces or risk.loss_streak < self.losses or book.now - risk.last_loss >= self.wait_ms:
+            return draft
+        return Refusal(
+            Denial.LOSS_STREAK, f"{risk.loss_streak} losses in a row; entries resume at {risk.last_loss + self.wait_ms}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MaxDailyLoss:
+    """No entry once equity has lost `fraction` since the UTC day began."""
+
+    fraction: float
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        start = book.risk.day_start
+        if draft.reduces or start <= 0 or book.equity > start * (1.0 - self.fraction):
+            return draft
+        return Refusal(Denial.DAILY_LOSS, f"{1.0 - book.equity / start:.2%} lost today, limit {self.fraction:.2%}")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxDrawdown:
+    """No entry once equity is `fraction` below its peak."""
+
+    fraction: float
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        peak = book.risk.peak
+        if draft.reduces or peak <= 0 or book.equity > peak * (1.0 - self.fraction):
+            return draft
+        return Refusal(Denial.DRAWDOWN, f"{1.0 - book.equity / peak:.2%} below the peak, limit {self.fraction:.2%}")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxOrderRate:
+    """At most `per_minute` orders in any 60 seconds; exits count but are never refused for it."""
+
+    per_minute: int
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        if draft.reduces or book.risk.orders_since(book.now - MINUTE_MS) < self.per_minute:
+            return draft
+        return Refusal(Denial.ORDER_RATE, f"{self.per_minute} orders were sent within a minute")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxOpenOrders:
+    """At most `count` orders working at once."""
+
+    count: int
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        if draft.reduces or len(book.working) < self.count:
+            return draft
+        return Refusal(Denial.MAX_OPEN_ORDERS, f"{len(book.working)} orders are working, limit {self.count}")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPosition:
+    """Cap the notional held in one symbol, working entries counted, as a fraction of equity."""
+
+    fraction: float
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, shrunk or refused."""
+        if draft.reduces:
+            return draft
+        limit = self.fraction * book.equity
+        held = abs(float(book.portfolio.amount(draft.symbol))) * draft.price + book.reserved(symbol=draft.symbol)
+        return _fit(draft, limit - held, Denial.MAX_POSITION, f"{held:.2f} of {limit:.2f} is held in {draft.symbol}")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxExposure:
+    """Cap the gross exposure of the whole book, working entries counted, as a fraction of equity."""
+
+    fraction: float
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, shrunk or refused."""
+        if draft.reduces:
+            return draft
+        limit = self.fraction * book.equity
+        used = book.portfolio.exposure + book.reserved()
+        return _fit(draft, limit - used, Denial.MAX_EXPOSURE, f"{used:.2f} of {limit:.2f} gross exposure is used")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCapital:
+    """A source holds no more than the capital allocated to it."""
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, shrunk or refused."""
+        if draft.reduces:
+            return draft
+        limit = draft.capital * book.equity
+        used = float(book.portfolio.held_by(draft.source)) + book.reserved(source=draft.source)
+        return _fit(draft, limit - used, Denial.NO_CAPITAL, f"{draft.source} uses {used:.2f} of its {limit:.2f}")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxOrderNotional:
+    """Cap one order, in the accounting currency."""
+
+    notional: float
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, shrunk or refused."""
+        del book
+        if draft.reduces:
+            return draft
+        return _fit(draft, self.notional, Denial.MAX_ORDER_NOTIONAL, f"orders are capped at {self.notional:.2f}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cash:
+    """A buy is paid from free cash; `buffer` (a fraction) is kept for slippage between now and the fill."""
+
+    buffer: float
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, shrunk or refused."""
+        if draft.reduces or draft.side is Side.SELL:
+            return draft
+        free = float(book.portfolio.cash) - book.reserved()
+        room = free / (1.0 + float(draft.instrument.taker_fee) + self.buffer)
+        return _fit(draft, room, Denial.INSUFFICIENT_CASH, f"{free:.2f} {book.portfolio.currency} is free")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Precision and minimums of the venue: amounts are floored to the step; what is then too small is refused, never looped."""
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, shaped, or why not."""
+        del book
+        instrument = draft.instrument
+        amount = instrument.floor_amount(draft.amount)
+        if instrument.max_market_amount is not None:
+            amount = min(amount, instrument.floor_amount(instrument.max_market_amount))
+        if amount < instrument.min_amount or amount <= ZERO:
+            return Refusal(Denial.BELOW_MIN_AMOUNT, f"{amount} {instrument.base} is below the minimum {instrument.min_amount}")
+        cost = float(amount) * draft.price
+        if cost < float(instrument.min_cost):
+            return Refusal(Denial.BELOW_MIN_COST, f"{cost:.2f} {instrument.quote} is below the minimum {instrument.min_cost}")
+        return draft if amount == draft.amount else replace(draft, amount=amount)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """`config/risk.yaml` as the desk needs it. Fractions are of equity, times in milliseconds; None switches a check off."""
+
+    max_position: float | None = 0.25
+    max_exposure: float | None = 0.95
+    max_order_notional: float | None = None
+    max_open_orders: int | None = 20
+    max_orders_per_minute: int | None = 30
+    max_daily_loss: float | None = 0.05
+    max_drawdown: float | None = 0.20
+    loss_streak: int | None = 5
+    loss_streak_cool_down_ms: int = 900_000
+    symbol_cool_down_ms: int | None = None
+    price_collar: float | None = 0.02
+    stale_after_ms: int | None = 30_000
+    cash_buffer: float = 0.002
+    allowed_symbols: frozenset[str] = frozenset()
+
+    def checks(self) -> tuple[Check, ...]:
+        """The checks in the order in which they are asked: states, permissions, pace, sizes, and shape last."""
+        checks: list[Check] = [States(), AllowedSymbols(self.allowed_symbols)]
+        if self.stale_after_ms is not None:
+            checks.append(StaleData(self.stale_after_ms))
+        if self.price_collar is not None:
+            checks.append(PriceCollar(self.price_collar))
+        if self.symbol_cool_down_ms is not None:
+            checks.append(SymbolCoolDown(self.symbol_cool_down_ms))
+        if self.loss_streak is not None:
+            checks.append(LossStreak(self.loss_streak, self.loss_streak_cool_down_ms))
+        if self.max_daily_loss is not None:
+            checks.append(MaxDailyLoss(self.max_daily_loss))
+        if self.max_drawdown is not None:
+            checks.append(MaxDrawdown(self.max_drawdown))
+        if self.max_orders_per_minute is not None:
+            checks.append(MaxOrderRate(self.max_orders_per_minute))
+        if self.max_open_orders is not None:
+            checks.append(MaxOpenOrders(self.max_open_orders))
+        if self.max_position is not None:
+            checks.append(MaxPosition(self.max_position))
+        if self.max_exposure is not None:
+            checks.append(MaxExposure(self.max_exposure))
+        checks.append(SourceCapital())
+        if self.max_order_notional is not None:
+            checks.append(MaxOrderNotional(self.max_order_notional))
+        return (*checks, Cash(self.cash_buffer), Shape())
+
+
+@dataclass(frozen=True, slots=True)
+class RiskGate:
+    """Asks every check in order; the first refusal ends it."""
+
+    checks: tuple[Check, ...]
+
+    def judge(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The order as risk allows it, or the refusal."""
+        for check in self.checks:
+            answer = check(draft, book)
+            if isinstance(answer, Refusal):
+                return answer
+            draft = answer
+        return draft
+
+
+def may_send(request: OrderRequest, risk: RiskState) -> str | None:
+    """Asked once more between the durable intent and the send: why the order must not go out any more, or None."""
+    if risk.state is TradingState.HALTED:
+        return "trading was halted before the order was sent"
+    if risk.state is TradingState.REDUCING and not request.reduce_only:
+        return "only reductions are admitted since before the order was sent"
+    if risk.frozen.get(request.symbol, request.id) != request.id:
+        return "the symbol froze before the order was sent"
+    return None

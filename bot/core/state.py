@@ -1,0 +1,170 @@
+"""Everything of the desk that outlives a process, and the outbox through which it speaks.
+
+`DeskState` is the desk's memory and its snapshot in one: plain dataclasses, so that a copy is a snapshot and the journal can
+write and read it. `Outbox` collects the effects of one input.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bot.core.decision import Claim, Decision, Denial, Fate, SourceSpec
+from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, Severity, StoreIntent, SubmitOrder
+from bot.core.facts import Fact
+from bot.core.market import Instrument, MarketView
+from bot.core.orders import Leg, Order, OrderRequest
+from bot.core.portfolio import Portfolio
+from bot.core.protection import Protection
+from bot.core.queue import DecisionQueue
+from bot.core.risk import RiskState
+from bot.core.shadow import ShadowLedger
+
+
+class Due(StrEnum):
+    """What a deadline is about."""
+
+    SETTLE = "settle"
+    EXPIRE = "expire"
+    RETRY = "retry"
+    ENTRY = "entry"
+    SAMPLE = "sample"
+
+
+Deadline = tuple[int, int, Due, str, str]
+"""(at, sequence, what, symbol, id)."""
+
+
+@dataclass(slots=True)
+class ExitWanted:
+    """A position must be left whatever the decisions say: protection fired, a decision lapsed, or the operator said so."""
+
+    leg: Leg
+    cause: str
+    level: float
+    source: str
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Bench:
+    """What is in the air on one symbol.
+
+    `standing` is the decision that won; `pursuing` that its target is still to be reached; `refused` the transient denial it
+    waits out; `working` the one order on its way; `guard` the protection to arm when the entry fills; `settle_at` the fixed end
+    of the settle window, zero when nobody waits.
+    """
+
+    symbol: str
+    settle_at: int = 0
+    claims: dict[str, Claim] = field(default_factory=dict)
+    opinions: dict[str, Decision] = field(default_factory=dict)
+    standing: Decision | None = None
+    verdict_id: str | None = None
+    pursuing: bool = False
+    refused: Denial | None = None
+    retry_at: int = 0
+    working: str | None = None
+    guard: Protection | None = None
+    exit: ExitWanted | None = None
+
+
+@dataclass(slots=True)
+class DeskState:
+    """The desk's memory.
+
+    `open` holds the decisions that have met no fate; `lapsing` the fate an order's decision meets if nothing fills.
+    """
+
+    portfolio: Portfolio
+    risk: RiskState = field(default_factory=RiskState)
+    counter: int = 0
+    sources: dict[str, SourceSpec] = field(default_factory=dict)
+    queue: DecisionQueue = field(default_factory=DecisionQueue)
+    benches: dict[str, Bench] = field(default_factory=dict)
+    open: dict[str, Decision] = field(default_factory=dict)
+    seen: dict[str, None] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    working: dict[str, Order] = field(default_factory=dict)
+    lapsing: dict[str, Fate] = field(default_factory=dict)
+    protections: dict[str, Protection] = field(default_factory=dict)
+    shadows: dict[str, ShadowLedger] = field(default_factory=dict)
+    deadlines: list[Deadline] = field(default_factory=list)
+    market: MarketView = field(default_factory=MarketView)
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def now(self) -> int:
+        """The desk's time: the newest `at` of its inputs."""
+        return self.market.now
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """What the venue lists."""
+        return self.market.instruments
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """Newest prices."""
+        return self.market.prices
+
+    def bench(self, symbol: str) -> Bench:
+        """The symbol's bench, set up when first asked for."""
+        bench = self.benches.get(symbol)
+        if bench is None:
+            bench = self.benches[symbol] = Bench(symbol)
+        return bench
+
+    def next_id(self) -> int:
+        """A number that no earlier verdict, order or deadline of these books has had."""
+        self.counter += 1
+        return self.counter
+
+    def remind(self, at: int, due: Due, symbol: str = "", subject: str = "") -> None:
+        """Set a deadline."""
+        heapq.heappush(self.deadlines, (at, self.next_id(), due, symbol, subject))
+
+    def ignore(self, reason: str) -> None:
+        """Count an input that could not be used."""
+        self.ignored[reason] = self.ignored.get(reason, 0) + 1
+
+    def remember(self, key: str, bound: int = 4_096) -> bool:
+        """Note an id; False when it was already known. The oldest of `bound` are forgotten."""
+        if key in self.seen:
+            return False
+        self.seen[key] = None
+        if len(self.seen) > bound:
+            del self.seen[next(iter(self.seen))]
+        return True
+
+
+@dataclass(slots=True)
+class Outbox:
+    """The effects of the input being handled, in the order in which they were asked for."""
+
+    effects: list[Effect] = field(default_factory=list)
+
+    def record(self, fact: Fact, durable: bool = False) -> None:
+        """Journal and publish a fact."""
+        self.effects.append(Record(fact, durable))
+
+    def publish(self, fact: Fact) -> None:
+        """Publish a fact without a row."""
+        self.effects.append(Publish(fact))
+
+    def notify(self, severity: Severity, title: str, text: str) -> None:
+        """Tell the person."""
+        self.effects.append(Notify(severity, title, text))
+
+    def store(self, request: OrderRequest) -> None:
+        """Ask for a durable intent."""
+        self.effects.append(StoreIntent(request))
+
+    def submit(self, request: OrderRequest) -> None:
+        """Ask for the order to be sent."""
+        self.effects.append(SubmitOrder(request))
+
+    def cancel(self, order_id: str, symbol: str, reason: str) -> None:
+        """Ask for a cancel."""
+        self.effects.append(CancelOrder(order_id, symbol, reason))

@@ -1,0 +1,1 @@
+"""The asyncio shell around the desk: inbox, desk task, effect performers, supervision."""

@@ -1,0 +1,94 @@
+"""One turn: an input goes into the desk, its effects are performed, and the inputs that this gave at once go in next.
+
+The very same cycle runs live, on paper, in a backtest and in tests; only who performs the effects differs. It is synchronous
+and is called by one task, so nothing overtakes anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from bot.core.desk import TradingDesk
+from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder
+from bot.core.inputs import Input
+
+
+class Tape(Protocol):
+    """Keeps every input and what the desk answered, for replay."""
+
+    def write(self, event: Input, effects: Sequence[Effect]) -> None:
+        """Keep one turn; must not wait."""
+        ...
+
+
+class Performer(Protocol):
+    """Does what the desk asks. What the world answers at once comes back through the cycle's `turn`."""
+
+    def store(self, effect: StoreIntent) -> None:
+        """Store an order's intent durably."""
+        ...
+
+    def submit(self, effect: SubmitOrder) -> None:
+        """Send an order."""
+        ...
+
+    def cancel(self, effect: CancelOrder) -> None:
+        """Cancel an order."""
+        ...
+
+    def record(self, effect: Record) -> None:
+        """Journal and publish a fact."""
+        ...
+
+    def publish(self, effect: Publish) -> None:
+        """Publish a fact."""
+        ...
+
+    def notify(self, effect: Notify) -> None:
+        """Tell the person."""
+        ...
+
+    def timer(self, effect: SetTimer) -> None:
+        """Wake the desk later."""
+        ...
+
+
+class Cycle:
+    """Turns inputs into performed effects, one at a time, first come first served."""
+
+    def __init__(self, desk: TradingDesk, performer: Performer, tape: Tape | None = None) -> None:
+        self.desk = desk
+        self.tape = tape
+        self.turns = 0
+        self._waiting: deque[Input] = deque()
+        self._turning = False
+        self._performers: Mapping[type, Callable[[Any], None]] = {
+            StoreIntent: performer.store,
+            SubmitOrder: performer.submit,
+            CancelOrder: performer.cancel,
+            Record: performer.record,
+            Publish: performer.publish,
+            Notify: performer.notify,
+            SetTimer: performer.timer,
+        }
+
+    def turn(self, event: Input) -> None:
+        """Handle an input and everything it causes at once. Called while turning, it takes its place in the line."""
+        self._waiting.append(event)
+        if self._turning:
+            return
+        self._turning = True
+        try:
+            waiting, desk, tape, performers = self._waiting, self.desk, self.tape, self._performers
+            while waiting:
+                event = waiting.popleft()
+                effects = desk.handle(event)
+                self.turns += 1
+                if tape is not None:
+                    tape.write(event, effects)
+                for effect in effects:
+                    performers[effect.__class__](effect)
+        finally:
+            self._turning = False
