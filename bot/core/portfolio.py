@@ -74,8 +74,8 @@ class Booking:
 class Portfolio:
     """Cash and positions in one accounting currency.
 
-    `assets` holds what fees in a third currency took (negative amounts), valued by `asset_marks`. `moved` is the sum of
-    deposits and withdrawals: it moves baselines, never the P&L.
+    `earned` is realised P&L by the source that opened. `assets` holds what fees in a third currency took (negative amounts),
+    valued by `asset_marks`. `moved` is the sum of deposits and withdrawals: it moves baselines, never the P&L.
     """
 
     currency: str
@@ -87,6 +87,7 @@ class Portfolio:
     positions: dict[str, Position] = field(default_factory=dict)
     assets: dict[str, Decimal] = field(default_factory=dict)
     asset_marks: dict[str, float] = field(default_factory=dict)
+    earned: dict[str, Decimal] = field(default_factory=dict)
     equity: float = 0.0
     exposure: float = 0.0
 
@@ -116,6 +117,16 @@ class Portfolio:
             (lot.amount * lot.price for position in self.positions.values() for lot in position.lots if lot.source == source),
             ZERO,
         )
+
+    def attribution(self) -> dict[str, float]:
+        """P&L by the source that opened: what its closed lots realised and what its open ones are worth now."""
+        earned = {source: float(amount) for source, amount in self.earned.items()}
+        for position in self.positions.values():
+            sign = 1 if position.amount > 0 else -1
+            for lot in position.lots:
+                value = float(lot.amount) * sign * (position.mark - float(lot.price)) - float(lot.fee)
+                earned[lot.source] = earned.get(lot.source, 0.0) + value
+        return earned
 
     def mark(self, symbol: str, price: float) -> None:
         """Value a position at a new price: O(1)."""
@@ -160,6 +171,8 @@ class Portfolio:
         realised = sum((lot.pnl for lot in closed), ZERO)
         position.realised += realised
         self.realised += realised
+        for lot in closed:
+            self.earned[lot.opener] = self.earned.get(lot.opener, ZERO) + lot.pnl
         self.fees += fee_value
         self._revalue()
         return Booking(realised, fee_value, closed)
