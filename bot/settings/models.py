@@ -131,9 +131,9 @@ class Entry(StrEnum):
 class TierWeights(Strict):
     """Weight of a tier's confidence under the policy `confidence`."""
 
-    quantconnect: NotNegative = 3.0
-    llm: NotNegative = 2.0
-    traditional: NotNegative = 1.0
+    quantconnect: NotNegative = 1.0
+    llm: NotNegative = 0.7
+    traditional: NotNegative = 0.5
 
 
 class SettleWindows(Strict):
