@@ -1,7 +1,7 @@
 """Rules and the source around them: a rule is a pure step over closed candles, and its state is nothing but its indicators.
 
 A `Rule` watches one symbol and says what it thinks at an event (a cross, a breakout), not at every candle. A `RuleSource` holds
-one rule per symbol and turns a `Proposal` into a `Decision`: identity, horizon and protection are the source's, whatever the rule.
+one rule per symbol and turns a `Proposal` into a `Decision`: identity, horizon and protection are the source's.
 """
 
 from __future__ import annotations
