@@ -116,7 +116,7 @@ def redis_process(directory: Path, *options: str) -> Iterator[RedisProcess]:
 
 @contextlib.contextmanager
 def redis_url(directory: Path) -> Iterator[str]:
-    """A Redis that may be shared: that of `REDIS_URL` where it is set, else one of the test's own. Use a prefix of your own on it."""
+    """A Redis that others may use too: that of `REDIS_URL`, else one of the test's own. Use a prefix of your own on it."""
     shared = os.environ.get("REDIS_URL")
     if shared:
         yield shared

@@ -49,7 +49,7 @@ def message_schemas() -> dict[str, JsonSchema]:
     """One self-contained JSON Schema per message type, by the type's name."""
     schemas = {}
     for event, kind in KINDS.items():
-        data = TypeAdapter(event).json_schema(mode="serialization", schema_generator=_AsSent)
+        data = _on_one_line(TypeAdapter(event).json_schema(mode="serialization", schema_generator=_AsSent))
         definitions = data.pop("$defs", {})
         _name_tiers(definitions)
         head = {"$schema": _DIALECT, "$id": f"urn:{SCHEMA.replace('.', ':')}:{kind.name}"}
@@ -62,11 +62,11 @@ def asyncapi() -> JsonSchema:
     template = "#/components/schemas/{model}"
     inputs = [(kind.name, "serialization", TypeAdapter(event)) for event, kind in KINDS.items()]
     parts, shared = TypeAdapter.json_schemas(inputs, ref_template=template, schema_generator=_AsSent)  # type: ignore[arg-type]
-    definitions = shared.get("$defs", {})
+    definitions = _on_one_line(shared.get("$defs", {}))
     _name_tiers(definitions)
     messages = {}
     for kind in KINDS.values():
-        data = dict(parts[kind.name, "serialization"])
+        data = _on_one_line(dict(parts[kind.name, "serialization"]))
         messages[kind.name] = {"name": kind.name, "title": kind.name, "payload": _envelope(kind, data)}
     return {
         "asyncapi": "3.0.0",
@@ -135,6 +135,20 @@ def _of(channel: Channel) -> list[Kind]:
     return [kind for kind in KINDS.values() if kind.channel is channel]
 
 
+def _on_one_line(schema: JsonSchema) -> JsonSchema:
+    """The same schema with descriptions unwrapped, so that wrapping a docstring anew changes no document."""
+
+    def walk(part: Any) -> Any:
+        if isinstance(part, list):
+            return [walk(item) for item in part]
+        return _on_one_line(part) if isinstance(part, dict) else part
+
+    unwrapped = {key: walk(value) for key, value in schema.items()}
+    if isinstance(schema.get("description"), str):
+        unwrapped["description"] = " ".join(schema["description"].split())
+    return unwrapped
+
+
 def _name_tiers(definitions: JsonSchema) -> None:
     """Tiers travel as numbers; say what the numbers mean."""
     if "Tier" in definitions:
@@ -147,7 +161,7 @@ def _tables(schemas: Mapping[str, JsonSchema]) -> str:
         lines += [f"## {channel}", "", f"Carries {_CARRIES[channel]}.", ""]
         for kind in _of(channel):
             data = schemas[kind.name]["properties"]["data"]
-            lines += [f"### `{kind.name}`", "", " ".join(data.get("description", "").split()), ""]
+            lines += [f"### `{kind.name}`", "", data.get("description", ""), ""]
             lines += [f"[JSON Schema]({kind.name}.schema.json)", "", "| field | type |", "|---|---|"]
             lines += [f"| `{name}` | {_type(field)} |" for name, field in data["properties"].items()] + [""]
     return "\n".join(lines).rstrip() + "\n"
