@@ -36,9 +36,10 @@ def fault_of(request: OrderRequest, instrument: Instrument, price: Decimal | Non
     most = instrument.max_amount if most is None else most
     if most is not None and amount > most:
         return f"amount {amount} is above the maximum of {most}"
-    if price is not None and amount * price < instrument.min_cost:
+    fault = _price_fault(request, instrument)
+    if fault is None and price is not None and amount * price < instrument.min_cost:
         return f"cost {amount * price} is below the minimum of {instrument.min_cost}"
-    return _price_fault(request, instrument)
+    return fault
 
 
 def _price_fault(request: OrderRequest, instrument: Instrument) -> str | None:
