@@ -30,27 +30,27 @@ _PRICES = frozenset({"p", "a", "b", "c", "o", "h", "l"})
 class Stall:
     """Sockets stay open and say nothing, acknowledgements included. `seconds` None: until `Clear`."""
 
-    fault: Literal["stall"] = "stall"
     seconds: Seconds | None = None
+    fault: Literal["stall"] = "stall"
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Events of matching streams are lost for `seconds`, or until `count` of them are; of candles only closed ones count."""
 
-    fault: Literal["gap"] = "gap"
     streams: str = "*"
     seconds: Seconds | None = None
     count: Count | None = None
+    fault: Literal["gap"] = "gap"
 
 
 @dataclass(frozen=True, slots=True)
 class Poison:
     """Send these texts as they are to every socket that has a matching stream."""
 
-    fault: Literal["poison"] = "poison"
     frames: tuple[str, ...] = ("{bad json", "[]", '{"e":"trade","s":null,"p":null}', "null", "garbage")
     streams: str = "*"
+    fault: Literal["poison"] = "poison"
 
 
 class Ending(StrEnum):
@@ -64,8 +64,8 @@ class Ending(StrEnum):
 class Disconnect:
     """End every socket."""
 
-    fault: Literal["disconnect"] = "disconnect"
     how: Ending = Ending.CLOSE
+    fault: Literal["disconnect"] = "disconnect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,11 @@ class ClockSkew:
 class Absurd:
     """The prices of the next `count` events of matching streams are multiplied, or replaced by a text such as `NaN`."""
 
-    fault: Literal["absurd"] = "absurd"
     streams: str = "*@bookTicker"
     factor: float = 100.0
     text: str | None = None
     count: Count = 1
+    fault: Literal["absurd"] = "absurd"
 
 
 @dataclass(frozen=True, slots=True)

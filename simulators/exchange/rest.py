@@ -151,6 +151,10 @@ class RestRoutes:
         if fault is None:
             return None
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        if fault.code >= 500:  # a gateway's word, not the venue's
+            return web.Response(
+                text=f"<html><body>{fault.code}</body></html>", status=fault.code, headers=headers, content_type="text/html"
+            )
         code = -1003 if fault.code in (418, 429) else -1000
         return _json(dialect.error(code, f"simulated status {fault.code}"), fault.code, headers)
 
