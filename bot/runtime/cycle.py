@@ -18,8 +18,12 @@ from bot.core.inputs import Input
 class Tape(Protocol):
     """Keeps every input and what the desk answered, for replay."""
 
-    def write(self, event: Input, effects: Sequence[Effect]) -> None:
-        """Keep one turn; must not wait."""
+    def input(self, event: Input) -> int:
+        """Keep an input before it is handled; its number. Must not wait."""
+        ...
+
+    def effects(self, n: int, returned: Sequence[Effect]) -> None:
+        """Keep what the desk returned for input `n`. Must not wait."""
         ...
 
 
@@ -84,10 +88,11 @@ class Cycle:
             waiting, desk, tape, performers = self._waiting, self.desk, self.tape, self._performers
             while waiting:
                 event = waiting.popleft()
+                number = tape.input(event) if tape is not None else 0
                 effects = desk.handle(event)
                 self.turns += 1
-                if tape is not None:
-                    tape.write(event, effects)
+                if tape is not None and effects:
+                    tape.effects(number, effects)
                 for effect in effects:
                     performers[effect.__class__](effect)
         finally:

@@ -1,0 +1,169 @@
+"""Hosting sources: steps are called by the desk's own task, the others live in supervised tasks; all can come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from bot.core.decision import Abstention, Claim, Decision, SourceSpec
+from bot.core.inputs import Abstained, Claimed, Proposed, SourceJoined, SourceLeft
+from bot.core.market import Candle, MarketView
+from bot.core.protocols import LiveSource, StepSource
+from bot.runtime.inbox import Inbox
+from bot.runtime.supervision import Supervisor
+
+log = structlog.get_logger(__name__)
+
+
+class Port:
+    """What a source with a life of its own may do: speak, and look."""
+
+    def __init__(self, inbox: Inbox, view: MarketView, now: Callable[[], int]) -> None:
+        self._inbox = inbox
+        self._view = view
+        self._now = now
+
+    @property
+    def view(self) -> MarketView:
+        """The newest of the market, to be read and never written."""
+        return self._view
+
+    def now(self) -> int:
+        """Milliseconds UTC, as the bot counts them."""
+        return self._now()
+
+    async def propose(self, decision: Decision) -> None:
+        """Hand a decision to the desk; waits while the inbox is full."""
+        await self._inbox.put_proposal(Proposed(self._now(), decision))
+
+    async def claim(self, claim: Claim) -> None:
+        """Say that the source is thinking."""
+        await self._inbox.put_proposal(Claimed(self._now(), claim))
+
+    async def abstain(self, abstention: Abstention) -> None:
+        """Say that the source has no opinion."""
+        await self._inbox.put_proposal(Abstained(self._now(), abstention))
+
+
+class SourceHost:
+    """The sources of a running bot. `start` needs the task group that owns their tasks."""
+
+    def __init__(self, inbox: Inbox, port: Port, supervisor: Supervisor) -> None:
+        self._inbox = inbox
+        self._port = port
+        self._supervisor = supervisor
+        self._specs: dict[str, SourceSpec] = {}
+        self._steps: dict[str, StepSource] = {}
+        self._lives: dict[str, LiveSource] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._by_feed: dict[tuple[str, str], list[StepSource]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def specs(self) -> dict[str, SourceSpec]:
+        """The sources by name, as the desk knows them."""
+        return dict(self._specs)
+
+    @property
+    def steps(self) -> Sequence[StepSource]:
+        """The sources that are pure steps."""
+        return tuple(self._steps.values())
+
+    @property
+    def feeds(self) -> set[tuple[str, str]]:
+        """Every (symbol, timeframe) that a step wants to see."""
+        return set(self._by_feed)
+
+    def add_step(self, source: StepSource, actor: str = "configuration") -> None:
+        """Let a pure step in; it sees the next closed candle. `ValueError` if its name is taken."""
+        self._admit(source.spec, actor)
+        self._steps[source.spec.name] = source
+        for feed in source.feeds:
+            self._by_feed.setdefault(feed, []).append(source)
+
+    def add_life(self, source: LiveSource, actor: str = "configuration") -> None:
+        """Let in a source with a life of its own and start its task. `ValueError` if its name is taken."""
+        self._admit(source.spec, actor)
+        self._lives[source.spec.name] = source
+        self._run(source.spec.name)
+
+    def set_paused(self, name: str, paused: bool, actor: str) -> None:
+        """Pause a source or let it speak again; `KeyError` if there is none of that name."""
+        spec = self._specs[name] = replace(self._specs[name], paused=paused)
+        self._inbox.put_command(SourceJoined(self._port.now(), spec, actor))
+
+    async def remove(self, name: str, actor: str) -> None:
+        """Take a source out; its waiting decisions are cancelled, its shadow is kept. `KeyError` if there is none."""
+        del self._specs[name]
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task], timeout=5.0)
+        self._lives.pop(name, None)
+        if self._steps.pop(name, None) is not None:
+            for sources in self._by_feed.values():
+                sources[:] = [source for source in sources if source.spec.name != name]
+        self._inbox.put_command(SourceLeft(self._port.now(), name, actor))
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Start the tasks of the sources that live."""
+        self._group = group
+        for name in self._lives:
+            self._run(name)
+
+    async def stop(self) -> None:
+        """End the tasks of the sources that live: nothing new is proposed."""
+        self._group = None
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        self._by_feed.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=2.0)
+
+    def warm(self, candle: Candle, view: MarketView) -> None:
+        """Let every step that wants it learn from a past candle."""
+        for source in self._by_feed.get((candle.symbol, candle.timeframe), ()):
+            source.warm(candle, view)
+
+    def step(self, candle: Candle, view: MarketView) -> list[Decision]:
+        """What the steps propose on a closed candle."""
+        decisions = []
+        for source in self._by_feed.get((candle.symbol, candle.timeframe), ()):
+            decision = source.on_candle(candle, view)
+            if decision is not None:
+                decisions.append(decision)
+        return decisions
+
+    def snapshot(self) -> dict[str, object]:
+        """The state of every step, by source name, in plain JSON values."""
+        return {name: source.snapshot() for name, source in self._steps.items()}
+
+    def restore(self, states: dict[str, object]) -> None:
+        """Continue the steps that a snapshot knows; what does not fit starts fresh, and says so."""
+        for name, state in states.items():
+            source = self._steps.get(name)
+            if source is None:
+                continue
+            try:
+                source.restore(state)
+            except ValueError as error:
+                log.warning("source_starts_fresh", source=name, reason=str(error))
+
+    def _admit(self, spec: SourceSpec, actor: str) -> None:
+        if spec.name in self._specs:
+            message = f"a source called {spec.name} is already here; remove it first"
+            raise ValueError(message)
+        self._specs[spec.name] = spec
+        self._inbox.put_command(SourceJoined(self._port.now(), spec, actor))
+
+    def _run(self, name: str) -> None:
+        if self._group is not None and name not in self._tasks:
+            life = self._lives[name]
+            self._tasks[name] = self._group.create_task(
+                self._supervisor.keep(name, lambda: life.run(self._port)), name=f"source {name}"
+            )

@@ -1,0 +1,224 @@
+"""The shell: it feeds the desk from the inbox and does what the desk asks.
+
+One task owns the desk. It takes what arrived, lets the broker that fills orders itself see the market first, turns the cycle,
+lets the steps of the traditional sources look at closed candles, and arms the next timer. Effects are performed where they are
+cheap (the journal's and outlets' buffers) or handed to who may take time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+
+from bot.core.desk import TradingDesk
+from bot.core.effects import CancelOrder, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder
+from bot.core.facts import Fact
+from bot.core.inputs import Backlog, Input, IntentFailed, IntentStored, MarketHealth, Proposed, Wake
+from bot.core.market import Candle, Quote, Trade
+from bot.core.protocols import MatchingBroker
+from bot.journal.journal import Journal
+from bot.outlets.outlets import Outlets
+from bot.runtime.clock import WallClock
+from bot.runtime.cycle import Cycle
+from bot.runtime.hosting import SourceHost
+from bot.runtime.inbox import Inbox
+from bot.runtime.tally import Tally
+
+log = structlog.get_logger(__name__)
+
+_BREATH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ShellRules:
+    """`await_intent`: orders wait until their intent is on the disk. Above `alarm` waiting broker updates entries halt."""
+
+    await_intent: bool = True
+    alarm: int = 1_000
+
+
+class Shell:
+    """The running desk. `saw` is told every fact; it must return at once."""
+
+    def __init__(
+        self,
+        desk: TradingDesk,
+        inbox: Inbox,
+        clock: WallClock,
+        journal: Journal,
+        outlets: Outlets,
+        rules: ShellRules,
+        saw: Callable[[Fact], None],
+    ) -> None:
+        self.desk = desk
+        self.inbox = inbox
+        self.clock = clock
+        self.journal = journal
+        self.outlets = outlets
+        self.tally = Tally()
+        self.cycle = Cycle(desk, self, journal)
+        self.host: SourceHost | None = None
+        self._broker: MatchingBroker | None = None
+        self._rules = rules
+        self._saw = saw
+        self._backlog = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._stopping = False
+
+    @property
+    def broker(self) -> MatchingBroker:
+        """Where orders go; `RuntimeError` before `connect`."""
+        if self._broker is None:
+            message = "the shell has no broker yet: call connect first"
+            raise RuntimeError(message)
+        return self._broker
+
+    def connect(self, broker: MatchingBroker, host: SourceHost) -> None:
+        """Give the shell its broker and its sources."""
+        self._broker, self.host = broker, host
+
+    async def run(self) -> None:
+        """Own the desk until `stop`; everything that arrived before is still handled."""
+        inbox = self.inbox
+        while True:
+            await inbox.wait()
+            handled = 0
+            while (arrival := inbox.take()) is not None:
+                self._take(*arrival)
+                handled += 1
+                if not handled % _BREATH:
+                    await asyncio.sleep(0)
+            if inbox.take_wake():
+                self._wake()
+            self._arm()
+            if self._stopping and not len(inbox):
+                return
+
+    def stop(self) -> None:
+        """End `run` once the inbox is empty."""
+        self._stopping = True
+        self.inbox.wake()
+
+    def on_quote(self, quote: Quote) -> None:
+        """From the feed."""
+        self.inbox.put_quote(quote)
+
+    def on_trade(self, trade: Trade) -> None:
+        """From the feed."""
+        self.inbox.put_trade(trade)
+
+    def on_candle(self, candle: Candle) -> None:
+        """From the feed."""
+        self.inbox.put_market(candle)
+
+    def on_health(self, health: MarketHealth) -> None:
+        """From the feed."""
+        self.inbox.put_market(health)
+
+    def store(self, effect: StoreIntent) -> None:
+        """Journal an intent. The answer comes back as an input, at once where nobody waits for the disk."""
+        request, inbox, clock = effect.request, self.inbox, self.clock
+        waits = self._rules.await_intent
+
+        def stored(error: Exception | None) -> None:
+            now = clock.now()
+            if error is not None:
+                inbox.put_broker(IntentFailed(now, request.id, str(error)))
+            elif waits:
+                inbox.put_broker(IntentStored(now, request.id))
+
+        self.journal.store(request, self.desk.market.now, stored)
+        if not waits:
+            self.cycle.turn(IntentStored(self.desk.market.now, request.id))
+
+    def submit(self, effect: SubmitOrder) -> None:
+        """Send an order."""
+        self.broker.submit(effect.request, self.desk.market.now)
+
+    def cancel(self, effect: CancelOrder) -> None:
+        """Cancel an order."""
+        self.broker.cancel(effect.order_id, effect.symbol, self.desk.market.now)
+
+    def record(self, effect: Record) -> None:
+        """Journal, publish and count a fact."""
+        fact = effect.fact
+        self.journal.append(fact, durable=effect.durable)
+        self.outlets.publish(fact)
+        self.tally.observe(fact)
+        self._saw(fact)
+
+    def publish(self, effect: Publish) -> None:
+        """Publish a fact that needs no row."""
+        self.outlets.publish(effect.fact)
+
+    def notify(self, effect: Notify) -> None:
+        """Tell the person."""
+        self.outlets.notify(effect)
+
+    def timer(self, effect: SetTimer) -> None:
+        """The timer is armed after the turn, from the desk's own next deadline."""
+
+    def _take(self, event: Input | Trade, arrived: float) -> None:
+        tally = self.tally
+        tally.arrived = arrived
+        kind = event.__class__
+        if kind is Quote:
+            tally.market_events += 1
+            self._on_quote(event)  # type: ignore[arg-type]
+        elif kind is Trade:
+            tally.market_events += 1
+            self.broker.on_trade(event)  # type: ignore[arg-type]
+        elif kind is Candle:
+            tally.market_events += 1
+            self._on_candle(event)  # type: ignore[arg-type]
+        else:
+            self.cycle.turn(event)  # type: ignore[arg-type]
+            self._watch_backlog()
+        tally.handled.add(perf_counter() - arrived)
+
+    def _on_quote(self, quote: Quote) -> None:
+        self.broker.on_quote(quote)
+        self.cycle.turn(quote)
+        self.outlets.publish(quote)
+
+    def _on_candle(self, candle: Candle) -> None:
+        self.cycle.turn(candle)
+        self.outlets.publish(candle)
+        if self.host is not None:
+            for decision in self.host.step(candle, self.desk.market):
+                self.cycle.turn(Proposed(candle.at, decision))
+
+    def _watch_backlog(self) -> None:
+        """Halt entries while broker updates pile up; say so both times."""
+        depth = self.inbox.broker_depth
+        over = depth > self._rules.alarm or (self._backlog and depth > self._rules.alarm // 2)
+        if over is not self._backlog:
+            self._backlog = over
+            self.cycle.turn(Backlog(self.clock.now(), depth, over))
+
+    def _wake(self) -> None:
+        now = self.clock.now()
+        self.broker.wake(now)
+        due = self.desk.next_timer
+        if due is not None and due <= now:
+            self.tally.arrived = perf_counter()
+            self.cycle.turn(Wake(now))
+
+    def _arm(self) -> None:
+        """Ring when the desk or the broker next has something to do."""
+        dues = [due for due in (self.desk.next_timer, self.broker.next_due()) if due is not None]
+        if not dues:
+            return
+        at = min(dues)
+        if self._timer is not None and not self._timer.cancelled():
+            if self._timer_at == at and self._timer.when() > asyncio.get_running_loop().time():
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        delay = max(0.0, (at - self.clock.now()) / 1_000)
+        self._timer = asyncio.get_running_loop().call_later(delay, self.inbox.wake)
