@@ -205,6 +205,11 @@ class Vault:
             self._key = master.derive(kdf)
             self._file = _File(version=_VERSION, kdf=kdf, check=self._seal(_CHECK, "ok"), secrets={})
 
+    @property
+    def master_origin(self) -> str:
+        """Where the key is."""
+        return self._master.origin
+
     def __iter__(self) -> Iterator[str]:
         """Names, sorted."""
         return iter(sorted(self._file.secrets))
@@ -288,6 +293,11 @@ class Secrets:
         self._path = data_dir / VAULT_FILE
         self._environ = os.environ if environ is None else environ
         self._vault: Vault | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the encrypted file is, or would be."""
+        return self._path
 
     def get(self, name: str) -> Secret | None:
         """The secret, None if it is nowhere; `SecretError` if the file cannot be opened."""

@@ -11,6 +11,7 @@ from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 from bot.core.market import timeframe_ms
@@ -46,6 +47,11 @@ def duration_text(milliseconds: int) -> str:
         if milliseconds and milliseconds % _UNIT_MS[unit] == 0:
             return f"{milliseconds // _UNIT_MS[unit]}{unit}"
     return f"{milliseconds}ms"
+
+
+def is_duration(field: FieldInfo) -> bool:
+    """Whether a field holds a duration, optional or not."""
+    return "parse_duration" in str((field.metadata, field.annotation))
 
 
 def _no_bool(value: object) -> object:

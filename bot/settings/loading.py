@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.settings.errors import ConfigError, Problem
 from bot.settings.faults import explain
-from bot.settings.kinds import redact_url
+from bot.settings.kinds import duration_text, is_duration, redact_url
 from bot.settings.layers import (
     DEFAULT,
     Key,
@@ -37,6 +37,14 @@ class Effective:
     key: str
     value: object
     origin: Origin
+    duration: bool = False
+
+    @property
+    def text(self) -> str:
+        """The value as YAML would say it."""
+        if self.duration and isinstance(self.value, int):
+            return duration_text(self.value)
+        return "null" if self.value is None else self.value if isinstance(self.value, str) else json.dumps(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +154,10 @@ def config_hash(settings: Settings) -> str:
 
 def effective(loaded: Loaded) -> list[Effective]:
     """Every value in force, in the order of the settings, with its origin."""
-    return [Effective(".".join(key), _redact(value), _origin(key, loaded.origins)) for key, value in _leaves(loaded.settings, ())]
+    return [
+        Effective(".".join(leaf.key), _redact(leaf.value), _origin(leaf.key, loaded.origins), leaf.duration)
+        for leaf in _leaves(loaded.settings, ())
+    ]
 
 
 def _origin(key: Key, origins: Mapping[Key, Origin]) -> Origin:
@@ -159,13 +170,19 @@ def _origin(key: Key, origins: Mapping[Key, Origin]) -> Origin:
     return DEFAULT
 
 
-def _leaves(model: object, above: Key) -> list[tuple[Key, object]]:
-    children: Mapping[str, object] | None = None
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    key: Key
+    value: object
+    duration: bool
+
+
+def _leaves(model: object, above: Key, duration: bool = False) -> list[_Leaf]:
     if isinstance(model, BaseModel):
-        children = {name: getattr(model, name) for name in type(model).model_fields}
-    elif isinstance(model, Mapping) and model:
-        children = model
-    if children is None:
-        shown = list(model) if isinstance(model, tuple) else model
-        return [(above, shown if isinstance(shown, (bool, int, float, list, dict, type(None))) else str(shown))]
-    return [leaf for name, child in children.items() for leaf in _leaves(child, (*above, name))]
+        fields = type(model).model_fields
+        return [leaf for name in fields for leaf in _leaves(getattr(model, name), (*above, name), is_duration(fields[name]))]
+    if isinstance(model, Mapping) and model:
+        return [leaf for name, child in model.items() for leaf in _leaves(child, (*above, name))]
+    shown = list(model) if isinstance(model, tuple) else model
+    plain = isinstance(shown, (bool, int, float, list, dict, type(None)))
+    return [_Leaf(above, shown if plain else str(shown), duration)]

@@ -169,3 +169,56 @@ class RunWatcher(Protocol):
     def noticed(self, text: str) -> None:
         """Something a person should read: a loss of the feed, a halt."""
         ...
+
+
+class FillModel(StrEnum):
+    """Which price a backtest fills at: the next candle's open, or the close of the candle that was decided on."""
+
+    NEXT_OPEN = "next-open"
+    SAME_CLOSE = "same-close"
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """What the command line asks of a backtest. `start` and `end` are milliseconds UTC, end excluded; None is all there is."""
+
+    data: tuple[Path, ...]
+    config: Path | None = None
+    symbols: tuple[str, ...] | None = None
+    start: int | None = None
+    end: int | None = None
+    fill: FillModel = FillModel.NEXT_OPEN
+    lookahead_check: bool = False
+    seed: int | None = None
+
+    def overrides(self) -> dict[str, object]:
+        """The settings it overrides, by dotted key."""
+        return {} if self.symbols is None else {"exchange.symbols": self.symbols}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """Which recorded run to replay: its id, or `latest`."""
+
+    run: str = "latest"
+    config: Path | None = None
+    data_dir: Path | None = None
+    database: str | None = None
+
+    def overrides(self) -> dict[str, object]:
+        """The settings it overrides, by dotted key."""
+        given: dict[str, object | None] = {"bot.data_dir": self.data_dir, "journal.url": self.database}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+class Report(Protocol):
+    """What a backtest, a look-ahead check or a replay found."""
+
+    @property
+    def passed(self) -> bool:
+        """False when what was checked does not hold: a look-ahead, a replay that differs."""
+        ...
+
+    def as_json(self) -> dict[str, object]:
+        """Everything, as plain JSON values; a nested mapping is a table."""
+        ...

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from bot.settings.kinds import duration_text
+from bot.settings.kinds import duration_text, is_duration
 from bot.settings.models import RiskSettings, Settings
 
 _COLUMN = 38
@@ -62,17 +62,13 @@ def _lines(model: BaseModel, indent: str) -> Iterator[str]:
             yield f"{text:<{_COLUMN}}{comment}".rstrip()
 
 
-def _is_duration(field: FieldInfo) -> bool:
-    return "parse_duration" in str((field.metadata, field.annotation))
-
-
 def _text(value: object, field: FieldInfo) -> str:
     """A value as YAML reads it back to the same."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int) and _is_duration(field):
+    if isinstance(value, int) and is_duration(field):
         return duration_text(value)
     if isinstance(value, tuple):
         return f"[{', '.join(str(part) for part in value)}]"

@@ -1,0 +1,136 @@
+"""`backtest` and `replay`: the same desk, over the past."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli.exits import ExitCode
+from bot.cli.options import AsJson, ConfigDir, Database, DataDir, symbols_of
+
+if TYPE_CHECKING:
+    from bot.settings.run import Report
+
+
+class Fill(StrEnum):
+    """Which price a backtest fills at."""
+
+    NEXT_OPEN = "next-open"
+    SAME_CLOSE = "same-close"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("backtest")(backtest)
+    app.command("replay")(replay)
+
+
+def backtest(
+    data: Annotated[
+        list[Path], typer.Option("--data", metavar="FILE", help="Candles: Parquet or CSV; may be given more than once.")
+    ],
+    symbols: Annotated[str | None, typer.Option(metavar="A,B", help="Only these symbols of the file.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="First day or moment (UTC), such as 2023-01-01.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="First day or moment after the last (UTC).")] = None,
+    fill: Annotated[
+        Fill, typer.Option(help="Fill at the next candle's open, or at the deciding candle's close.")
+    ] = Fill.NEXT_OPEN,
+    lookahead_check: Annotated[
+        bool, typer.Option("--lookahead-check", help="Scramble the future at random times; decisions may not change.")
+    ] = False,
+    config: ConfigDir = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is random.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the full desk over recorded candles."""
+    first, last, chosen = moment(start, "--from"), moment(end, "--to"), symbols_of(symbols)
+    if first is not None and last is not None and first >= last:
+        message = f"{start} is not before {end}"
+        raise typer.BadParameter(message, param_hint="--from / --to")
+
+    from bot.app import backtest as run_backtest
+    from bot.cli.session import prepare
+    from bot.settings import load
+    from bot.settings.run import BacktestOptions, FillModel
+
+    options = BacktestOptions(
+        data=tuple(data),
+        config=config,
+        symbols=chosen,
+        start=first,
+        end=last,
+        fill=FillModel(fill.value),
+        lookahead_check=lookahead_check,
+        seed=seed,
+    )
+    loaded = load(config, overrides=options.overrides())
+    prepare(loaded, sys.stderr)
+    with _progress(as_json) as progress:
+        found = run_backtest(options, loaded, progress)
+    raise typer.Exit(_show(found, as_json))
+
+
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or `latest`.")] = "latest",
+    config: ConfigDir = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Feed a recorded run's inputs to the desk again: its effects must be the same, byte for byte."""
+    from bot.app import replay as run_replay
+    from bot.cli.session import prepare
+    from bot.settings import load
+    from bot.settings.run import ReplayOptions
+
+    options = ReplayOptions(run, config, data_dir, database)
+    loaded = load(config, overrides=options.overrides())
+    prepare(loaded, sys.stderr)
+    with _progress(as_json) as progress:
+        found = run_replay(options, loaded, progress)
+    raise typer.Exit(_show(found, as_json))
+
+
+def moment(text: str | None, option: str) -> int | None:
+    """Milliseconds UTC of a date or a time in ISO 8601; without a zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not a date; write 2023-01-31 or 2023-01-31T12:00"
+        raise typer.BadParameter(message, param_hint=option) from None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _show(found: Report, as_json: bool) -> ExitCode:
+    from bot.cli.output import report, say, say_json
+
+    if as_json:
+        say_json(found.as_json())
+    else:
+        say(*report(found.as_json()))
+    return ExitCode.OK if found.passed else ExitCode.FAILURE
+
+
+@contextmanager
+def _progress(as_json: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, on a terminal only; the callback takes what is done and what there is."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task("candles", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,93 @@
+"""One run, as the person at the terminal lives through it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TextIO, TypeVar
+
+import orjson
+
+from bot import logs
+from bot.cli.exits import ExitCode
+from bot.cli.output import wants_colour
+from bot.cli.screen import Ink, banner, fact_line, minute_line, notice_line, summary_table
+from bot.core.facts import Fact
+from bot.secrets import Secrets
+from bot.settings import BannerFacts, Loaded, MinuteFacts, RunOptions, RunSummary, load
+
+T = TypeVar("T")
+
+
+class Screen:
+    """Writes what happens to a stream, line by line. A stream whose reader has gone is left alone; trading goes on."""
+
+    def __init__(self, stream: TextIO, ink: Ink, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._stream = stream
+        self._ink = ink
+        self._clock = clock
+        self.lost = 0
+
+    def started(self, facts: BannerFacts) -> None:
+        """The banner."""
+        self._write(*banner(facts, self._ink), "")
+
+    def saw(self, fact: Fact) -> None:
+        """A line, if the fact deserves one."""
+        line = fact_line(fact, self._ink)
+        if line is not None:
+            self._write(line)
+
+    def minute(self, facts: MinuteFacts) -> None:
+        """The minute's line."""
+        self._write(minute_line(facts, self._ink))
+
+    def noticed(self, text: str) -> None:
+        """A notice."""
+        self._write(notice_line(self._clock(), text, self._ink))
+
+    def ended(self, facts: RunSummary) -> None:
+        """The table."""
+        self._write("", *summary_table(facts, self._ink))
+
+    def _write(self, *lines: str) -> None:
+        try:
+            self._stream.write("".join(f"{line}\n" for line in lines))
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.lost += len(lines)
+
+
+def prepare(loaded: Loaded, stderr: TextIO) -> Secrets:
+    """Secrets, and logs that know them."""
+    settings = loaded.settings
+    secrets = Secrets(settings.bot.data_dir)
+    logs.configure(level=settings.bot.log_level.value, secrets=secrets.values(), stream=stderr, file=settings.bot.log_file)
+    return secrets
+
+
+def trade(options: RunOptions, stdout: TextIO, stderr: TextIO) -> ExitCode:
+    """Run the bot and show it. With `--json`, stdout gets exactly one JSON object and everything else goes to stderr."""
+    from bot.app import run
+
+    loaded = load(options.config, overrides=options.overrides())
+    secrets = prepare(loaded, stderr)
+    stream = stderr if options.json else stdout
+    screen = Screen(stream, Ink(wants_colour(stream)))
+    summary = run_loop(run(options, loaded, secrets, screen))
+    screen.ended(summary)
+    if options.json:
+        stdout.write(orjson.dumps(summary.as_json()).decode() + "\n")
+        stdout.flush()
+    return ExitCode.HALTED if summary.halted else ExitCode.OK
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop where there is one, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
