@@ -7,6 +7,8 @@ import asyncio
 import signal
 import sys
 
+import structlog
+
 from bot.market.simulated import DEFAULT_SYMBOLS
 from simulators.exchange.server import ExchangeSimulator
 
@@ -37,6 +39,7 @@ async def _serve(given: argparse.Namespace) -> None:
 
 def main() -> int:
     """0 after a signal, 2 when it cannot start."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the URL alone
     try:
         asyncio.run(_serve(_arguments()))
     except (OSError, ValueError) as problem:

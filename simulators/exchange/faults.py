@@ -36,7 +36,10 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events of matching streams are lost for `seconds`, or until `count` of them are; of candles only closed ones count."""
+    """Events of matching streams are lost for `seconds`, or until `count` of them are; of candles only closed ones count.
+
+    With neither, until `Clear`.
+    """
 
     streams: str = "*"
     seconds: Seconds | None = None

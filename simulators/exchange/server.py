@@ -126,6 +126,7 @@ class ExchangeSimulator:
             raise
         self._port = self._runner.addresses[0][1]
         self._pumping = asyncio.create_task(self.pump.run(), name="exchange-pump")
+        self._pumping.add_done_callback(_report)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -154,6 +155,12 @@ class ExchangeSimulator:
     def _next_index(self) -> int:
         """The first step of which nothing has been told yet."""
         return max(self.market.index_at(self.venue.now()), self.pump.index) + 1
+
+
+def _report(pumping: asyncio.Task[None]) -> None:
+    """Say at once that the pump died; whoever waits for or leaves the simulator gets the exception itself."""
+    if not pumping.cancelled() and (problem := pumping.exception()) is not None:
+        log.error("pump_died", problem=repr(problem))
 
 
 _PATHS = {

@@ -14,6 +14,7 @@ import aiohttp
 import ccxt.pro
 import pytest
 
+from bot.market.simulated import SimulatedMarket
 from simulators.exchange.faults import Absurd, Burst, Disconnect, Ending, Gap, Poison, Shock, Stall
 from simulators.exchange.server import ExchangeSimulator
 
@@ -71,6 +72,10 @@ async def watch_on(watch: Callable[[], Any], silence: float = PATIENCE) -> None:
         await asyncio.wait_for(watch(), silence)
 
 
+def event_time(market: SimulatedMarket, book_ticker: Event) -> int:
+    return market.time_of((int(book_ticker["u"]) - 1) // market.slots)
+
+
 def gapless(diffs: list[Event]) -> bool:
     return bool(diffs) and all(later["U"] == earlier["u"] + 1 for earlier, later in pairwise(diffs))
 
@@ -111,12 +116,12 @@ async def test_the_order_book_of_ccxt_follows_the_diffs_exactly(simulator: Excha
 async def test_what_is_streamed_is_the_market_to_the_last_event(simulator: ExchangeSimulator) -> None:
     names = ("btcusdt@trade", "btcusdt@aggTrade", "btcusdt@kline_1s", "btcusdt@bookTicker", "btcusdt@depth@100ms")
     async with listening(simulator, *names) as listener:
-        events = await listener.until(7, "kline")
+        events = await listener.until(5, "kline")
     market, by_kind = simulator.market, defaultdict(list)
     for event in events:
         by_kind[event.get("e", "bookTicker")].append(event)
     closed = [event["k"] for event in by_kind["kline"] if event["k"]["x"]]
-    assert len(closed) >= 3
+    assert len(closed) >= 2
     for one in closed:
         candle = market.candle("BTC/USDT", market.index_at(one["t"]))
         assert [float(one[key]) for key in "ohlcv"] == [candle.open, candle.high, candle.low, candle.close, candle.volume]
@@ -186,6 +191,39 @@ async def test_bad_requests_are_refused_and_the_socket_lives_on(simulator: Excha
         assert (await listener.ask("LIST_SUBSCRIPTIONS"))["result"] == []
 
 
+async def test_streams_per_connection_are_bounded(simulator: ExchangeSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulators.exchange.hub._MAX_STREAMS", 2)
+    async with listening(simulator, "btcusdt@trade", "ethusdt@trade") as listener:
+        assert "more than 2" in (await listener.ask("SUBSCRIBE", "xrpusdt@trade"))["error"]["msg"]
+        assert (await listener.ask("SUBSCRIBE", "btcusdt@trade"))["result"] is None
+
+
+async def test_a_url_that_names_no_stream_is_closed(simulator: ExchangeSimulator) -> None:
+    async with listening(simulator, path="/stream?streams=nope@trade") as listener:
+        assert (await listener.socket.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.CLOSE
+
+
+async def test_after_a_long_pause_of_the_process_the_stream_goes_on_from_now() -> None:
+    pause = [0]
+    async with (
+        ExchangeSimulator(symbols=["BTC/USDT"], clock=lambda: time.time_ns() // 1_000_000 + pause[0]) as simulator,
+        listening(simulator, "btcusdt@bookTicker", "btcusdt@kline_1m") as listener,
+    ):
+        while "u" not in (event := await listener.next()):
+            pass
+        sequence = event["u"]
+        pause[0] = 100_000
+        async with asyncio.timeout(PATIENCE):
+            while event.get("u", 0) < sequence + 400:
+                event = await listener.next()
+        bar = (await listener.until(1, "kline"))[-1]["k"]
+        assert simulator.counts()["pump"]["skipped_steps"] >= 99
+        market = simulator.market
+        seconds = market.bars("BTC/USDT", 1_000, market.index_at(bar["t"]), market.index_at(event_time(market, event)) + 1)
+    assert float(bar["o"]) == seconds[0].open
+    assert float(bar["h"]) >= max(second.high for second in seconds[:-1])
+
+
 async def test_combined_streams_are_wrapped_with_their_names(simulator: ExchangeSimulator) -> None:
     names = "btcusdt@bookTicker/ethusdt@depth5/!bookTicker"
     async with listening(simulator, path=f"/stream?streams={names}") as listener:
@@ -220,17 +258,15 @@ async def test_a_stall_keeps_the_socket_open_and_silent(simulator: ExchangeSimul
 
 
 async def test_a_gap_loses_exactly_the_closed_candles_it_was_told_to(simulator: ExchangeSimulator) -> None:
+    closed: dict[str, list[int]] = {"BTCUSDT": [], "ETHUSDT": []}
     async with listening(simulator, "btcusdt@kline_1s", "ethusdt@kline_1s") as listener:
-        await listener.until(1, "kline")
         simulator.inject(Gap("btcusdt@kline_*", count=2))
-        events = await listener.until(11, "kline")
-    times: dict[str, list[int]] = {"BTCUSDT": [], "ETHUSDT": []}
-    for event in events:
-        if event["k"]["x"]:
-            times[event["s"]].append(event["k"]["t"])
-    assert len(times["ETHUSDT"]) - len(times["BTCUSDT"]) == 2
-    missing = set(times["ETHUSDT"]) - set(times["BTCUSDT"])
-    assert max(missing) - min(missing) == 1_000
+        while len(closed["ETHUSDT"]) < 3:  # in every second BTC's candle comes before ETH's
+            bar = (await listener.next())["k"]
+            if bar["x"]:
+                closed[bar["s"]].append(bar["t"])
+    missing = [ts for ts in closed["ETHUSDT"] if ts not in closed["BTCUSDT"]]
+    assert missing == [missing[0], missing[0] + 1_000]
 
 
 async def test_a_gap_in_the_depth_is_noticed_by_ccxt(simulator: ExchangeSimulator, pro: Any) -> None:
