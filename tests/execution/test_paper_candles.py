@@ -175,6 +175,15 @@ def test_an_open_above_the_close_shrinks_the_fill_to_the_money() -> None:
     assert world.account.total("USDT") == 0
 
 
+def test_a_fee_rounded_up_beyond_the_money_costs_one_step_and_not_an_overdraft() -> None:
+    world = World(FillModel(taker_fee=D("0.0000000000033")), Drive.CANDLES, FillOn.NEXT_OPEN, usdt="100.00000000033")
+    world.bar(0, 90.0, 90.0, 90.0, 90.0)
+    world.buy("1", M)
+    world.bar(M, 100.0, 100.0, 100.0, 100.0)
+    assert world.fills[0].amount == D("0.999")
+    assert world.account.total("USDT") > 0
+
+
 def test_money_running_out_never_fills_a_part_of_all_or_nothing() -> None:
     world = _world(usdt="1000")
     world.buy("10", M, tif=TimeInForce.FOK)

@@ -68,7 +68,7 @@ class Print:
 Step = Submit | Cancel | Again | Move | Print
 
 ticks = st.integers(-300, 300)
-sizes = st.integers(1, 20_000)
+sizes = st.integers(1, 6_000)
 submits = st.builds(
     Submit,
     st.sampled_from(Side),
@@ -321,6 +321,17 @@ def test_a_repeated_order_id_is_always_refused(sequence: list[Step], model: Fill
     again = run.said[known:]
     assert [said.order_id for said in again if isinstance(said, OrderRefused)] == [request.id for request in run.requests]
     assert len(again) == len(run.requests)
+
+
+def test_a_restored_order_keeps_its_place_in_the_queue() -> None:
+    world = World()
+    world.quote(1, 100.0, 100.2, bid_size=4.0)
+    world.buy("1", 1, price="100.00")
+    world.trade(2, 100.0, 3.0, Side.SELL)
+    other = World()
+    other.broker.restore(json.loads(json.dumps(world.broker.snapshot(), allow_nan=False)))
+    other.trade(3, 100.0, 1.5, Side.SELL)
+    assert [fill.amount for fill in other.fills] == [D("0.5")]
 
 
 def test_a_restored_venue_keeps_unknown_sizes_unknown() -> None:

@@ -123,6 +123,15 @@ def test_a_resting_limit_fills_in_parts_as_size_comes_to_it() -> None:
     assert [fill.id[-2:] for fill in world.fills] == ["-1", "-2"]
 
 
+def test_two_resting_limits_share_what_one_quote_displays() -> None:
+    world = World()
+    world.quote(1, 100.0, 100.2)
+    world.buy("1", 1, price="99.50")
+    world.buy("1", 1, price="99.50")
+    world.quote(2, 99.0, 99.4, ask_size=1.25)
+    assert [fill.amount for fill in world.fills] == [D(1), D("0.25")]
+
+
 def test_the_extremes_before_a_limit_arrived_do_not_fill_it() -> None:
     world = World()
     world.quote(1, 100.0, 100.2)
