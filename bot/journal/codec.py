@@ -18,12 +18,15 @@ from types import ModuleType
 from typing import Any
 
 import orjson
+import structlog
 
 from bot.core import decision, effects, facts, inputs, market, orders
 from bot.core.effects import Effect, Publish, Record
 from bot.core.inputs import Input
 from bot.core.market import Candle, Quote
 from bot.journal.errors import JournalCorrupt
+
+log = structlog.get_logger(__name__)
 
 Plain = Any  # what orjson.loads gives
 Fields = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
@@ -142,15 +145,18 @@ def encode_input(event: Input) -> bytes:
     It comes back exactly; only a foreign type that a source put into its evidence (an array, a path) comes back as text.
     """
     kind = type(event)
-    if kind is Quote:
-        data = orjson.dumps(_QUOTE(event))
-        # A float that is not finite prints as null, which no field of a quote may be.
-        if b"null" not in data:
-            return b'{"type":"Quote","in":' + data + b"}"
-    elif kind is Candle:
-        data = orjson.dumps(_CANDLE(event))
-        if b"null" not in data:
-            return b'{"type":"Candle","in":' + data + b"}"
+    try:
+        if kind is Quote:
+            data = orjson.dumps(_QUOTE(event))
+            # A float that is not finite prints as null, which no field of a quote or candle may be.
+            if b"null" not in data:
+                return b'{"type":"Quote","in":' + data + b"}"
+        elif kind is Candle:
+            data = orjson.dumps(_CANDLE(event))
+            if b"null" not in data:
+                return b'{"type":"Candle","in":' + data + b"}"
+    except TypeError:  # text or a number that only the tagged form can hold
+        log.debug("input_encoded_slowly", type=kind.__name__)
     return orjson.dumps({"type": kind.__name__, "in": plain(event, str)})
 
 

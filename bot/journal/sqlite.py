@@ -1,12 +1,13 @@
 """The journal on SQLite: one connection in WAL mode, owned by the writer's thread.
 
 A batch that holds durable rows commits with synchronous FULL (on the disk), telemetry alone with NORMAL (safe against a crash of
-the process, not of the machine). Checkpoints are run between batches, not inside a commit, where an order would wait for them.
+the process, not of the machine). Checkpoints run beside the writer, not inside a commit, where an order would wait for them.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import closing, suppress
@@ -25,8 +26,8 @@ from bot.journal.statements import statements
 
 log = structlog.get_logger(__name__)
 
-_CHECKPOINT_CHANGES = 2_000
-_CHECKPOINT_CHANGES_BUSY = 40_000
+_CHECKPOINT_CHANGES = 4_000
+_CHECKPOINT_JOIN_SECONDS = 5.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _KINDS = {
     sqlite3.SQLITE_FULL: Trouble.DISK_FULL,
@@ -85,6 +86,7 @@ class SqliteEngine:
         self._connection: sqlite3.Connection | None = None
         self._durable = False
         self._checkpointed = 0
+        self._checkpointer: threading.Thread | None = None
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=self._busy_ms / 1000, isolation_level=None, cached_statements=64)
@@ -179,19 +181,27 @@ class SqliteEngine:
                 self._relieved = False
             self._ballast_due = time.monotonic() + self._ballast_seconds
         connection = self._connection
-        if connection is None:
+        if connection is None or (self._checkpointer is not None and self._checkpointer.is_alive()):
             return
-        changes = connection.total_changes - self._checkpointed
-        if changes < (_CHECKPOINT_CHANGES if idle else _CHECKPOINT_CHANGES_BUSY):
+        if connection.total_changes - self._checkpointed < _CHECKPOINT_CHANGES:
             return
         self._checkpointed = connection.total_changes
+        self._checkpointer = threading.Thread(target=self._checkpoint, name="checkpoint", daemon=True)
+        self._checkpointer.start()
+
+    def _checkpoint(self) -> None:
+        """A passive checkpoint keeps neither writers nor readers waiting; what it cannot move, the next one does."""
         try:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            with closing(sqlite3.connect(self._path, timeout=0.0, isolation_level=None)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
             log.warning("journal_checkpoint_failed", path=str(self._path), error=str(error))
 
     def close(self) -> None:
         """Close the connection; the last one to close also checkpoints."""
+        if self._checkpointer is not None:
+            self._checkpointer.join(_CHECKPOINT_JOIN_SECONDS)
+            self._checkpointer = None
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()

@@ -30,9 +30,9 @@ log = structlog.get_logger(__name__)
 OnStored = Callable[[Exception | None], None]
 Ack = tuple[OnStored, Exception | None]
 
-# Bounds how long an intent may wait behind a batch of telemetry, and how much telemetry rides with it.
+# Bounds how long an intent may wait behind a batch of telemetry; the smaller one where more intents wait already.
 _BATCH = 256
-_BATCH_WITH_INTENTS = 32
+_BATCH_BETWEEN_INTENTS = 32
 _INTENTS = 1_024
 # How far past `limit` facts that are not statistics are still accepted.
 _HARD_FACTOR = 10
@@ -135,6 +135,7 @@ class JournalWriter:
         self._signal: SimpleQueue[None] = SimpleQueue()
         self._trouble: Trouble | None = None
         self._failing = False
+        self._facts_are_next = False
         self._delay = limits.retry
         self._retry_at = 0.0
         self._closing = False
@@ -263,18 +264,21 @@ class JournalWriter:
         """Commit batch after batch until nothing waits, or one fails."""
         while True:
             hindered = self._failing and not last and time.monotonic() < self._retry_at
-            batch = self._take(alone=self._trouble is not None, intents_only=hindered)
-            if not len(batch) or not self._commit(batch):
+            batch = self._take(intents_only=hindered)
+            if not len(batch) and not self._intents:
+                return
+            if len(batch) and not self._commit(batch):
                 return
             self._engine.tidy(idle=False)
 
-    def _take(self, *, alone: bool, intents_only: bool) -> _Batch:
-        """The next batch: intents first, and while there is trouble `alone`, so that an exit needs the least of the disk."""
-        intents = [self._intents.popleft() for _ in range(min(len(self._intents), _BATCH))]
-        room = _BATCH_WITH_INTENTS if intents else _BATCH
-        if intents_only or (alone and intents):
-            room = 0
-        return _Batch(intents, [self._entries.popleft() for _ in range(min(len(self._entries), room))])
+    def _take(self, *, intents_only: bool) -> _Batch:
+        """The next batch: intents alone, so that an exit waits for nothing and needs the least of the disk; then facts."""
+        if self._intents and (intents_only or not self._facts_are_next):
+            self._facts_are_next = True
+            return _Batch([self._intents.popleft() for _ in range(min(len(self._intents), _BATCH))], [])
+        self._facts_are_next = False
+        room = 0 if intents_only else _BATCH_BETWEEN_INTENTS if self._intents else _BATCH
+        return _Batch([], [self._entries.popleft() for _ in range(min(len(self._entries), room))])
 
     def _commit(self, batch: _Batch) -> bool:
         """Whether the batch, except for rows that can never be stored, is in the database."""

@@ -1,0 +1,395 @@
+"""Reading the journal, read-only, from any process: the command line, the control room, reconciliation at start.
+
+Every query may be narrowed to a run or to a book. Lists are newest first and come in pages: `before` takes the `row` of the last
+entry of the page before. A query that cannot be answered raises `JournalUnavailable` or `JournalCorrupt`; an empty list is an
+answer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from types import TracebackType, UnionType
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import quote
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, create_engine, func, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from bot.core.decision import Evidence, Fate
+from bot.core.orders import OrderState
+from bot.journal import records as r
+from bot.journal import tables as t
+from bot.journal.codec import decode_snapshot
+from bot.journal.errors import JournalCorrupt, JournalUnavailable
+from bot.journal.run import BookKey
+from bot.journal.upgrade import sqlite_path
+
+R = TypeVar("R")
+_LIVE_STATES = [state.value for state in OrderState if not state.terminal]
+
+
+@cache
+def _converters(cls: type) -> dict[str, Callable[[Any], object]]:
+    """What turns a column's value into the type the record declares; columns that are right already are left out."""
+    hints = get_type_hints(cls)
+    found: dict[str, Callable[[Any], object]] = {}
+    for field in fields(cls):
+        hint = hints[field.name]
+        if get_origin(hint) is UnionType:
+            hint = next(part for part in get_args(hint) if part is not type(None))
+        if hint is Decimal or (isinstance(hint, type) and issubclass(hint, Enum)) or hint is bool:
+            found[field.name] = hint
+        elif hint == Evidence:
+            found[field.name] = orjson.loads
+        elif get_origin(hint) is tuple:
+            found[field.name] = lambda text: tuple(orjson.loads(text))
+    return found
+
+
+def _record(cls: type[R], row: RowMapping) -> R:
+    """The record of a row whose columns are named as its fields."""
+    values = dict(row)
+    kind: type = cls
+    for name, convert in _converters(kind).items():
+        if values[name] is not None:
+            values[name] = convert(values[name])
+    return cls(**values)
+
+
+class Queries:
+    """A read-only view of the journal at `url`; each query has a connection of its own, so threads may share this."""
+
+    def __init__(self, url: str, *, busy_ms: int = 2_000) -> None:
+        self._path = sqlite_path(url).absolute()
+        self._busy_ms = busy_ms
+        if not self._path.exists():
+            message = f"{self._path} does not exist: no run was journaled there yet"
+            raise JournalUnavailable(message)
+        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+
+    def _connect(self) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self._path))}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=self._busy_ms / 1000, check_same_thread=False)
+        connection.execute("PRAGMA query_only = ON").close()
+        return connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+        self._engine.dispose()
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._path
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            message = f"{self._path} cannot be queried: {cause}"
+            if isinstance(cause, sqlite3.OperationalError):
+                raise JournalUnavailable(message) from error
+            raise JournalCorrupt(f"{message}; restore a backup over it, or move it away") from error
+
+    def _all(self, cls: type[R], statement: Select[Any]) -> list[R]:
+        with self._session() as connection:
+            return [_record(cls, row) for row in connection.execute(statement).mappings()]
+
+    def _first(self, cls: type[R], statement: Select[Any]) -> R | None:
+        found = self._all(cls, statement.limit(1))
+        return found[0] if found else None
+
+    def _page(
+        self,
+        cls: type[R],
+        table: Table,
+        run: str | None,
+        book: BookKey | None,
+        limit: int,
+        before: int | None,
+        **equal: str | None,
+    ) -> list[R]:
+        """Newest first; `equal` narrows by columns, those that are None do not."""
+        statement = select(*[table.c[field.name] for field in fields(cls)])  # type: ignore[arg-type]
+        statement = statement.where(
+            *_within(table, run, book), *[table.c[name] == value for name, value in equal.items() if value]
+        )
+        if before is not None:
+            statement = statement.where(table.c.row < before)
+        return self._all(cls, statement.order_by(table.c.row.desc()).limit(limit))
+
+    def runs(self, book: BookKey | None = None, limit: int = 50) -> list[r.Run]:
+        """Runs, the newest first."""
+        return self._all(r.Run, _runs().where(*_same_book(book)).limit(limit))
+
+    def run(self, run: str) -> r.Run | None:
+        """One run by id; `latest` is the newest of all."""
+        statement = _runs() if run == "latest" else _runs().where(t.runs.c.id == run)
+        return self._first(r.Run, statement)
+
+    def latest_run(self, book: BookKey | None = None) -> r.Run | None:
+        """The newest run, of a book if one is given."""
+        return self._first(r.Run, _runs().where(*_same_book(book)))
+
+    def decisions(
+        self,
+        *,
+        run: str | None = None,
+        book: BookKey | None = None,
+        source: str | None = None,
+        symbol: str | None = None,
+        fate: Fate | None = None,
+        id: str | None = None,  # noqa: A002 - the column's name
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[r.JournaledDecision]:
+        """Decisions, each with its fate."""
+        d, f = t.decisions, t.fates
+        statement = _decisions().where(*_within(d, run, book))
+        for column, value in ((d.c.source, source), (d.c.symbol, symbol), (d.c.id, id), (f.c.fate, fate and fate.value)):
+            if value is not None:
+                statement = statement.where(column == value)
+        if before is not None:
+            statement = statement.where(d.c.row < before)
+        return self._all(r.JournaledDecision, statement.order_by(d.c.row.desc()).limit(limit))
+
+    def orders(
+        self,
+        *,
+        run: str | None = None,
+        book: BookKey | None = None,
+        symbol: str | None = None,
+        decision_id: str | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[r.JournaledOrder]:
+        """Orders as they stand, the newest first; here `before` takes a `created` time."""
+        c = t.orders.c
+        statement = _orders().where(*_within(t.orders, run, book))
+        for column, value in ((c.symbol, symbol), (c.decision_id, decision_id)):
+            if value is not None:
+                statement = statement.where(column == value)
+        if before is not None:
+            statement = statement.where(c.created < before)
+        return self._all(r.JournaledOrder, statement.order_by(c.created.desc(), c.id).limit(limit))
+
+    def open_orders(self, book: BookKey) -> list[r.JournaledOrder]:
+        """Every order of the book that has not come to its end, whatever run made it, the oldest first."""
+        live = _orders().where(*_within(t.orders, None, book), t.orders.c.state.in_(_LIVE_STATES))
+        return self._all(r.JournaledOrder, live.order_by(t.orders.c.created, t.orders.c.id))
+
+    def order_events(self, order_id: str, *, book: BookKey | None = None, limit: int = 1_000) -> list[r.OrderEvent]:
+        """Every state of one order, the newest first."""
+        return self._page(r.OrderEvent, t.order_events, None, book, limit, None, order_id=order_id)
+
+    def fills(
+        self,
+        *,
+        run: str | None = None,
+        book: BookKey | None = None,
+        symbol: str | None = None,
+        order_id: str | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[r.JournaledFill]:
+        """Fills, the newest first."""
+        return self._page(r.JournaledFill, t.fills, run, book, limit, before, symbol=symbol, order_id=order_id)
+
+    def positions(self, book: BookKey, *, flat: bool = False) -> list[r.JournaledPosition]:
+        """The newest state of every symbol's position; those of no amount only with `flat`."""
+        found = self._newest(r.JournaledPosition, t.positions, "symbol", None, book)
+        return [position for position in found if flat or position.amount]
+
+    def shadow(self, *, run: str | None = None, book: BookKey | None = None) -> list[r.ShadowPoint]:
+        """The newest sample of every source's shadow ledger."""
+        return self._newest(r.ShadowPoint, t.shadow_samples, "source", run, book)
+
+    def _newest(self, cls: type[R], table: Table, by: str, run: str | None, book: BookKey | None) -> list[R]:
+        newest = select(func.max(table.c.row)).where(*_within(table, run, book)).group_by(table.c.book, table.c[by])
+        columns = [table.c[field.name] for field in fields(cls)]  # type: ignore[arg-type]
+        return self._all(cls, select(*columns).where(table.c.row.in_(newest)).order_by(table.c[by]))
+
+    def equity(
+        self,
+        *,
+        run: str | None = None,
+        book: BookKey | None = None,
+        since: int = 0,
+        until: int = 2**62,
+        limit: int = 2_000,
+    ) -> list[r.EquityPoint]:
+        """The equity curve, oldest first, thinned evenly to about `limit` points; the last one is always there."""
+        c = t.equity.c
+        bounds = (*_within(t.equity, run, book), c.at >= since, c.at <= until)
+        columns = [c[field.name] for field in fields(r.EquityPoint)]
+        numbered = select(*columns, func.row_number().over(order_by=c.row.desc()).label("number")).where(*bounds).subquery()
+        total = select(func.count()).select_from(t.equity).where(*bounds).scalar_subquery()
+        step = total / limit + 1
+        thinned = select(*[numbered.c[field.name] for field in fields(r.EquityPoint)])
+        thinned = thinned.where((numbered.c.number - 1) % func.round(step - 0.5) == 0)
+        return self._all(r.EquityPoint, thinned.order_by(numbered.c.row))
+
+    def shadow_trades(
+        self,
+        *,
+        source: str | None = None,
+        run: str | None = None,
+        book: BookKey | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[r.ShadowTrade]:
+        """Trades that ended in shadow ledgers, the newest first: what sizing and calibration read."""
+        return self._page(r.ShadowTrade, t.shadow_trades, run, book, limit, before, source=source)
+
+    def lots(
+        self,
+        *,
+        symbol: str | None = None,
+        run: str | None = None,
+        book: BookKey | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[r.ClosedLot]:
+        """Closed lots, the newest first."""
+        return self._page(r.ClosedLot, t.lots_closed, run, book, limit, before, symbol=symbol)
+
+    def verdicts(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - the column's name
+        symbol: str | None = None,
+        run: str | None = None,
+        book: BookKey | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[r.JournaledVerdict]:
+        """Verdicts, the newest first."""
+        return self._page(r.JournaledVerdict, t.verdicts, run, book, limit, before, id=id, symbol=symbol)
+
+    def overrides(
+        self, *, run: str | None = None, book: BookKey | None = None, limit: int = 100, before: int | None = None
+    ) -> list[r.Override]:
+        """What overruling cost or saved, the newest first."""
+        return self._page(r.Override, t.overrides, run, book, limit, before)
+
+    def risk_states(
+        self, *, run: str | None = None, book: BookKey | None = None, limit: int = 100, before: int | None = None
+    ) -> list[r.RiskState]:
+        """Changes of the trading state, the newest first."""
+        return self._page(r.RiskState, t.risk_states, run, book, limit, before)
+
+    def health(
+        self,
+        *,
+        symbol: str | None = None,
+        run: str | None = None,
+        book: BookKey | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[r.HealthEvent]:
+        """Changes of market data health, gaps among them, the newest first."""
+        return self._page(r.HealthEvent, t.market_health, run, book, limit, before, symbol=symbol)
+
+    def commands(
+        self, *, run: str | None = None, book: BookKey | None = None, limit: int = 100, before: int | None = None
+    ) -> list[r.Command]:
+        """The audit trail, the newest first."""
+        return self._page(r.Command, t.commands, run, book, limit, before)
+
+    def counts(self, *, run: str | None = None, book: BookKey | None = None) -> list[r.FateCount]:
+        """How many decisions each source made, by fate; those without a fate yet come with None."""
+        joined = _decisions().where(*_within(t.decisions, run, book)).subquery()
+        statement = select(joined.c.source, joined.c.fate, func.count().label("count")).group_by(joined.c.source, joined.c.fate)
+        return self._all(r.FateCount, statement.order_by(joined.c.source, joined.c.fate))
+
+    def segments(self, run: str) -> list[r.Segment]:
+        """The indexed segments of a run, oldest first."""
+        columns = [t.segments.c[field.name] for field in fields(r.Segment)]
+        return self._all(r.Segment, select(*columns).where(t.segments.c.run == run).order_by(t.segments.c.number))
+
+    def initial_snapshot(self, run: str) -> object:
+        """The desk's state as the run began, None if it began with none; what replay starts from."""
+        with self._session() as connection:
+            state = connection.execute(select(t.runs.c.initial_snapshot).where(t.runs.c.id == run)).scalar_one_or_none()
+        return None if state is None else decode_snapshot(state)
+
+    def last_snapshot(self, book: BookKey) -> r.Snapshot | None:
+        """The newest state of a book, None for new books: of its newest run that has any, the final one, else the newest kept."""
+        s, runs = t.snapshots.c, t.runs.c
+        newest = _runs().where(*_same_book(book)).with_only_columns(runs.id, runs.started, runs.ended)
+        with self._session() as connection:
+            for run, started, ended in connection.execute(newest.limit(1_000)).tuples():
+                states = select(runs.final_snapshot, runs.initial_snapshot).where(runs.id == run)
+                final, initial = connection.execute(states).tuples().one()
+                kept = connection.execute(
+                    select(s.at, s.seq, s.state).where(s.run == run).order_by(s.seq.desc()).limit(1)
+                ).first()
+                if final is not None:
+                    return r.Snapshot(run, ended, None, decode_snapshot(final))
+                if kept is not None:
+                    return r.Snapshot(run, kept.at, kept.seq, decode_snapshot(kept.state))
+                if initial is not None:
+                    return r.Snapshot(run, started, None, decode_snapshot(initial))
+        return None
+
+
+def _same_book(book: BookKey | None) -> list[ColumnElement[bool]]:
+    """Conditions on the table `books`; none for no book."""
+    if book is None:
+        return []
+    c = t.books.c
+    return [c.bot == book.bot, c.mode == book.mode, c.venue == book.venue, c.world == book.world]
+
+
+def _within(table: Table, run: str | None, book: BookKey | None) -> list[ColumnElement[bool]]:
+    """Conditions that keep rows of a run and of a book."""
+    conditions: list[ColumnElement[bool]] = [] if run is None else [table.c.run == run]
+    if book is not None:
+        conditions.append(table.c.book == select(t.books.c.id).where(*_same_book(book)).scalar_subquery())
+    return conditions
+
+
+def _runs() -> Select[Any]:
+    columns = {"bot", "mode", "venue", "world"}
+    chosen = [(t.books if f.name in columns else t.runs).c[f.name] for f in fields(r.Run)]
+    joined = select(*chosen).select_from(t.runs.join(t.books, t.runs.c.book == t.books.c.id))
+    return joined.order_by(t.runs.c.started.desc(), t.runs.c.id.desc())
+
+
+def _orders() -> Select[Any]:
+    return select(*[t.orders.c[field.name] for field in fields(r.JournaledOrder)])
+
+
+def _decisions() -> Select[Any]:
+    """Decisions, each with the first fate that it met after it was seen (an id may come again in a later run)."""
+    d, f, filled = t.decisions, t.fates, t.decision_fills
+    first = select(func.min(f.c.row)).where(f.c.book == d.c.book, f.c.decision_id == d.c.id, f.c.at >= d.c.at).scalar_subquery()
+    part = (
+        select(filled.c.filled_fraction)
+        .where(filled.c.book == d.c.book, filled.c.decision_id == d.c.id, filled.c.at >= d.c.at)
+        .order_by(filled.c.row.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    fate = [f.c.fate, f.c.denial, f.c.verdict_id, f.c.winner, f.c.reason.label("fate_reason"), f.c.at.label("fate_at")]
+    known = {column.name for column in fate} | {"filled_fraction"}
+    own = [d.c[field.name] for field in fields(r.JournaledDecision) if field.name not in known]
+    return select(*own, *fate, part.label("filled_fraction")).select_from(d.outerjoin(f, f.c.row == first))
