@@ -55,7 +55,7 @@ class MarketSanity:
     band: float = 0.2
     confirmations: int = 3
     ahead: int = 3_600_000
-    refused: Counter[Refusal] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     _levels: dict[str, _Level] = field(default_factory=dict)
     _closes: dict[tuple[str, str], float] = field(default_factory=dict)
     _candidates: dict[tuple[str, str], _Candidate] = field(default_factory=dict)

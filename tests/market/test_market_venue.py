@@ -1,0 +1,51 @@
+"""A venue in our own terms."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from feed_rig import to
+
+from bot.market.ccxt_venue import CcxtVenue, UnknownExchange, UnknownSymbol, VenueConfig
+from simulators.exchange.faults import ClockSkew, Status
+from simulators.exchange.server import ExchangeSimulator
+
+
+async def test_steps_minimums_and_fees_are_decimals_of_the_venue(simulator: ExchangeSimulator) -> None:
+    venue = await CcxtVenue.open(to(simulator))
+    try:
+        instrument = venue.instrument("BTC/USDT")
+        assert (instrument.base, instrument.quote, instrument.active) == ("BTC", "USDT", True)
+        assert instrument.price_step == Decimal("0.01")
+        assert instrument.amount_step > 0
+        assert instrument.min_cost > 0
+        assert instrument.taker_fee == Decimal("0.001")
+        assert "1s" in venue.timeframes
+        assert venue.timeframes[0] == "1s"
+        with pytest.raises(UnknownSymbol, match="symbols are written like BTC/USDT"):
+            venue.instrument("???")
+    finally:
+        await venue.close()
+
+
+async def test_the_clock_offset_is_measured(simulator: ExchangeSimulator) -> None:
+    simulator.inject(ClockSkew(milliseconds=5_000))
+    venue = await CcxtVenue.open(to(simulator))
+    try:
+        assert venue.offset is not None
+        assert venue.offset.offset == pytest.approx(5_000, abs=200)
+        assert venue.now() - venue.clock() == venue.offset.offset
+    finally:
+        await venue.close()
+
+
+async def test_one_failed_answer_at_start_is_not_an_unreachable_venue(simulator: ExchangeSimulator) -> None:
+    simulator.inject(Status(code=503, path="/api/v3/exchangeInfo", count=1))
+    venue = await CcxtVenue.open(to(simulator))
+    await venue.close()
+
+
+async def test_an_unknown_exchange_is_named_with_near_matches() -> None:
+    with pytest.raises(UnknownExchange, match=r"exchange.id: 'binanse' .* did you mean binance"):
+        await CcxtVenue.open(VenueConfig("binanse"))
