@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from source_factories import BTC, START, Port
+from source_factories import BTC, START, Port, candle
 
 from bot.core.decision import Decision, SourceSpec, Tier
 from bot.core.inputs import Proposed
+from bot.core.market import MarketView
 from sources.loading import load_source
 from sources.schedule import Schedule, ScheduledSource, Scheduler
 
@@ -180,11 +181,7 @@ async def test_a_scheduled_source_proposes_at_its_slot_and_ends_when_cancelled(t
     assert made.expires == START + 5 * 60_000
 
 
-async def test_a_slot_names_the_same_decision_live_and_in_a_backtest(tmp_path: Path) -> None:
-    from source_factories import candle
-
-    from bot.core.market import MarketView
-
+def test_a_slot_names_the_same_decision_live_and_in_a_backtest(tmp_path: Path) -> None:
     file = tmp_path / "dca.yaml"
     file.write_text("source: rules:dca\nkind: dca\nparams: {schedule: {every: 10m}}\n", encoding="utf-8")
     loaded = load_source(file)
