@@ -156,6 +156,9 @@ class LocalFeed:
                 await self._serve(_Client(writer, actor, self._settings), reader)
         except (OSError, EOFError, asyncio.LimitOverrunError, TimeoutError):
             _log.debug("local_client_lost")
+        except asyncio.CancelledError:
+            # Only `close` cancels, and waits for this task. Python 3.11's streams would report the cancellation as an error.
+            _log.debug("local_client_closed")
         except Exception:  # noqa: BLE001 - a client's connection must not reach the loop's exception handler
             self._refused += 1
             _log.exception("local_client_failed")

@@ -51,7 +51,7 @@ class RedisSettings:
     streams: bool = False
     stream_length: int = 10_000
     buffer: int = 20_000
-    batch: int = 64
+    batch: int = 32
     linger: float = 0.005
     timeout: float = 0.5
     first_backoff: float = 0.1

@@ -31,6 +31,8 @@ from bot.outlets.envelope import Heartbeat, Publishable
 
 AT = 1_767_225_599_123
 SYMBOL = "BTC/USDT"
+# Seconds to wait for what must come: generous, since the machine may be busy with other things.
+PATIENCE = 20.0
 
 
 def quote(bid: float = 100.0) -> Quote:

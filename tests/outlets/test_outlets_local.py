@@ -21,7 +21,7 @@ from bot.outlets.errors import AlreadyRunning, Disconnected, NotRunning, OutletE
 from bot.outlets.local_client import FeedMessage, LocalClient
 from bot.outlets.local_feed import LINE_LIMIT, LocalFeed, LocalSettings
 from bot.outlets.rendezvous import FEED_FILE, Rendezvous
-from tests.outlets.feed_facts import every_event, order, quote
+from tests.outlets.feed_facts import PATIENCE, every_event, order, quote
 from tests.servers import free_port
 
 
@@ -60,13 +60,13 @@ async def local_feed(data_dir: Path, identity: Identity, desk: Desk, **settings:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0)
 
 
 async def take(messages: AsyncIterator[FeedMessage], count: int) -> list[FeedMessage]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return [await anext(messages) for _ in range(count)]
 
 
@@ -132,7 +132,7 @@ async def test_a_command_runs_to_its_end_though_its_client_has_gone(tmp_path: Pa
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
         desk.go.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await desk.done.wait()
 
 
@@ -175,7 +175,7 @@ async def test_whatever_a_stranger_says_it_gets_no_further(
     async with local_feed(tmp_path, identity, desk) as feed:
         reader, writer = await asyncio.open_connection("127.0.0.1", feed.port)
         writer.write(greeting)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             try:
                 answer = await reader.read()
             except ConnectionResetError:
@@ -188,7 +188,7 @@ async def test_whatever_a_stranger_says_it_gets_no_further(
 async def test_a_stranger_that_says_nothing_is_hung_up_on(tmp_path: Path, identity: Identity, desk: Desk) -> None:
     async with local_feed(tmp_path, identity, desk, greeting=0.05) as feed:
         reader, writer = await asyncio.open_connection("127.0.0.1", feed.port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await reader.read() == b""
         writer.close()
 
@@ -289,6 +289,12 @@ async def test_a_stale_feed_json_means_not_running_and_does_not_stop_a_new_start
     with pytest.raises(NotRunning) as caught:
         await LocalClient.connect(tmp_path)
     assert "hunter2secret" not in repr(caught.value)
+    why = {
+        "by a dead process": "which is gone",
+        "at a port that refuses": "nothing answers there",
+        "as rubbish": "cannot be read",
+    }
+    assert why[left] in str(caught.value)
     async with local_feed(tmp_path, identity, desk), await LocalClient.connect(tmp_path) as client:
         assert client.hello.run == "run-1"
 
@@ -331,7 +337,9 @@ async def test_a_bot_that_goes_away_ends_the_following_and_fails_the_asking(
             await client.command("status")
 
 
-async def test_what_was_published_before_the_end_is_still_read(tmp_path: Path, identity: Identity, desk: Desk) -> None:
+async def test_what_was_published_before_the_end_is_still_read(
+    tmp_path: Path, identity: Identity, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     encoder = Encoder(identity)
     feed = LocalFeed(tmp_path, identity, desk)
     await feed.start()
@@ -339,8 +347,9 @@ async def test_what_was_published_before_the_end_is_still_read(tmp_path: Path, i
     for _ in range(2_000):
         feed.publish(encoder.encode(quote()))
     closing = asyncio.ensure_future(feed.close(timeout=5))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         lines = (await reader.read(-1)).splitlines()
     await closing
     writer.close()
     assert [orjson.loads(line)["seq"] for line in lines] == list(range(1, 2_001))
+    assert caplog.records == []

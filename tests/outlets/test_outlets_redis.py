@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +17,7 @@ from structlog.testing import capture_logs
 from bot.outlets.envelope import Channel, Encoder, Identity, Message
 from bot.outlets.errors import OutletError
 from bot.outlets.redis_feed import FeedState, RedisFeed, RedisSettings
-from tests.outlets.feed_facts import every_event, order, quote
+from tests.outlets.feed_facts import PATIENCE, every_event, order, quote
 from tests.servers import RedisProcess, free_port, redis_process
 
 QUICK: dict[str, Any] = {"linger": 0.0, "first_backoff": 0.02, "last_backoff": 0.05, "idle": 0.1}
@@ -50,7 +52,7 @@ class Follower:
 
     async def read(self, count: int) -> list[tuple[str, dict[str, Any]]]:
         found: list[tuple[str, dict[str, Any]]] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(found) < count:
                 message = await self.pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
                 if message:
@@ -79,7 +81,7 @@ async def test_streams_keep_what_was_published_up_to_their_cap(
     encoder = Encoder(identity)
     settings = RedisSettings(redis_server.url, prefix, streams=True, stream_length=100, **QUICK)
     async with feed_to(settings) as feed:
-        await feed.wait_for(FeedState.UP, timeout=5)
+        await feed.wait_for(FeedState.UP, timeout=PATIENCE)
         for _ in range(1_000):
             feed.publish(encoder.encode(order()))
         await feed.close(timeout=5)
@@ -106,11 +108,11 @@ async def test_a_server_absent_at_the_start_is_quietly_tried_for_until_it_comes(
     with capture_logs() as logs:
         async with feed_to(RedisSettings(server.url, prefix, **QUICK)) as feed:
             assert feed.state is FeedState.CONNECTING
-            await feed.wait_for(FeedState.DOWN, timeout=5)
+            await feed.wait_for(FeedState.DOWN, timeout=PATIENCE)
             feed.publish(Encoder(identity).encode(order()))
             server.start()
             try:
-                await feed.wait_for(FeedState.UP, timeout=5)
+                await feed.wait_for(FeedState.UP, timeout=PATIENCE)
                 await feed.close()
                 assert feed.stats().published == 1
                 assert feed.stats().reconnects == 0
@@ -129,13 +131,13 @@ async def test_after_a_crash_of_the_server_the_feed_reconnects_counts_its_drops_
                 feed.publish(encoder.encode(order()))
             before = [body["seq"] for _, body in await follower.read(3)]
         redis_server.kill()
-        await feed.wait_for(FeedState.DOWN, timeout=5)
+        await feed.wait_for(FeedState.DOWN, timeout=PATIENCE)
         for _ in range(50):
             feed.publish(encoder.encode(order()))
         assert feed.stats().dropped == {channel.value: 40 * (channel is Channel.ORDERS) for channel in Channel}
         redis_server.start()
         async with Follower(redis_server.url, prefix) as follower:
-            await feed.wait_for(FeedState.UP, timeout=5)
+            await feed.wait_for(FeedState.UP, timeout=PATIENCE)
             feed.publish(encoder.encode(order()))
             await feed.close()
         stats = feed.stats()
@@ -143,6 +145,43 @@ async def test_after_a_crash_of_the_server_the_feed_reconnects_counts_its_drops_
     assert stats.reconnects == 1
     # Fifty-four numbers were given; forty were dropped, and every other one was sent.
     assert (stats.published, sum(stats.dropped.values())) == (14, 40)
+
+
+async def test_a_message_whose_answer_never_came_is_sent_again(
+    redis_server: RedisProcess, prefix: str, identity: Identity
+) -> None:
+    """The server freezes with the message in flight and thaws later: the message arrives, perhaps twice."""
+    assert redis_server.process is not None
+    settings = RedisSettings(redis_server.url, prefix, timeout=0.2, **{**QUICK, "idle": 60.0})
+    async with feed_to(settings) as feed, Follower(redis_server.url, prefix) as follower:
+        await feed.wait_for(FeedState.UP, timeout=PATIENCE)
+        redis_server.process.send_signal(signal.SIGSTOP)
+        os.waitpid(redis_server.process.pid, os.WUNTRACED)
+        feed.publish(Encoder(identity).encode(order()))
+        await feed.wait_for(FeedState.DOWN, timeout=PATIENCE)
+        redis_server.process.send_signal(signal.SIGCONT)
+        await feed.wait_for(FeedState.UP, timeout=PATIENCE)
+        assert [body["seq"] for _, body in await follower.read(1)] == [1]
+        await feed.close(timeout=5)
+        assert (feed.stats().published, sum(feed.stats().dropped.values())) == (1, 0)
+
+
+async def test_failing_again_and_again_is_said_once() -> None:
+    attempts = asyncio.Semaphore(0)
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        attempts.release()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    with capture_logs() as logs:
+        async with feed_to(RedisSettings(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", **QUICK)):
+            async with asyncio.timeout(PATIENCE):
+                for _ in range(4):
+                    await attempts.acquire()
+    server.close()
+    await server.wait_closed()
+    assert [line["event"] for line in logs] == ["redis_down"]
 
 
 async def test_the_gap_that_an_overflow_left_is_seen_by_a_follower(tmp_path: Path, prefix: str, identity: Identity) -> None:
@@ -183,7 +222,7 @@ async def test_publishing_never_waits_for_a_server_that_hangs(identity: Identity
         for _ in range(10_000):
             feed.publish(message)
         assert time.perf_counter() - begun < 1.0
-        await feed.wait_for(FeedState.DOWN, timeout=5)
+        await feed.wait_for(FeedState.DOWN, timeout=PATIENCE)
         assert feed.stats().dropped["quotes"] == 9_000
     server.close()
     for writer in swallowed:
@@ -201,7 +240,7 @@ async def test_what_the_server_refuses_is_counted_and_not_sent_for_ever(
     async with feed_to(RedisSettings(redis_server.url, prefix, streams=True, **QUICK)) as feed:
         feed.publish(encoder.encode(order()))
         feed.publish(encoder.encode(quote()))
-        await feed.wait_for(FeedState.UP, timeout=5)
+        await feed.wait_for(FeedState.UP, timeout=PATIENCE)
         await feed.close(timeout=5)
         stats = feed.stats()
     assert (stats.published, stats.dropped["orders"], stats.dropped["quotes"]) == (1, 1, 0)
@@ -215,8 +254,8 @@ async def test_closing_sends_what_is_left_and_counts_what_could_not_be_sent(
     gone = RedisFeed(RedisSettings("redis://127.0.0.1:1/0", **QUICK))
     for feed in (there, gone):
         await feed.start()
-    await there.wait_for(FeedState.UP, timeout=5)
-    await gone.wait_for(FeedState.DOWN, timeout=5)
+    await there.wait_for(FeedState.UP, timeout=PATIENCE)
+    await gone.wait_for(FeedState.DOWN, timeout=PATIENCE)
     for feed in (there, gone):
         for _ in range(500):
             feed.publish(encoder.encode(order()))
@@ -241,7 +280,7 @@ async def test_the_password_of_redis_appears_nowhere(tmp_path: Path, prefix: str
     with redis_process(tmp_path / "redis", "--requirepass", "right-password") as server, capture_logs() as logs:
         settings = RedisSettings(f"redis://:hunter2secret@127.0.0.1:{server.port}/0", prefix, **QUICK)
         async with feed_to(settings) as feed:
-            await feed.wait_for(FeedState.DOWN, timeout=5)
+            await feed.wait_for(FeedState.DOWN, timeout=PATIENCE)
             told = repr((settings, feed.stats(), logs))
     assert "AuthenticationError" in told
     assert "hunter2secret" not in told

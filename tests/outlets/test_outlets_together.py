@@ -24,7 +24,7 @@ from bot.outlets.local_client import LocalClient
 from bot.outlets.outlets import Outlets, OutletSettings
 from bot.outlets.redis_feed import FeedState, RedisFeed, RedisSettings
 from bot.outlets.schema import message_schemas
-from tests.outlets.feed_facts import AT, decision, equity, every_event, order, quote
+from tests.outlets.feed_facts import AT, PATIENCE, decision, equity, every_event, order, quote
 
 CONSUMER = Path(__file__).parents[2] / "examples" / "consumer.py"
 
@@ -39,7 +39,7 @@ def outlets(identity: Identity, chosen: OutletSettings, **more: Any) -> Outlets:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0)
 
@@ -52,7 +52,7 @@ async def test_redis_and_the_local_feed_carry_the_same_messages_and_metrics_coun
     out = outlets(identity, settings(tmp_path, redis_at, prefix))
     await out.start()
     try:
-        await out.redis.wait_for(FeedState.UP, timeout=5)
+        await out.redis.wait_for(FeedState.UP, timeout=PATIENCE)
         async with client.pubsub(ignore_subscribe_messages=True) as pubsub, await LocalClient.connect(tmp_path) as local:
             await pubsub.psubscribe(f"{prefix}.*")
             await pubsub.get_message(timeout=5)
@@ -64,7 +64,7 @@ async def test_redis_and_the_local_feed_carry_the_same_messages_and_metrics_coun
                 out.publish(event)
             over_local = [await first] + [await anext(follower) for _ in events[1:]]
             over_redis: list[dict[str, Any]] = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while len(over_redis) < len(events):
                     message = await pubsub.get_message(timeout=1)
                     if message and not message["channel"].endswith(b".health"):
@@ -112,7 +112,7 @@ async def test_a_heartbeat_tells_the_newest_numbers(tmp_path: Path, identity: Id
     out.publish(order())
     async with await LocalClient.connect(tmp_path) as client:
         follower = client.follow([Channel.HEALTH])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             beat = await anext(follower)
     await out.close()
     assert beat.type == "health.heartbeat"
@@ -173,13 +173,13 @@ async def test_a_secret_planted_everywhere_appears_nowhere(
     out = outlets(identity, chosen, handler=leak, redact=masking([secret]))
     await out.start()
     try:
-        await out.redis.wait_for(FeedState.UP, timeout=5)
+        await out.redis.wait_for(FeedState.UP, timeout=PATIENCE)
         async with client.pubsub(ignore_subscribe_messages=True) as pubsub, await LocalClient.connect(tmp_path) as local:
             await pubsub.psubscribe(f"{prefix}.*")
             await pubsub.get_message(timeout=5)
             answer = await local.command("kill")
             out.publish(DecisionSeen(AT, decision(f"the venue said: bad key {secret}")))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not (message := await pubsub.get_message(timeout=1)) or b"bad key" not in message["data"]:
                     pass
         token = json.loads((tmp_path / "feed.json").read_bytes())["token"]
@@ -202,7 +202,7 @@ async def publish_with_a_hole(url: str, prefix: str, identity: Identity, *, stre
     encoder = Encoder(identity)
     feed = RedisFeed(RedisSettings(url, prefix, streams=streams))
     await feed.start()
-    await feed.wait_for(FeedState.UP, timeout=5)
+    await feed.wait_for(FeedState.UP, timeout=PATIENCE)
     for number in range(1, 6):
         message = encoder.encode(order())
         if number not in {3, 4}:
@@ -222,7 +222,7 @@ async def test_the_example_consumer_prints_messages_and_reports_the_gap(
     try:
         if not streams:
             client = redis.asyncio.Redis.from_url(redis_at)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while not (await client.pubsub_numsub(f"{prefix}.health"))[0][1]:
                     await asyncio.sleep(0.01)
             await client.aclose()
