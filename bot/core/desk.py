@@ -221,7 +221,7 @@ class TradingDesk:
             return
         self.market.remember(candle)
         if not self._candles_drive or candle.timeframe != self._drive_timeframe:
-            if candle.symbol not in self.market.prices:
+            if candle.symbol not in self.market.quotes:
                 self.market.prices[candle.symbol] = candle.close
             return
         symbol = candle.symbol

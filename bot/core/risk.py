@@ -388,11 +388,11 @@ class RiskLimits:
     price_collar: float | None = 0.02
     stale_after_ms: int | None = 30_000
     cash_buffer: float = 0.002
-    allowed_symbols: frozenset[str] = frozenset()
+    allowed_symbols: tuple[str, ...] = ()
 
     def checks(self) -> tuple[Check, ...]:
         """The checks in the order in which they are asked: states, permissions, pace, sizes, and shape last."""
-        checks: list[Check] = [States(), AllowedSymbols(self.allowed_symbols)]
+        checks: list[Check] = [States(), AllowedSymbols(frozenset(self.allowed_symbols))]
         if self.stale_after_ms is not None:
             checks.append(StaleData(self.stale_after_ms))
         if self.price_collar is not None:

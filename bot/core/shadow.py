@@ -19,7 +19,7 @@ from bot.core.orders import ZERO, Fill, Leg, OrderRequest, OrderType
 from bot.core.portfolio import Portfolio
 from bot.core.protection import Protection, guard
 from bot.core.risk import Cash, Refusal, RiskContext, RiskGate, RiskState, Shape
-from bot.core.sizing import Record
+from bot.core.sizing import TrackRecord
 from bot.core.targets import TargetRules, plan
 
 
@@ -66,10 +66,12 @@ class ShadowLedger:
     lost: float = 0.0
     fills: int = 0
 
-    def record(self) -> Record:
+    def record(self) -> TrackRecord:
         """Its closed trades, as sizing reads them."""
         losses = self.trades - self.wins
-        return Record(self.trades, self.wins, self.won / self.wins if self.wins else 0.0, self.lost / losses if losses else 0.0)
+        return TrackRecord(
+            self.trades, self.wins, self.won / self.wins if self.wins else 0.0, self.lost / losses if losses else 0.0
+        )
 
     def sample(self, at: int) -> ShadowSampled:
         """The ledger's worth now."""

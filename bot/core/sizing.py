@@ -14,7 +14,7 @@ from bot.core.market import Candle
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TrackRecord:
     """A source's closed shadow trades: counts and mean returns on entry notional (losses as a positive number)."""
 
     trades: int = 0
@@ -30,7 +30,7 @@ class SizingContext:
     capital: float
     price: float
     candles: Sequence[Candle]
-    record: Record
+    record: TrackRecord
 
 
 @dataclass(frozen=True, slots=True)

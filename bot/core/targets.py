@@ -14,7 +14,7 @@ from bot.core.market import Instrument, MarketView, Side
 from bot.core.orders import ZERO
 from bot.core.portfolio import Portfolio
 from bot.core.risk import OrderDraft
-from bot.core.sizing import Record, Sizing, SizingContext, target_notional
+from bot.core.sizing import Sizing, SizingContext, TrackRecord, target_notional
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def plan(
     portfolio: Portfolio,
     market: MarketView,
     instrument: Instrument,
-    record: Record,
+    record: TrackRecord,
     rules: TargetRules,
     working: Decimal = ZERO,
 ) -> Plan:
@@ -82,7 +82,7 @@ def _target(
     portfolio: Portfolio,
     market: MarketView,
     instrument: Instrument,
-    record: Record,
+    record: TrackRecord,
     rules: TargetRules,
     ahead: Decimal,
 ) -> Decimal:

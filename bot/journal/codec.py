@@ -20,7 +20,26 @@ from typing import Any
 import orjson
 import structlog
 
-from bot.core import decision, effects, facts, inputs, market, orders
+from bot.core import (
+    arbiter,
+    decision,
+    desk,
+    effects,
+    facts,
+    inputs,
+    market,
+    matching,
+    orders,
+    portfolio,
+    protection,
+    queue,
+    risk,
+    shadow,
+    sizing,
+    state,
+    targets,
+    trading,
+)
 from bot.core.effects import Effect, Publish, Record
 from bot.core.inputs import Input
 from bot.core.market import Candle, Quote
@@ -31,7 +50,27 @@ log = structlog.get_logger(__name__)
 Plain = Any  # what orjson.loads gives
 Fields = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
 
-_MODULES: tuple[ModuleType, ...] = (market, decision, orders, inputs, facts, effects)
+_MODULES: tuple[ModuleType, ...] = (
+    market,
+    decision,
+    orders,
+    inputs,
+    facts,
+    effects,
+    # what a desk remembers, and what it was told at its birth
+    state,
+    portfolio,
+    protection,
+    queue,
+    risk,
+    shadow,
+    desk,
+    arbiter,
+    sizing,
+    targets,
+    trading,
+    matching,
+)
 
 
 def _members(module: ModuleType) -> list[type]:
@@ -41,6 +80,8 @@ def _members(module: ModuleType) -> list[type]:
 
 def _fields(cls: type) -> Fields:
     names = tuple(field.name for field in fields(cls))
+    if not names:
+        return names, lambda _: ()
     if len(names) == 1:
         only = attrgetter(*names)
         return names, lambda item: (only(item),)

@@ -101,7 +101,7 @@ def _limits(risk: RiskSettings, *, candles: bool) -> RiskLimits:
         price_collar=risk.price_collar,
         stale_after_ms=None if candles else risk.stale_after,
         cash_buffer=risk.cash_buffer,
-        allowed_symbols=frozenset(risk.allowed_symbols),
+        allowed_symbols=tuple(risk.allowed_symbols),
     )
 
 

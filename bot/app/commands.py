@@ -1,0 +1,81 @@
+"""What operators may tell a running bot, through the local feed. Every command becomes an input of the desk, so that it is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from bot.core.inputs import SetTradingState, TradingState
+from bot.outlets.command import Command, CommandResult
+from bot.runtime.hosting import SourceHost
+from bot.runtime.shell import Shell
+
+_SETTLE_SECONDS = 2.0
+_FLATTEN_SECONDS = 30.0
+
+
+class Operator:
+    """Carries out commands. `kill` and `reduce` answer when the desk has acted, `--flatten` when the positions are gone."""
+
+    def __init__(self, shell: Shell, host: SourceHost, status: Callable[[], Mapping[str, object]]) -> None:
+        self._shell = shell
+        self._host = host
+        self._status = status
+        self._table: Mapping[str, Callable[[Command], Awaitable[CommandResult]]] = {
+            "kill": lambda command: self._state(command, TradingState.HALTED),
+            "reduce": lambda command: self._state(command, TradingState.REDUCING),
+            "resume": lambda command: self._state(command, TradingState.ACTIVE),
+            "pause": lambda command: self._pause(command, paused=True),
+            "unpause": lambda command: self._pause(command, paused=False),
+            "status": self._tell,
+        }
+
+    async def __call__(self, command: Command) -> CommandResult:
+        """Do it, or say in one line why not."""
+        act = self._table.get(command.name)
+        if act is None:
+            return CommandResult(False, f"there is no command {command.name!r}; use one of {', '.join(self._table)}")
+        return await act(command)
+
+    async def _state(self, command: Command, state: TradingState) -> CommandResult:
+        flatten = command.args.get("flatten", False)
+        reason = command.args.get("reason", "by hand")
+        if not isinstance(flatten, bool) or not isinstance(reason, str):
+            return CommandResult(False, "args must be {flatten: true|false, reason: text}")
+        now = self._shell.clock.now()
+        self._shell.inbox.put_command(SetTradingState(now, state, command.actor, reason[:200], flatten))
+        risk = self._shell.desk.state.risk
+        done = await self._until(self._handled, _SETTLE_SECONDS)
+        if done and flatten and state is not TradingState.ACTIVE:
+            done = await self._until(lambda: not risk.flattening, _FLATTEN_SECONDS)
+        held = {name: str(held.amount) for name, held in self._shell.desk.portfolio.positions.items() if held.amount}
+        result: dict[str, object] = {"state": risk.state.value, "positions": held}
+        if not done:
+            return CommandResult(False, f"not finished yet: state {risk.state.value}, still held: {held}", result)
+        return CommandResult(True, None, result)
+
+    async def _pause(self, command: Command, *, paused: bool) -> CommandResult:
+        name = command.args.get("source")
+        if not isinstance(name, str) or name not in self._host.specs:
+            return CommandResult(False, f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")
+        self._host.set_paused(name, paused, command.actor)
+        done = await self._until(self._handled, _SETTLE_SECONDS)
+        return CommandResult(done, None if done else "the desk did not answer in time", {"source": name, "paused": paused})
+
+    async def _tell(self, command: Command) -> CommandResult:
+        del command
+        return CommandResult(True, None, self._status())
+
+    def _handled(self) -> bool:
+        return not len(self._shell.inbox)
+
+    @staticmethod
+    async def _until(true: Callable[[], bool], seconds: float) -> bool:
+        """Wait, at most `seconds`, for something that the desk's task brings about."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not true():
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            return False
+        return True
