@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, create_engine, func, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from bot.core.decision import Evidence, Fate
@@ -102,7 +102,7 @@ class Queries:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except (DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             message = f"{self._path} cannot be queried: {cause}"
             if isinstance(cause, sqlite3.OperationalError):
@@ -336,9 +336,9 @@ class Queries:
         s, runs = t.snapshots.c, t.runs.c
         newest = _runs().where(*_same_book(book)).with_only_columns(runs.id, runs.started, runs.ended)
         with self._session() as connection:
-            for run, started, ended in connection.execute(newest.limit(1_000)).tuples():
+            for run, started, ended in connection.execute(newest.limit(1_000)):
                 states = select(runs.final_snapshot, runs.initial_snapshot).where(runs.id == run)
-                final, initial = connection.execute(states).tuples().one()
+                final, initial = connection.execute(states).one()
                 kept = connection.execute(
                     select(s.at, s.seq, s.state).where(s.run == run).order_by(s.seq.desc()).limit(1)
                 ).first()
@@ -381,7 +381,13 @@ def _orders() -> Select[Any]:
 def _decisions() -> Select[Any]:
     """Decisions, each with the first fate that it met after it was seen (an id may come again in a later run)."""
     d, f, filled = t.decisions, t.fates, t.decision_fills
-    first = select(func.min(f.c.row)).where(f.c.book == d.c.book, f.c.decision_id == d.c.id, f.c.at >= d.c.at).scalar_subquery()
+    any_fate = t.fates.alias()
+    first = (
+        select(func.min(any_fate.c.row))
+        .where(any_fate.c.book == d.c.book, any_fate.c.decision_id == d.c.id, any_fate.c.at >= d.c.at)
+        .correlate(d)
+        .scalar_subquery()
+    )
     part = (
         select(filled.c.filled_fraction)
         .where(filled.c.book == d.c.book, filled.c.decision_id == d.c.id, filled.c.at >= d.c.at)

@@ -94,9 +94,13 @@ def _migrate(url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", "bot.journal:migrations")
-    engine = create_engine(url, poolclass=NullPool)
+    sqlite = url.startswith(SQLITE_PREFIX)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None} if sqlite else {})
     try:
         with engine.begin() as connection:
+            if sqlite:
+                # The driver would commit every CREATE by itself: slow, and a crash half-way would leave half a schema.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:

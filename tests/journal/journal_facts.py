@@ -4,7 +4,9 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bot.core import facts as f
 from bot.core.decision import Abstention, Action, Claim, Decision, Denial, Fate, Tier
@@ -15,6 +17,7 @@ from bot.core.orders import Fill, Leg, OrderRequest, OrderState, OrderType
 from bot.journal.errors import JournalTrouble
 from bot.journal.journal import Journal, JournalLimits
 from bot.journal.run import BookKey, RunStart
+from bot.journal.upgrade import upgrade
 from bot.journal.writer import Watch
 
 NOW = 1_700_000_000_000
@@ -167,9 +170,20 @@ def run_of(name: str = "run1") -> RunStart:
     return RunStart(name, BOOK, NOW, simulated=True, config={"a": 1}, code_version="test", seed=7, initial={"cash": "10000"})
 
 
+@cache
+def empty_database() -> bytes:
+    """A migrated, empty journal: migrating once is enough for a test run."""
+    with TemporaryDirectory() as folder:
+        upgrade(f"sqlite:///{folder}/journal.db")
+        return (Path(folder) / "journal.db").read_bytes()
+
+
 def journal_of(tmp_path: Path, limits: JournalLimits | None = None) -> Journal:
     fallback = JournalLimits(ballast_bytes=65_536, busy_ms=50)
-    return Journal.open(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path, limits or fallback)
+    path = tmp_path / "journal.db"
+    if not path.exists():
+        path.write_bytes(empty_database())
+    return Journal.open(f"sqlite:///{path}", tmp_path, limits or fallback)
 
 
 async def stored(journal: Journal, number: int = 1) -> Exception | None:

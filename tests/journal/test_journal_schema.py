@@ -91,3 +91,24 @@ def test_an_url_that_is_not_served_is_refused_without_its_password() -> None:
     with pytest.raises(JournalError) as caught:
         sqlite_path("postgresql://bot:hunter2@db/journal")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic import op
+
+    path = tmp_path / "journal.db"
+    create_index = op.create_index
+
+    def failing(name: str, table: str, columns: list[str]) -> None:
+        if "verdicts" in name:
+            message = "power cut"
+            raise RuntimeError(message)
+        create_index(name, table, columns)
+
+    monkeypatch.setattr(op, "create_index", failing)
+    with pytest.raises(RuntimeError, match="power cut"):
+        upgrade(f"sqlite:///{path}")
+    monkeypatch.undo()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    upgrade(f"sqlite:///{path}")
