@@ -7,7 +7,6 @@ meets exactly one terminal `Fate`; a fate of `DENIED` names its `Denial`.
 from __future__ import annotations
 
 import hashlib
-from base64 import b32encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -115,7 +114,7 @@ Evidence = Mapping[str, str | float | int | bool | None]
 def derive_id(*parts: object, length: int = 26) -> str:
     """An id that is derived, not drawn: the same parts always give the same `length` (at most 28) letters and digits."""
     text = "\x1f".join(str(part) for part in parts).encode()
-    return b32encode(hashlib.sha256(text).digest()).decode().lower()[: min(length, 28)]
+    return hashlib.sha256(text).hexdigest()[: min(length, 28)]
 
 
 @dataclass(frozen=True, slots=True)
