@@ -21,8 +21,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 STARS = "***"
 _SECRET_KEY = re.compile(
-    r"(?i)(^|[_\-.])(api_?key|apikey|secret|password|passwd|passphrase|token|authorization|cookie|private_?key|master_?key"
-    r"|access_?key|signature|credentials?)($|[_\-.](key|value|header)?$)|api_?secret|secret_?key|api_?token"
+    r"(?i)(^|[_\-.])(secret|password|passwd|passphrase|token|authorization|cookie|signature|credentials?)($|[_\-.](key|value|header)$)"
+    r"|(api|private|master|access|secret)[_\-]?(key|secret|token)$"
 )
 _URL_PASSWORD = re.compile(r"(://[^/\s:@'\"]*:)[^/\s@'\"]+@")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
