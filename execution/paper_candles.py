@@ -96,7 +96,6 @@ def _meet_candle(order: PaperOrder, candle: Candle, clearing: Clearing) -> None:
     else:
         if not order.met and not order.request.post_only:
             _meet_price(order, candle.open, opened, candle.at, f"{source} open {candle.open}", clearing)
-        order.met = True
         price = order.request.price
         if order.open and price is not None and traded_through(order.side, order.limit, candle):
             extreme = f"low {candle.low}" if order.side is Side.BUY else f"high {candle.high}"

@@ -111,7 +111,6 @@ def book_to_json(book: PaperBook) -> Json:
     """A symbol's market and its orders."""
     return {
         "quote": _market_to_json(book.quote),
-        "previous": _market_to_json(book.previous),
         "candle": _market_to_json(book.candle),
         "taken_bid": book.taken(Side.SELL),
         "taken_ask": book.taken(Side.BUY),
@@ -125,13 +124,12 @@ def book_from_json(state: Json) -> PaperBook:
     candle = None if state["candle"] is None else Candle(*state["candle"])
     orders = [order_from_json(order) for order in state["orders"]]
     return PaperBook(
-        quote,
-        _quote_from_json(state["previous"]),
-        candle,
-        quote,
-        float(state["taken_bid"]),
-        float(state["taken_ask"]),
-        {order.request.id: order for order in orders},
+        quote=quote,
+        candle=candle,
+        taken_of=quote,
+        taken_bid=float(state["taken_bid"]),
+        taken_ask=float(state["taken_ask"]),
+        resting={order.request.id: order for order in orders},
     )
 
 

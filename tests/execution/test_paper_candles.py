@@ -176,7 +176,9 @@ def test_an_open_above_the_close_shrinks_the_fill_to_the_money() -> None:
 
 
 def test_a_fee_rounded_up_beyond_the_money_costs_one_step_and_not_an_overdraft() -> None:
-    world = World(FillModel(taker_fee=D("0.0000000000033")), Drive.CANDLES, FillOn.NEXT_OPEN, usdt="100.00000000033")
+    world = World(
+        FillModel(maker_fee=D(0), taker_fee=D("0.0000000000033")), Drive.CANDLES, FillOn.NEXT_OPEN, usdt="100.00000000033"
+    )
     world.bar(0, 90.0, 90.0, 90.0, 90.0)
     world.buy("1", M)
     world.bar(M, 100.0, 100.0, 100.0, 100.0)

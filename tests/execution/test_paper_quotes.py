@@ -83,6 +83,15 @@ def test_a_market_order_without_a_quote_or_with_a_stale_one_is_refused_with_the_
     assert len(world.fills) == 1
 
 
+def test_a_limit_does_not_trade_with_a_stale_quote_but_takes_from_the_next() -> None:
+    world = World(stale_ms=1_000)
+    world.quote(10, 100.0, 100.2)
+    world.buy("1", 2_000, price="101.00")
+    assert _answers(world) == ["OrderAccepted"]
+    world.quote(2_001, 100.4, 100.6)
+    assert (world.fills[0].price, world.fills[0].maker) == (D("100.6"), False)
+
+
 def test_a_limit_waiting_for_its_first_quote_takes_from_it() -> None:
     world = World()
     world.buy("1", 1, price="101.00")
