@@ -8,7 +8,7 @@ alive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -32,6 +32,9 @@ __all__ = ["CcxtFeed", "FeedConfig", "FeedSink"]
 
 _log = structlog.get_logger(__name__)
 _CLOCK_EVERY_S = 600.0
+# The part of `stale_after` after which a silent symbol is asked about by REST.
+_QUIET = 0.6
+_DIFFERENT_ANSWERS = 3
 
 
 @dataclass(slots=True)
@@ -167,10 +170,10 @@ class CcxtFeed:
             await asyncio.sleep(stream.backoff.next())
 
     def _on_ready(self, stream: Stream) -> None:
-        """The first event after subscribing: what was missed in between is fetched."""
-        if stream.interrupted:
-            stream.interrupted = False
+        """The first event after subscribing: candles missed in between are fetched."""
+        if stream.interrupted and stream.kind is StreamKind.CANDLES:
             self._opened.candles.resume(stream.symbols, "reconnected")
+        stream.interrupted = False
 
     def _release(self, stream: Stream, reason: str) -> None:
         """Let go of the stream's clients; other streams on the same socket learn that it is gone."""
@@ -221,13 +224,18 @@ class CcxtFeed:
             now, at = loop.time(), self.venue.clock()
             for stream in self._opened.streams:
                 if stream.stalled(now):
-                    self._on_stall(stream, now)
+                    self._on_stall(stream, now, self._quiet(now))
             for symbol in self._config.symbols:
                 if self._opened.intake.silent_for(symbol, now) > self._config.stale_after:
                     detail = f"no quote for {self._config.stale_after:g} s"
                     self._health.mark(at, symbol, "quotes", Health.STALE, detail)
 
-    def _on_stall(self, stream: Stream, now: float) -> None:
+    def _quiet(self, now: float) -> list[str]:
+        """Symbols that have been silent long enough to be asked about, and not yet long enough to be stale."""
+        silence = self._config.stale_after * _QUIET
+        return [symbol for symbol in self._config.symbols if self._opened.intake.silent_for(symbol, now) > silence]
+
+    def _on_stall(self, stream: Stream, now: float, quiet: Sequence[str]) -> None:
         self.statistics.stalls += 1
         silence = now - stream.last_event
         # Where reconnecting does not make it speak, the market is probably quiet: ask less and less often.
@@ -235,26 +243,31 @@ class CcxtFeed:
         _log.warning("stream_stalled", stream=stream.name, silent_s=round(silence, 1))
         if stream.kind is StreamKind.QUOTES:
             for symbol in stream.symbols:
-                self._health.mark(self.venue.clock(), symbol, "quotes", Health.STALE, f"{stream.name} silent for {silence:.1f} s")
+                if symbol in quiet:
+                    self._health.mark(self.venue.clock(), symbol, "quotes", Health.STALE, f"{stream.name} has stalled")
         stream.end(f"silent for {silence:.1f} s")
 
     async def _probe_silent(self) -> None:
-        """Ask for the quotes of symbols that have gone quiet: the same answer proves a quiet market, another a dead stream."""
-        loop = asyncio.get_running_loop()
+        """Ask for the quotes of symbols that have gone quiet: the same answer proves a quiet market, another a dead stream.
+
+        One symbol alone has to differ several times: its stream carries others that may be well.
+        """
+        loop, intake = asyncio.get_running_loop(), self._opened.intake
         while True:
             await asyncio.sleep(self._config.tick)
-            quiet = [
-                symbol
-                for symbol in self._config.symbols
-                if self._opened.intake.silent_for(symbol, loop.time()) > self._config.stale_after * 0.6
-            ]
+            quiet = self._quiet(loop.time())
             if not quiet:
                 continue
             self.statistics.probes += 1
-            for symbol in await quotes_by_rest(self.venue, quiet, self._opened.intake):
-                stream = self._opened.intake.streams.get((StreamKind.QUOTES, symbol, ""))
-                if stream is not None and stream.stalled(loop.time() + self._config.stale_after * 0.4):
-                    self._on_stall(stream, loop.time())
+            for symbol in await quotes_by_rest(self.venue, quiet, intake):
+                stream = intake.streams.get((StreamKind.QUOTES, symbol, ""))
+                if stream is None:
+                    continue
+                intake.differed[symbol] += 1
+                silent = stream.stalled(loop.time() + self._config.stale_after * (1 - _QUIET))
+                if silent or intake.differed[symbol] >= _DIFFERENT_ANSWERS:
+                    intake.differed.clear()
+                    self._on_stall(stream, loop.time(), quiet)
             await asyncio.sleep(self._config.poll_interval)
 
     def _polls_quotes(self) -> bool:

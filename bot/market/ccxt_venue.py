@@ -33,7 +33,7 @@ class VenueError(Exception):
 
 
 class UnknownExchange(VenueError):  # noqa: N818 - it names what is wrong
-    """ccxt has no exchange with this id, or it cannot stream."""
+    """No exchange of ccxt has this id."""
 
 
 class VenueUnreachable(VenueError):  # noqa: N818 - it names what is wrong
@@ -206,12 +206,7 @@ def _ccxt() -> ModuleType:
 
 
 def _instance(ccxt: ModuleType, config: VenueConfig, derive: DeriveClass | None) -> Any:
-    base = getattr(ccxt, config.exchange, None) if config.exchange in ccxt.exchanges else None
-    if base is None:
-        near = difflib.get_close_matches(config.exchange, ccxt.exchanges, n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "see ccxt's list of exchanges with websockets"
-        message = f"exchange.id: {config.exchange!r} is not an exchange that ccxt can stream: {hint}"
-        raise UnknownExchange(message)
+    base = _exchange_class(ccxt, config.exchange)
     settings: dict[str, Any] = {"enableRateLimit": True, "timeout": 10_000, "options": {"defaultType": "spot"}}
     if config.exchange == "binance":
         # Otherwise loading the markets also asks both futures venues.
@@ -221,6 +216,19 @@ def _instance(ccxt: ModuleType, config: VenueConfig, derive: DeriveClass | None)
         exchange.set_sandbox_mode(True)
         exchange.urls = exchange.deep_extend(exchange.urls, config.config.get("urls", {}))
     return exchange
+
+
+def _exchange_class(ccxt: ModuleType, name: str) -> Any:
+    """The class with websockets where there is one, else the one with REST alone. Raises `UnknownExchange`."""
+    import ccxt.async_support as rest  # noqa: PLC0415 - loaded with ccxt.pro
+
+    for module in (ccxt, rest):
+        if name in module.exchanges:
+            return getattr(module, name)
+    near = difflib.get_close_matches(name, rest.exchanges, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "see ccxt's list of exchanges"
+    message = f"exchange.id: {name!r} is not an exchange of ccxt: {hint}"
+    raise UnknownExchange(message)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

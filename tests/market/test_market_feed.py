@@ -86,7 +86,7 @@ async def test_poison_frames_do_not_end_the_stream(simulator: ExchangeSimulator,
 async def test_after_a_disconnect_no_candle_is_missing_and_none_is_repeated(
     simulator: ExchangeSimulator, listener: Listener, how: Ending
 ) -> None:
-    feed = feed_of(to(simulator), quick(backoff_first=4, backoff_cap=4), listener)
+    feed = feed_of(to(simulator), quick(backoff_first=2.5, backoff_cap=2.5), listener)
     async with running(feed) as warm:
         await listener.until(lambda: len(listener.series("BTC/USDT", "1s")) >= 1)
         simulator.inject(Disconnect(how))
@@ -172,11 +172,11 @@ async def test_without_any_candles_of_the_venue_they_are_built_from_trades(
     simulator: ExchangeSimulator, listener: Listener
 ) -> None:
     venue = to(simulator, has={"fetchOHLCV": False, "watchOHLCV": False, "watchOHLCVForSymbols": False})
-    feed = feed_of(venue, quick(timeframes=("2s",)), listener)
+    feed = feed_of(venue, quick(timeframes=("1s",)), listener)
     async with running(feed) as warm:
-        await listener.until(lambda: len(listener.series("BTC/USDT", "2s")) >= 1)
-        first = listener.series("BTC/USDT", "2s")[0]
-        trades = [trade for trade in listener.trades if trade.symbol == "BTC/USDT" and first <= trade.ts < first + 2000]
+        await listener.until(lambda: len(listener.series("BTC/USDT", "1s")) >= 1)
+        first = listener.series("BTC/USDT", "1s")[0]
+        trades = [trade for trade in listener.trades if trade.symbol == "BTC/USDT" and first <= trade.ts < first + 1000]
         built = next(candle for candle in listener.candles if candle.symbol == "BTC/USDT")
     assert warm == []
     assert built.volume == pytest.approx(sum(trade.amount for trade in trades))
@@ -253,6 +253,17 @@ async def test_candles_that_do_not_come_at_start_make_the_venue_unreachable(
     feed = feed_of(to(simulator), quick(), listener)
     with pytest.raises(VenueUnreachable, match="binance did not deliver its candles"):
         await feed.start()
+
+
+async def test_one_symbol_cut_off_from_a_living_stream_is_noticed(simulator: ExchangeSimulator, listener: Listener) -> None:
+    feed = feed_of(to(simulator), quick(stale_after=1.0, poll_interval=0.2), listener)
+    async with running(feed):
+        await listener.until(lambda: {quote.symbol for quote in listener.quotes} == set(SYMBOLS))
+        simulator.inject(Gap(streams="btcusdt@bookTicker"))
+        count = len(listener.quotes)
+        await listener.until(lambda: feed.statistics.stalls >= 1)
+        assert "BTC/USDT" in {quote.symbol for quote in listener.quotes[count:]}, "REST stands in meanwhile"
+    assert "ETH/USDT" not in {told.symbol for told in listener.health if told.health is Health.STALE}
 
 
 async def test_before_start_there_is_no_venue(listener: Listener) -> None:

@@ -46,6 +46,19 @@ async def test_one_failed_answer_at_start_is_not_an_unreachable_venue(simulator:
     await venue.close()
 
 
+async def test_an_exchange_that_ccxt_cannot_stream_is_opened_with_rest_alone() -> None:
+    import ccxt.async_support as rest
+    import ccxt.pro
+
+    from bot.market.ccxt_guard import guarded
+    from bot.market.ccxt_venue import _exchange_class
+
+    name = next(name for name in rest.exchanges if name not in ccxt.pro.exchanges)
+    exchange = guarded(_exchange_class(ccxt.pro, name))()
+    assert not exchange.has.get("watchTrades")
+    await exchange.close()
+
+
 async def test_an_unknown_exchange_is_named_with_near_matches() -> None:
     with pytest.raises(UnknownExchange, match=r"exchange.id: 'binanse' .* did you mean binance"):
         await CcxtVenue.open(VenueConfig("binanse"))
