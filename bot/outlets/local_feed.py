@@ -23,7 +23,8 @@ import structlog
 
 from bot.outlets.command import Command, CommandHandler, CommandResult
 from bot.outlets.envelope import SCHEMA, Channel, Identity, Message
-from bot.outlets.errors import AlreadyRunning, NotRunning, OutletError
+from bot.outlets.errors import AlreadyRunning, NotRunning, OutletError, Refused
+from bot.outlets.local_client import LocalClient
 from bot.outlets.rendezvous import FEED_FILE, Rendezvous
 
 _log = structlog.get_logger(__name__)
@@ -134,14 +135,13 @@ class LocalFeed:
         self._server = None
 
     async def _ensure_alone(self) -> None:
+        """Refuse to start beside another bot: one that knows the token of the file, not just whoever has its port now."""
         try:
-            found = Rendezvous.read(self._data_dir)
-            async with asyncio.timeout(self._settings.greeting):
-                _, writer = await asyncio.open_connection(found.host, found.port)
-        except (NotRunning, OSError, TimeoutError):
+            other = await LocalClient.connect(self._data_dir, actor="start", timeout=self._settings.greeting)
+        except (NotRunning, Refused):
             return
-        await _hang_up(writer)
-        message = f"process {found.pid} already runs a bot in {self._data_dir}; stop it, or choose another --data-dir"
+        await other.close()
+        message = f"process {other.hello.pid} already runs a bot in {self._data_dir}; stop it, or choose another --data-dir"
         raise AlreadyRunning(message)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -85,7 +85,7 @@ class Outlets:
         self._encoder = Encoder(identity, redact)
         self._now = now
         self._started = now()
-        self._failures = 0
+        self._failures: dict[type, int] = {}
         self._lags = [0.0] * _LAG_KEPT
         self._pulse: asyncio.Task[None] | None = None
         self._bind()
@@ -106,8 +106,7 @@ class Outlets:
             if followed and local is not None:
                 local.publish(message)
         except Exception:  # noqa: BLE001 - the outlets' boundary: what cannot be told must not stop trading
-            self._failures += 1
-            _log.exception("publish_failed", event_type=type(event).__name__)
+            self._count_failure(type(event))
 
     def notify(self, notice: Notify) -> None:
         """Tell the person. Never waits, never raises."""
@@ -144,7 +143,7 @@ class Outlets:
         """What the outlets have done so far."""
         local = self.local.stats() if self.local else None
         notified = self.notifications.outcomes
-        return OutletStats(self._encoder.last, self._failures, self.redis.stats(), local, notified, max(self._lags))
+        return OutletStats(self._encoder.last, sum(self._failures.values()), self.redis.stats(), local, notified, max(self._lags))
 
     async def _beat(self) -> None:
         """Measure how late the loop wakes us, and say every so often that the bot is alive."""
@@ -159,6 +158,12 @@ class Outlets:
             self._lags[place] = max(0.0, loop.time() - before - _LAG_STEP)
             place = (place + 1) % _LAG_KEPT
 
+    def _count_failure(self, kind: type) -> None:
+        """Count an event that could not be told; log the first of each type, since thousands may follow it."""
+        if kind not in self._failures:
+            _log.exception("publish_failed", event_type=kind.__name__)
+        self._failures[kind] = self._failures.get(kind, 0) + 1
+
     def _heartbeat(self) -> Heartbeat:
         at = self._now()
         redis = self.redis.stats()
@@ -170,7 +175,7 @@ class Outlets:
         bind("bot_loop_lag_seconds", lambda: max(self._lags))
         bind("bot_outlet_messages", self._sent)
         bind("bot_outlet_drops", self._dropped)
-        bind("bot_outlet_failures", lambda: self._failures)
+        bind("bot_outlet_failures", lambda: sum(self._failures.values()))
         bind("bot_redis_up", lambda: self.redis.state is FeedState.UP)
         bind("bot_redis_reconnects", lambda: self.redis.stats().reconnects)
         bind("bot_local_clients", lambda: self.local.stats().clients if self.local else 0)

@@ -88,6 +88,7 @@ class RedisFeed:
         self._empty.set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._refused = False
 
     @property
     def state(self) -> FeedState:
@@ -232,9 +233,11 @@ class RedisFeed:
                 self._dropped[message.channel] += 1
                 refused += 1
         self._published += len(batch) - refused
-        if refused:
+        if refused and not self._refused:
             first = next(answer for answer in answers if isinstance(answer, Exception))
             _log.warning("redis_refused", messages=refused, error=str(first)[:200])
+        self._refused = refused > 0
+        if refused:
             # A pause, so that a server that refuses everything is not asked thousands of times a second.
             await asyncio.sleep(self._settings.first_backoff)
 

@@ -307,6 +307,21 @@ async def test_a_second_bot_in_the_same_directory_is_refused(tmp_path: Path, ide
             assert (await client.command("status")).ok
 
 
+async def test_a_stranger_on_the_port_of_a_stale_file_does_not_stop_a_new_start(
+    tmp_path: Path, identity: Identity, desk: Desk
+) -> None:
+    def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail\r\n")
+        writer.close()
+
+    stranger = await asyncio.start_server(answer, "127.0.0.1", 0)
+    Rendezvous("127.0.0.1", stranger.sockets[0].getsockname()[1], "old", os.getpid(), "old").write(tmp_path)
+    async with local_feed(tmp_path, identity, desk, greeting=0.5), await LocalClient.connect(tmp_path) as client:
+        assert client.hello.run == "run-1"
+    stranger.close()
+    await stranger.wait_closed()
+
+
 async def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path, identity: Identity, desk: Desk) -> None:
     async with local_feed(tmp_path / "one", identity, desk) as feed:
         with pytest.raises(OutletError, match=f"local feed cannot start at 127.0.0.1:{feed.port}"):

@@ -264,6 +264,7 @@ async def test_closing_sends_what_is_left_and_counts_what_could_not_be_sent(
     assert (there.stats().published, sum(there.stats().dropped.values())) == (500, 0)
     assert (gone.stats().published, sum(gone.stats().dropped.values())) == (0, 500)
     assert there.stats().buffered == gone.stats().buffered == 0
+    assert there.state is gone.state is FeedState.OFF
 
 
 @pytest.mark.parametrize("url", ["http://:hunter2secret@host", "redis://:hunter2secret@host:port/0", "hunter2secret"])

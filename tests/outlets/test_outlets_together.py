@@ -99,10 +99,11 @@ async def test_an_event_nobody_can_encode_is_counted_and_never_raises(tmp_path: 
     out = outlets(identity, settings(tmp_path, "redis://127.0.0.1:1/0"))
     broken = dataclasses.replace(decision(), evidence={"x": object()})  # type: ignore[dict-item]
     with capture_logs() as logs:
-        out.publish(DecisionSeen(AT, broken))
+        for _ in range(100):
+            out.publish(DecisionSeen(AT, broken))
         out.publish(DecisionSeen(AT, decision()))
-    assert out.stats().failures == 1
-    assert out.stats().last["decisions"] == 2
+    assert out.stats().failures == 100
+    assert out.stats().last["decisions"] == 101
     assert [line["event"] for line in logs] == ["publish_failed"]
 
 
