@@ -149,3 +149,13 @@ def test_infinities_survive_in_a_quote() -> None:
     assert isinstance(back, Quote)
     assert back.bid == math.inf
     assert math.isnan(back.ask)
+
+
+def test_every_class_a_snapshot_may_hold_has_a_name_of_its_own() -> None:
+    from dataclasses import fields
+
+    from bot.journal import codec
+
+    members = [cls for module in codec._MODULES for cls in codec._members(module)]
+    assert len({cls.__name__ for cls in members}) == len(members)
+    assert [(cls, field.name) for cls in codec._FIELDS for field in fields(cls) if not field.init] == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -259,3 +260,74 @@ def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
     kept = {name for (name,) in rows(tmp_path, "SELECT id FROM orders")}
     assert len(acknowledged) >= 300
     assert set(acknowledged) <= kept
+
+
+FULL = """
+import asyncio, sys
+from pathlib import Path
+from journal_facts import NOW, Watcher, fate, journal_of, request, run_of, stored
+from bot.journal.journal import JournalLimits
+
+async def main(folder):
+    journal = journal_of(folder, JournalLimits(ballast_bytes=512 * 1024, ballast_seconds=0.1))
+    watcher = Watcher()
+    journal.begin(run_of(), watcher.watch)
+    assert await stored(journal, 1) is None
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+    accepted = 0
+    while not watcher.troubled.is_set():
+        for _ in range(50):
+            accepted += journal.append(fate(accepted))
+        await journal.flush()
+    assert watcher.troubles[0].kind == "disk-full", watcher.troubles
+    assert watcher.troubles[0].ballast
+    exits = [await stored(journal, number) for number in range(100, 110)]
+    assert exits == [None] * 10, exits
+    assert not watcher.recovered.is_set()
+    filler.unlink()
+    await asyncio.wait_for(watcher.recovered.wait(), 10)
+    assert (folder / "journal.db.ballast").exists()
+    await journal.close(NOW)
+    assert journal.counts.lost == journal.counts.rescued == 0
+    import sqlite3
+    connection = sqlite3.connect(folder / "journal.db")
+    print(accepted - connection.execute("SELECT count(*) FROM fates").fetchone()[0])
+    print(connection.execute("SELECT count(*) FROM orders").fetchone()[0])
+    connection.close()
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_on_a_really_full_disk_the_ballast_lets_exits_in_until_there_is_room(tmp_path: Path) -> None:
+    """A small file system of its own, where the kernel allows an ordinary user to mount one."""
+    script = 'mount -t tmpfs -o size=6m tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, FULL]
+    environment = {**os.environ, "PYTHONPATH": f".:{Path(__file__).parent}"}
+    probe = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$1"', "sh", str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("this kernel lets nobody mount a small file system here")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2:] == ["0", "11"]
+
+
+def test_a_torn_rescue_file_gives_back_its_whole_lines_and_keeps_the_rest(tmp_path: Path) -> None:
+    journal_of(tmp_path)
+    path = tmp_path / "journal.db.rescue-r0.jsonl"
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        connection.execute("INSERT INTO books VALUES (1, 'a', 'paper', 'binance', 'real')")
+        connection.execute("INSERT INTO runs VALUES ('r0', 1, 1, NULL, 0, '', '{}', 't', NULL, NULL, NULL, 0)")
+        connection.commit()
+    row = '{"table":"commands","row":{"book":1,"run":"r0","at":1,"actor":"me","command":"kill","detail":""}}\n'
+    path.write_text(row + row.replace("kill", "resume") + row[:40])
+    journal_of(tmp_path)
+    assert rows(tmp_path, "SELECT command FROM commands ORDER BY row") == [("kill",), ("resume",)]
+    assert not path.exists()
+    assert path.with_suffix(".refused").read_text() == row[:40]
