@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.exits import ExitCode, StopError
+from bot.cli.exits import ExitCode, StopError, timed_out
 from bot.cli.options import AsJson, ConfigDir, DataDir, settings_for
 
 if TYPE_CHECKING:
@@ -144,12 +144,15 @@ def _tell(name: str, args: Mapping[str, object], config: Path | None, data_dir: 
 
 
 async def _send(place: Path, name: str, args: Mapping[str, object], timeout: float) -> Mapping[str, object]:
+    from bot.outlets.errors import Disconnected
     from bot.outlets.local_client import LocalClient
 
     async with await LocalClient.connect(place, timeout=min(timeout, 5.0)) as client:
         try:
             answer = await client.command(name, args, timeout=timeout)
-        except TimeoutError:
+        except (TimeoutError, Disconnected) as error:
+            if not timed_out(error):
+                raise
             line = (
                 f"the bot did not answer `{name}` within {timeout:g} s; it may have been carried out: see `python -m bot status`"
             )

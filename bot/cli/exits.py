@@ -66,10 +66,17 @@ def code_of(error: BaseException) -> ExitCode | None:
         return ExitCode.CONFIG
     if isinstance(error, NotRunning):
         return ExitCode.NOT_RUNNING
-    if isinstance(error, TimeoutError):
+    if timed_out(error):
         return ExitCode.TIMEOUT
     ours = type(error).__module__.partition(".")[0] in _OUR_ROOMS
     return ExitCode.FAILURE if ours or isinstance(error, OSError) else None
+
+
+def timed_out(error: BaseException) -> bool:
+    """Whether nobody answered in time. A `TimeoutError` is an `OSError`, so a client may have taken it for a lost connection."""
+    from bot.outlets.errors import Disconnected
+
+    return isinstance(error, TimeoutError) or (isinstance(error, Disconnected) and isinstance(error.__cause__, TimeoutError))
 
 
 def one_line(error: BaseException) -> str:
