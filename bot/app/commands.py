@@ -1,4 +1,7 @@
-"""What operators may tell a running bot, through the local feed. Every command becomes an input of the desk, so that it is recorded."""
+"""What operators may tell a running bot, through the local feed.
+
+Every command becomes an input of the desk, so that it is recorded.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class Operator:
         """Wait, at most `seconds`, for something that the desk's task brings about."""
         try:
             async with asyncio.timeout(seconds):
-                while not true():
+                while not true():  # noqa: ASYNC110 - the desk is plain code and signals nobody
                     await asyncio.sleep(0.01)
         except TimeoutError:
             return False

@@ -20,7 +20,15 @@ from bot.app.telling import MinuteCount, Start, WatcherNotifier, banner, minute,
 from bot.app.world import World, open_world
 from bot.core.decision import derive_id
 from bot.core.desk import DeskConfig, TradingDesk
-from bot.core.inputs import Closing, InstrumentChanged, OrderClosed, SourceLeft
+from bot.core.inputs import (
+    Closing,
+    Filled,
+    InstrumentChanged,
+    OrderClosed,
+    SetTradingState,
+    SourceLeft,
+    TradingState,
+)
 from bot.core.market import Health
 from bot.core.orders import ZERO
 from bot.journal.journal import Journal, JournalLimits
@@ -218,6 +226,11 @@ class _Run:
         turn, now, state = self.shell.cycle.turn, self.clock.now(), self.shell.desk.state
         for instrument in self.world.feed.instruments.values():
             turn(InstrumentChanged(now, instrument))
+        for fill in self.recovered.fills:
+            turn(Filled(now, fill))
+        if self.recovered.strays:
+            reason = f"{len(self.recovered.strays)} journaled fills belong to no order that is remembered"
+            turn(SetTradingState(now, TradingState.REDUCING, "recovery", reason))
         for order in list(state.working.values()):
             turn(OrderClosed(now, order.request.id, Closing.CANCELLED, order.filled, "the paper venue began anew"))
 

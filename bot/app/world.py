@@ -1,7 +1,8 @@
 """The world a run trades in: the venue's real public data, or the embedded one.
 
-The embedded world is a simulated exchange on loopback that the real client (ccxt) speaks to over real sockets. It is chosen by `--demo`, by
-configuration, or when the venue cannot be reached; it has books of its own, and everything it touches says SIMULATED.
+The embedded world is a simulated exchange on loopback that the real client (ccxt) speaks to over real sockets. It is chosen by
+`--demo`, by configuration, or when the venue cannot be reached; it has books of its own, and everything it touches says
+SIMULATED.
 """
 
 from __future__ import annotations

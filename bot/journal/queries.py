@@ -347,7 +347,7 @@ class Queries:
                 if kept is not None:
                     return r.Snapshot(run, kept.at, kept.seq, decode_snapshot(kept.state))
                 if initial is not None:
-                    return r.Snapshot(run, started, None, decode_snapshot(initial))
+                    return r.Snapshot(run, started, 0, decode_snapshot(initial))
         return None
 
 

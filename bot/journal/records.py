@@ -324,7 +324,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The newest kept state of a book: after input `seq` of `run`, None if it is the one a run ended or began with."""
+    """The newest kept state of a book: after input `seq` of `run` (0: before its first), None if the run ended with it."""
 
     run: str
     at: int

@@ -1,29 +1,50 @@
 """Recovery: one path for the first start, a restart and a crash.
 
-The newest snapshot of the book, and every input that was recorded after it, give back the desk as it was at the last line on the disk. The
-inputs are only handled, nothing is performed again. The steps of the sources go on from their own snapshot and see the candles since.
+The newest snapshot of the book, and every input that was recorded after it, give back the desk as it was at the last line on
+the disk. The inputs are only handled, nothing is performed again. Fills that reached the journal's tables and not the recorded
+inputs (they are written by another thread) are handed on, to be booked by their trade id like any other. The steps of the
+sources go on from their own snapshot and see the candles that came since.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
+
+import structlog
 
 from bot.core.desk import DeskConfig, TradingDesk
 from bot.core.market import Candle
+from bot.core.orders import Fill
 from bot.core.state import DeskState
+from bot.journal.errors import JournalCorrupt
+from bot.journal.queries import Queries
+from bot.journal.reading import SegmentReader, segment_paths
+from bot.journal.records import JournaledFill, Snapshot
 from bot.journal.run import BookKey
+
+log = structlog.get_logger(__name__)
+
+_FILLS_LOOKED_AT = 1_000
 
 
 @dataclass(slots=True)
 class Recovered:
-    """What an earlier run left. `candles` came after the snapshot; `replayed` counts the inputs that did."""
+    """What an earlier run left.
+
+    `candles` came after the snapshot, `replayed` counts the inputs that did; `fills` are those the desk has not seen. `strays`
+    are fills in the journal whose orders nobody remembers: the books cannot be trusted until somebody looks.
+    """
 
     state: DeskState | None = None
     sources: dict[str, object] = field(default_factory=dict)
     candles: list[Candle] = field(default_factory=list)
     replayed: int = 0
     run: str | None = None
+    fills: list[Fill] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
 
     def desk(self, config: DeskConfig) -> TradingDesk:
         """The desk that goes on, or a new one."""
@@ -31,6 +52,66 @@ class Recovered:
 
 
 def recover(url: str, data_dir: Path, book: BookKey) -> Recovered:
-    """What is left of the book's last run; nothing at a first start."""
-    del url, data_dir, book
-    return Recovered()
+    """What is left of the book's last run; nothing at a first start. Raises `JournalCorrupt` when it cannot be read."""
+    with Queries(url) as queries:
+        kept = queries.last_snapshot(book)
+        if kept is None:
+            return Recovered()
+        recovered = _restored(kept, data_dir)
+        if kept.seq is not None:
+            _find_fills(recovered, queries, kept.run)
+    log.info("recovered", run=kept.run, replayed=recovered.replayed, fills=len(recovered.fills), strays=len(recovered.strays))
+    return recovered
+
+
+def _restored(kept: Snapshot, data_dir: Path) -> Recovered:
+    """The desk of the snapshot, brought forward by the inputs recorded after it under the configuration of that run."""
+    state = cast("Mapping[str, object]", kept.state)
+    config, remembered, sources = state.get("config"), state.get("desk"), state.get("sources")
+    if not (isinstance(config, DeskConfig) and isinstance(remembered, DeskState) and isinstance(sources, dict)):
+        message = f"run {kept.run}: its snapshot is not one of a desk; restore a backup, or move the journal away"
+        raise JournalCorrupt(message)
+    desk = TradingDesk.restore(config, remembered)
+    recovered = Recovered(desk.state, sources, run=kept.run)
+    if kept.seq is None:
+        return recovered
+    reader = SegmentReader(segment_paths(data_dir, kept.run))
+    for recorded in reader:
+        if recorded.n <= kept.seq:
+            continue
+        desk.handle(recorded.event)
+        recovered.replayed += 1
+        if isinstance(recorded.event, Candle):
+            recovered.candles.append(recorded.event)
+    if reader.torn:
+        log.warning("torn_input", run=kept.run, lines=reader.torn)
+    return recovered
+
+
+def _find_fills(recovered: Recovered, queries: Queries, run: str) -> None:
+    """Fills that the crash kept out of the recorded inputs."""
+    if recovered.state is None:
+        return
+    for journaled in reversed(queries.fills(run=run, limit=_FILLS_LOOKED_AT)):
+        fill = _as_fill(journaled)
+        order = recovered.state.orders.get(fill.order_id)
+        if order is None:
+            recovered.strays.append(fill.id)
+        elif fill.id not in order.fill_ids:
+            recovered.fills.append(fill)
+
+
+def _as_fill(row: JournaledFill) -> Fill:
+    return Fill(
+        row.id,
+        row.order_id,
+        row.symbol,
+        row.side,
+        row.amount,
+        row.price,
+        row.fee,
+        row.fee_currency,
+        row.ts,
+        row.maker,
+        row.evidence,
+    )
