@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.exits import ExitCode, StopError
-from bot.cli.options import AsJson, ConfigDir
+from bot.cli.options import AsJson, ConfigDir, quiet_logs
 
 if TYPE_CHECKING:
     from bot.settings import Loaded
@@ -114,6 +114,7 @@ def _loaded(config: Path | None) -> Loaded:
     """The settings; every further problem is a line of its own before the error."""
     from bot.settings import ConfigError, load
 
+    quiet_logs()
     try:
         return load(config)
     except ConfigError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.exits import ExitCode
-from bot.cli.options import AsJson, ConfigDir, Database, DataDir
+from bot.cli.options import AsJson, ConfigDir, Database, DataDir, quiet_logs
 
 if TYPE_CHECKING:
     from bot.cli.checks import Finding
@@ -32,6 +32,7 @@ def doctor(
     from bot.cli.checks import State, check_config, check_packages, check_python
     from bot.cli.output import say, say_json, table
 
+    quiet_logs()
     given = {"bot.data_dir": data_dir, "journal.url": database}
     configured, loaded = check_config(config, {key: value for key, value in given.items() if value is not None})
     found = [check_python(), check_packages(), configured]

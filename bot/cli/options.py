@@ -36,9 +36,17 @@ def seconds(value: float | None) -> float | None:
     return value
 
 
+def quiet_logs() -> None:
+    """Logs of a command that answers by itself: errors only, on stderr; unconfigured, they would go to stdout."""
+    from bot import logs
+
+    logs.configure(level="error")
+
+
 def settings_for(config: Path | None, data_dir: Path | None = None, database: str | None = None) -> Loaded:
     """The settings of a command that only needs to know where things are."""
     from bot.settings import load
 
+    quiet_logs()
     given: dict[str, object | None] = {"bot.data_dir": data_dir, "journal.url": database}
     return load(config, overrides={key: value for key, value in given.items() if value is not None})
