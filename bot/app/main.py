@@ -1,4 +1,4 @@
-"""One run from its first line to its last: open the world, recover the books, trade until told to stop, leave everything in order."""
+"""One run from its first line to its last: open the world, recover the books, trade until told to stop, leave in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from importlib.metadata import version as package_version
 import structlog
 
 from bot.app.commands import Operator
-from bot.app.specs import spec_of
 from bot.app.telling import MinuteCount, Start, WatcherNotifier, banner, minute, summary
 from bot.app.world import World, open_world
 from bot.core.decision import derive_id
@@ -49,6 +48,7 @@ from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
+from bot.services.specs import with_settings
 from bot.settings import Loaded, RunOptions, RunSummary, RunWatcher, Settings, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
@@ -238,13 +238,13 @@ class _Run:
         """Sources as configured; those that are gone leave, those that stay go on where they were."""
         traded = self.settings.exchange.symbols
         known = dict(self.shell.desk.state.sources)
-        for loaded in self.world.sources:
-            spec = spec_of(loaded, self.settings)
-            known.pop(spec.name, None)
-            if spec.paused:
+        for described in self.world.sources:
+            source = with_settings(described, self.settings)
+            known.pop(source.spec.name, None)
+            if source.spec.paused:
                 continue
-            life = loaded.live(traded)
-            step = loaded.step(traded)
+            life = source.live(traded)
+            step = source.step(traded)
             if life is not None:
                 self.host.add_life(life)
             elif step is not None:

@@ -1,20 +1,22 @@
 """The desk driven by recorded candles: the full desk, the paper broker and every source, faster than time.
 
 Nothing here decides. A bar first meets the orders that rest at the paper broker (they fill at its open), then the desk (marks,
-protection, shadows), then the sources, whose proposals enter the desk at the bar's close. Timers that fall between two bars
-ring between them.
+protection, shadows), then the sources, whose proposals enter the desk at the bar's close. Timers that fall between two bars, and
+what was recorded in between, come between them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from bot.core.decision import Decision, SourceSpec
 from bot.core.desk import DeskConfig, Drive, TradingDesk
 from bot.core.effects import CancelOrder, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder
 from bot.core.facts import Fact
 from bot.core.inputs import Input, InstrumentChanged, IntentStored, Proposed, SourceJoined, Wake
-from bot.core.market import Candle, Instrument
+from bot.core.market import Candle, Instrument, MarketView
 from bot.core.protocols import StepSource
 from bot.market.candles import CandleAggregator
 from bot.runtime.cycle import Cycle, Tape
@@ -24,6 +26,34 @@ from execution.paper_account import PaperAccount
 from execution.paper_candles import FillOn
 
 FactSink = Callable[[Fact], None]
+Step = Callable[[Candle, MarketView], Decision | None]
+
+_PROGRESS = 0xFFF
+
+
+class Line(Protocol):
+    """Something that was recorded and is said again at its time."""
+
+    @property
+    def at(self) -> int:
+        """When, in milliseconds UTC."""
+        ...
+
+    def say(self, view: MarketView) -> Input:
+        """The input, made when its time has come, so that it may read the market of that moment."""
+        ...
+
+
+@dataclass(slots=True)
+class Curve:
+    """The book at every moment at which bars closed, all symbols of it together: equity and gross exposure, mark to market.
+
+    A sample is taken when the next bar comes, so it holds all that a moment's decisions set off before.
+    """
+
+    at: list[int] = field(default_factory=list)
+    equity: list[float] = field(default_factory=list)
+    exposure: list[float] = field(default_factory=list)
 
 
 def ignore_fact(fact: Fact) -> None:
@@ -70,7 +100,11 @@ class BacktestPerformer:
 
 
 class BacktestEngine:
-    """One run of one desk over one stream of candles."""
+    """One run of one desk over one stream of candles, all of them of the timeframe that drives the desk.
+
+    `sources` are stepped; larger timeframes that they ask for are built from the data. `scripted` lines, in the order of their
+    times, are said by the sources that `speakers` describes. Facts go to `sink`, inputs and effects to `tape`.
+    """
 
     def __init__(
         self,
@@ -79,12 +113,15 @@ class BacktestEngine:
         sources: Sequence[StepSource],
         *,
         sink: FactSink = ignore_fact,
-        scripted: Iterable[Input] = (),
+        scripted: Iterable[Line] = (),
+        speakers: Sequence[SourceSpec] = (),
         tape: Tape | None = None,
     ) -> None:
         self.performer = BacktestPerformer(sink)
         self.desk = TradingDesk(config)
         self.cycle = Cycle(self.desk, self.performer, tape)
+        self.curve = Curve()
+        self.bars = 0
         account = PaperAccount.of({config.currency: config.balance})
         fill_on = FillOn.NEXT_OPEN if config.next_open else FillOn.SAME_CLOSE
         drive = PaperDrive.CANDLES if config.drive is Drive.CANDLES else PaperDrive.QUOTES
@@ -93,63 +130,82 @@ class BacktestEngine:
         self.performer.broker = self.broker
         self.performer.now = lambda: self.desk.market.now
         self.sources = tuple(sources)
-        self._instruments = instruments
-        self._scripted = iter(scripted)
-        self._next_scripted: Input | None = next(self._scripted, None)
-        self._steps: dict[tuple[str, str], list[StepSource]] = {}
-        self._aggregators: dict[str, list[CandleAggregator]] = {}
+        self._script = iter(scripted)
+        self._next_line = next(self._script, None)
+        self._steps: dict[str, list[Step]] = {}
+        self._larger: dict[str, list[tuple[CandleAggregator, list[Step]]]] = {}
+        for instrument in instruments.values():
+            self.cycle.turn(InstrumentChanged(0, instrument))
+        for spec in (*speakers, *(source.spec for source in self.sources)):
+            self.cycle.turn(SourceJoined(0, spec, "backtest"))
+        self._wire(config.drive_timeframe)
+
+    def _wire(self, base: str) -> None:
+        """Who steps on which candle; the timeframes that the data do not have are built once, however many ask for them."""
+        wanted: dict[tuple[str, str], list[Step]] = {}
         for source in self.sources:
             for feed in source.feeds:
-                self._steps.setdefault(feed, []).append(source)
-        self._prepare(config)
-
-    def _prepare(self, config: DeskConfig) -> None:
-        """Tell the desk its instruments and sources; build the timeframes that the data do not have."""
-        for instrument in self._instruments.values():
-            self.cycle.turn(InstrumentChanged(0, instrument))
-        for source in self.sources:
-            self.cycle.turn(SourceJoined(0, source.spec, "backtest"))
-        for symbol, timeframe in self._steps:
-            if timeframe != config.drive_timeframe:
-                aggregator = CandleAggregator(symbol, config.drive_timeframe, timeframe)
-                self._aggregators.setdefault(symbol, []).append(aggregator)
+                wanted.setdefault(feed, []).append(source.on_candle)
+        for (symbol, timeframe), steps in wanted.items():
+            if timeframe == base:
+                self._steps[symbol] = steps
+            else:
+                self._larger.setdefault(symbol, []).append((CandleAggregator(symbol, base, timeframe), steps))
 
     def run(self, candles: Iterable[Candle]) -> Iterator[int]:
         """Drive the desk through the candles; yields the count of bars every few thousand, for progress, and once at the end."""
-        deadlines, turn, broker, view = self.desk.state.deadlines, self.cycle.turn, self.broker, self.desk.market
-        steps, aggregators, count = self._steps, self._aggregators, 0
+        deadlines, turn, on_candle, view = self.desk.state.deadlines, self.cycle.turn, self.broker.on_candle, self.desk.market
+        steps, larger, count, moment, nobody = self._steps, self._larger, self.bars, 0, list[Step]()
         for candle in candles:
             at = candle.at
-            while deadlines and deadlines[0][0] < at:
-                turn(Wake(deadlines[0][0]))
-            if self._next_scripted is not None:
-                self._play_script(at)
-            broker.on_candle(candle)
+            if at != moment:
+                if self._next_line is not None:
+                    self._play_script(at)
+                while deadlines and deadlines[0][0] < at:
+                    turn(Wake(deadlines[0][0]))
+                self._sample(moment)
+                moment = at
+            on_candle(candle)
             turn(candle)
-            for source in steps.get((candle.symbol, candle.timeframe), ()):
-                decision = source.on_candle(candle, view)
+            for step in steps.get(candle.symbol, nobody):
+                decision = step(candle, view)
                 if decision is not None:
                     turn(Proposed(at, decision))
-            if aggregators:
-                self._aggregate(candle)
+            if larger:
+                self._enlarge(candle)
             count += 1
-            if not count & 0xFFF:
+            if not count & _PROGRESS:
+                self.bars = count
                 yield count
+        self._sample(moment)
+        self.bars = count
         yield count
 
-    def _aggregate(self, candle: Candle) -> None:
-        for aggregator in self._aggregators.get(candle.symbol, ()):
-            larger = aggregator.on_candle(candle)
-            if larger is None:
+    def _sample(self, moment: int) -> None:
+        """Keep the worth of the book at the moment that is over; there is none before the first bar."""
+        if moment:
+            books, curve = self.desk.portfolio, self.curve
+            curve.at.append(moment)
+            curve.equity.append(books.equity)
+            curve.exposure.append(books.exposure)
+
+    def _enlarge(self, candle: Candle) -> None:
+        """Let the sources that ask for a larger timeframe see its candle once its last part has closed."""
+        for aggregator, steps in self._larger.get(candle.symbol, ()):
+            whole = aggregator.on_candle(candle)
+            if whole is None:
                 continue
-            self.cycle.turn(larger)
-            for source in self._steps[(larger.symbol, larger.timeframe)]:
-                decision = source.on_candle(larger, self.desk.market)
+            self.cycle.turn(whole)
+            for step in steps:
+                decision = step(whole, self.desk.market)
                 if decision is not None:
                     self.cycle.turn(Proposed(candle.at, decision))
 
     def _play_script(self, before: int) -> None:
-        """Enter the recorded decisions that were made before this bar closed."""
-        while self._next_scripted is not None and self._next_scripted.at < before:
-            self.cycle.turn(self._next_scripted)
-            self._next_scripted = next(self._scripted, None)
+        """Say the recorded lines whose time comes before this bar closes, and ring the timers that come before each of them."""
+        deadlines, turn = self.desk.state.deadlines, self.cycle.turn
+        while (line := self._next_line) is not None and line.at < before:
+            while deadlines and deadlines[0][0] < line.at:
+                turn(Wake(deadlines[0][0]))
+            turn(line.say(self.desk.market))
+            self._next_line = next(self._script, None)

@@ -8,6 +8,7 @@ from bot.core.arbiter import Arbiter
 from bot.core.arbiter import Policy as ArbiterPolicy
 from bot.core.decision import Tier
 from bot.core.desk import DeskConfig, Drive
+from bot.core.market import timeframe_ms
 from bot.core.matching import FillModel
 from bot.core.orders import OrderType
 from bot.core.risk import RiskLimits
@@ -31,7 +32,11 @@ def desk_config(
     next_open: bool = True,
     sizing_timeframe: str | None = None,
 ) -> DeskConfig:
-    """The desk of these settings. Where candles drive, latency, data age and the price collar have nothing to measure."""
+    """The desk of these settings.
+
+    Where candles drive, latency and data age have nothing to measure, and nothing is learned between two candles: a refused order
+    is tried again with the next candle, and a limit entry lives to see one.
+    """
     desk, paper = settings.desk, settings.paper
     candles = drive is Drive.CANDLES
     return DeskConfig(
@@ -45,7 +50,7 @@ def desk_config(
             desk.band,
             timeframe=sizing_timeframe or (drive_timeframe if candles else desk.sizing_timeframe),
         ),
-        trading=_trading(settings),
+        trading=_trading(settings, timeframe_ms(drive_timeframe) if candles else 0),
         fills=FillModel(
             maker_fee=paper.maker_fee,
             taker_fee=paper.taker_fee,
@@ -73,15 +78,16 @@ def _arbiter(settings: Settings) -> Arbiter:
     )
 
 
-def _trading(settings: Settings) -> TradingRules:
+def _trading(settings: Settings, least_ms: int) -> TradingRules:
+    """`least_ms` is the shortest time after which anything can have changed."""
     bot, desk = settings.bot, settings.desk
     return TradingRules(
         account=bot.account,
         bot=bot.name,
         prefix=bot.order_prefix,
         entry=OrderType.LIMIT if desk.entry is Entry.LIMIT else OrderType.MARKET,
-        entry_ttl_ms=desk.entry_ttl,
-        retry_ms=desk.retry_every,
+        entry_ttl_ms=max(desk.entry_ttl, least_ms),
+        retry_ms=max(desk.retry_every, least_ms),
     )
 
 

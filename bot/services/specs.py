@@ -1,0 +1,28 @@
+"""What the desk is told of each source: its YAML, filled up from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.core.decision import Tier
+from bot.settings import ConfigError, Problem, Settings
+from sources.loading import LoadedSource
+
+
+def with_settings(source: LoadedSource, settings: Settings) -> LoadedSource:
+    """The source with what its file leaves to the settings; `ConfigError` if it names a sizing that does not exist."""
+    config, desk = source.config, settings.desk
+    if config.sizing is not None and config.sizing not in desk.sizings:
+        known = ", ".join(sorted(desk.sizings))
+        problem = Problem(str(source.file), "sizing", config.sizing, "is not one of the desk's sizings", f"use one of {known}")
+        raise ConfigError(problem)
+    windows = {
+        Tier.QUANTCONNECT: desk.settle_ms.quantconnect,
+        Tier.LLM: desk.settle_ms.llm,
+        Tier.TRADITIONAL: desk.settle_ms.traditional,
+    }
+    given = {
+        "settle_ms": windows[config.tier] if config.settle_ms is None else config.settle_ms,
+        "max_claim_ms": min(config.max_claim_ms, desk.max_claim_ms),
+    }
+    return replace(source, config=config.model_copy(update=given))
