@@ -7,7 +7,7 @@ SIMULATED.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +90,7 @@ async def _real(options: RunOptions, loaded: Loaded, clock: WallClock) -> World:
     sources = _sources(loaded, loaded.sources_directory)
     config: dict[str, Any] = {"options": dict(exchange.options)}
     if exchange.urls:
-        config["urls"] = {"api": dict(exchange.urls)}
+        config["urls"] = {"api": _nested(exchange.urls)}
     venue = VenueConfig(exchange.id, config, exchange.sandbox, reach_timeout=exchange.connect_timeout / 1_000)
     inbox = Inbox()
     timeframes = _timeframes(exchange.timeframes, sources)
@@ -160,6 +160,18 @@ def _feed_config(loaded: Loaded, symbols: Sequence[str], timeframes: Sequence[st
 
 def _sink(inbox: Inbox) -> FeedSink:
     return FeedSink(inbox.put_quote, inbox.put_trade, inbox.put_market, inbox.put_market)
+
+
+def _nested(urls: Mapping[str, str]) -> dict[str, Any]:
+    """Ccxt's own tree of addresses: the key `ws.spot` is `spot` under `ws`."""
+    tree: dict[str, Any] = {}
+    for key, url in urls.items():
+        *above, name = key.split(".")
+        branch = tree
+        for part in above:
+            branch = branch.setdefault(part, {})
+        branch[name] = url
+    return tree
 
 
 def _refused(key: str, value: str, fault: str, remedy: str) -> ConfigError:
