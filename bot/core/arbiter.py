@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bot.core.decision import Action, Decision, Tier
-from bot.core.queue import priority
+from bot.core.queue import Priority, priority
 
 
 class Policy(StrEnum):
@@ -26,10 +26,14 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Candidates, the winner first, and the sentence that explains the winner."""
+    """Candidates, the winner first, and the sentence that explains the winner.
+
+    `outvoted_by` speaks for a majority that no candidate can act for: it wants to hold, or was heard before. Then nobody wins.
+    """
 
     candidates: tuple[Decision, ...]
     reason: str
+    outvoted_by: Decision | None = None
 
 
 def _default_weights() -> dict[Tier, float]:
@@ -77,6 +81,12 @@ class Arbiter:
         voices = {decision.source: decision for decision in (*opinions, *candidates)}
         for decision in voices.values():
             votes[decision.action] += 1
-        ranked = sorted(candidates, key=lambda decision: (-votes[decision.action], priority(decision)))
+
+        def support(decision: Decision) -> tuple[int, Priority]:
+            return (-votes[decision.action], priority(decision))
+
+        ranked = sorted(candidates, key=support)
         tally = ", ".join(f"{action.value} {count}" for action, count in votes.items() if count)
-        return Ranking(tuple(ranked), f"votes: {tally}")
+        first = min(voices.values(), key=support)
+        outvoted = first.action is Action.HOLD or all(decision.action is not first.action for decision in ranked)
+        return Ranking(tuple(ranked), f"votes: {tally}", first if outvoted else None)

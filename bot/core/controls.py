@@ -7,8 +7,9 @@ same exits as protection does, and the desk halts when the last is gone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
-from bot.core.decision import Fate
+from bot.core.decision import Fate, SourceSpec
 from bot.core.effects import Severity
 from bot.core.facts import CommandDone, HealthChanged, RiskChanged
 from bot.core.inputs import (
@@ -21,11 +22,14 @@ from bot.core.inputs import (
     SourceLeft,
     TradingState,
 )
-from bot.core.market import Health
-from bot.core.orders import Leg
+from bot.core.market import Health, Instrument
+from bot.core.orders import ZERO, Leg
+from bot.core.risk import ABSURD
 from bot.core.settlement import Settlement
 from bot.core.state import DeskState, ExitWanted, Outbox
 from bot.core.trading import Trading
+
+_LEAST_STEP = Decimal("1e-18")
 
 
 @dataclass(slots=True)
@@ -69,6 +73,11 @@ class Controls:
 
     def join(self, event: SourceJoined) -> None:
         """A source is added, or its settings change."""
+        fault = self._fault_of(event.spec)
+        if fault is not None:
+            self.state.ignore("source-absurd")
+            self.out.notify(Severity.WARNING, "A source was refused", f"{event.spec.name}: {fault}")
+            return
         known = event.spec.name in self.state.sources
         self.state.sources[event.spec.name] = event.spec
         self.settlement.shadows.ledger(event.spec)
@@ -76,6 +85,8 @@ class Controls:
         state = "paused" if event.spec.paused else "on"
         detail = f"{event.spec.name} ({event.spec.tier.label}, {state}, threshold {event.spec.threshold:g})"
         self.out.record(CommandDone(self.state.now, event.actor, verb, detail), durable=True)
+        if event.spec.paused:
+            self._release(event.spec.name)
 
     def leave(self, event: SourceLeft) -> None:
         """A source is removed: nothing of its own waits or stands any more; its position and its shadow stay."""
@@ -87,10 +98,10 @@ class Controls:
             self.settlement.finish(decision, Fate.CANCELLED, reason=f"{event.name} was removed")
         for bench in self.state.benches.values():
             bench.opinions.pop(event.name, None)
-            bench.claims.pop(event.name, None)
             if bench.standing is not None and bench.standing.source == event.name:
                 self.settlement.end_standing(bench, Fate.CANCELLED)
         self.out.record(CommandDone(self.state.now, event.actor, "source-removed", event.name), durable=True)
+        self._release(event.name)
 
     def health(self, event: MarketHealth) -> None:
         """A symbol's feed changed health."""
@@ -108,9 +119,11 @@ class Controls:
             text = f"{instrument.symbol} is priced in {instrument.quote}; this book is kept in {currency}"
             self.out.notify(Severity.WARNING, "A symbol was refused", text)
             return
-        steps = (instrument.price_step, instrument.amount_step)
-        if any(step <= 0 for step in steps):
-            self.state.ignore("instrument-without-steps")
+        if not _sound(instrument):
+            self.state.ignore("instrument-absurd")
+            self.out.notify(
+                Severity.WARNING, "A symbol was refused", f"{instrument.symbol}: its steps, minimums or fees are absurd"
+            )
             return
         self.state.instruments[instrument.symbol] = instrument
 
@@ -118,6 +131,9 @@ class Controls:
         """A deposit or withdrawal moves the baselines with it."""
         if event.currency != self.state.portfolio.currency:
             self.state.ignore("cash-in-another-currency")
+            return
+        if not event.amount.is_finite() or abs(event.amount) > ABSURD:
+            self.state.ignore("cash-absurd")
             return
         self.state.portfolio.move_cash(event.amount)
         moved = float(event.amount)
@@ -139,10 +155,52 @@ class Controls:
                 bench.exit = None
 
     def _flatten_all(self, command: SetTradingState) -> None:
+        """Leave every position, and whatever an entry on its way may still make one."""
+        cause = f"{command.actor}:{self.state.now}"
         for symbol, position in self.state.portfolio.positions.items():
-            if not position.amount:
-                continue
-            bench = self.state.bench(symbol)
-            bench.exit = ExitWanted(Leg.FLATTEN, f"{command.actor}:{self.state.now}", position.mark, position.lots[0].source)
+            if position.amount:
+                source = position.lots[0].source if position.lots else ""
+                self.trading.want_exit(self.state.bench(symbol), ExitWanted(Leg.FLATTEN, cause, position.mark, source))
+        for order in self.state.working.values():
+            request, bench = order.request, self.state.bench(order.request.symbol)
+            if bench.exit is None and not request.reduce_only:
+                self.trading.want_exit(bench, ExitWanted(Leg.FLATTEN, cause, request.reference, request.source))
+        for bench in self.state.benches.values():
             self.settlement.pursue(bench)
         self.check_flat()
+
+    def _release(self, source: str) -> None:
+        """A source that is gone or paused thinks of nothing any more: nobody waits for it."""
+        for bench in self.state.benches.values():
+            if bench.release(source):
+                self.settlement.due(bench)
+
+    def _fault_of(self, spec: SourceSpec) -> str | None:
+        """What is wrong with a source's settings, or None."""
+        if not (spec.capital.is_finite() and 0 <= spec.capital <= 1):
+            return f"capital {spec.capital} is not within 0..1"
+        if not 0.0 <= spec.threshold <= 1.0:
+            return f"threshold {spec.threshold!r} is not within 0..1"
+        if spec.settle_ms < 0 or spec.max_claim_ms < 0:
+            return "settle_ms and max_claim_ms must not be negative"
+        if spec.sizing is not None and spec.sizing not in self.trading.targets.sizings:
+            return f"no sizing is called {spec.sizing}; there are {', '.join(self.trading.targets.sizings)}"
+        return None
+
+
+def _sound(instrument: Instrument) -> bool:
+    """Whether an instrument's figures can be a venue's."""
+    figures = (
+        instrument.price_step,
+        instrument.amount_step,
+        instrument.min_amount,
+        instrument.min_cost,
+        instrument.maker_fee,
+        instrument.taker_fee,
+        instrument.max_amount or ZERO,
+        instrument.max_market_amount or ZERO,
+    )
+    if not all(figure.is_finite() and abs(figure) <= ABSURD for figure in figures):
+        return False
+    steps = min(instrument.price_step, instrument.amount_step)
+    return steps >= _LEAST_STEP and min(figures[2:4]) >= 0 and max(abs(fee) for fee in figures[4:6]) < 1

@@ -45,7 +45,7 @@ from bot.core.inputs import (
 )
 from bot.core.market import Candle, MarketView, Quote, Side
 from bot.core.matching import FillModel, protective_exit_price
-from bot.core.orders import Order
+from bot.core.orders import Fill, Order
 from bot.core.portfolio import Portfolio
 from bot.core.protection import Protection
 from bot.core.queue import DecisionQueue
@@ -131,7 +131,6 @@ class TradingDesk:
     def restore(cls, config: DeskConfig, snapshot: DeskState) -> TradingDesk:
         """A desk that goes on where the snapshot was taken; the snapshot itself is not touched."""
         state = copy.deepcopy(snapshot)
-        state.portfolio.restored()
         for key in state.working:
             state.working[key] = state.orders[key]
         return cls(config, state)
@@ -174,13 +173,13 @@ class TradingDesk:
             Claimed: lambda event: settlement.claim(event.claim),
             Abstained: lambda event: settlement.abstain(event.abstention),
             IntentStored: lambda event: self._on_order(event.order_id, trading.intent_stored),
-            IntentFailed: lambda event: self._on_order(event.order_id, lambda order: trading.intent_failed(order, event.reason)),
+            IntentFailed: lambda event: self._on_order(event.order_id, lambda order: self._unstored(order, event.reason)),
             OrderAccepted: lambda event: self._on_order(event.order_id, lambda order: trading.accepted(order, event.venue_id)),
             OrderRefused: lambda event: self._on_order(event.order_id, lambda order: trading.refused(order, event.reason)),
             OrderUnknown: lambda event: self._on_order(event.order_id, lambda order: trading.unknown(order, event.reason)),
             OrderClosed: lambda event: self._on_order(event.order_id, lambda order: trading.closed(order, event)),
-            CancelRefused: lambda event: self._on_order(event.order_id, self._cancel_refused),
-            Filled: lambda event: self._on_order(event.fill.order_id, lambda order: trading.filled(order, event.fill)),
+            CancelRefused: lambda event: self._on_order(event.order_id, trading.cancel_refused),
+            Filled: lambda event: self._on_order(event.fill.order_id, lambda order: self._filled(order, event.fill)),
             SetTradingState: controls.set_state,
             SourceJoined: controls.join,
             SourceLeft: controls.leave,
@@ -250,7 +249,7 @@ class TradingDesk:
         leg, level = hit
         if opened is not None:
             level = protective_exit_price(level, opened, Side.SELL if protection.direction > 0 else Side.BUY, leg)
-        bench.exit = ExitWanted(leg, protection.decision_id, level, protection.source)
+        self._trading.want_exit(bench, ExitWanted(leg, protection.decision_id, level, protection.source))
         self._settlement.pursue(bench)
 
     def _on_order(self, order_id: str, step: Callable[[Order], Order | None]) -> None:
@@ -267,11 +266,17 @@ class TradingDesk:
             self._settlement.order_done(done)
             self._controls.check_flat()
 
-    def _cancel_refused(self, order: Order) -> None:
-        """The order may still fill: its updates will tell. Ask again later if it lives on."""
-        order.cancelling = False
-        if not order.state.terminal:
-            self._trading.retry(self.state.bench(order.request.symbol))
+    def _unstored(self, order: Order, reason: str) -> None:
+        if self._trading.intent_failed(order, reason):
+            self._settlement.unstored(order)
+            self._controls.check_flat()
+
+    def _filled(self, order: Order, fill: Fill) -> Order | None:
+        late = order.state.terminal
+        done = self._trading.filled(order, fill)
+        if late:
+            self._settlement.booked_late(order)
+        return done
 
     def _run_due(self) -> None:
         """Do everything whose time has come, in the order in which it came."""
@@ -291,11 +296,16 @@ class TradingDesk:
             if bench.retry_at <= at:
                 bench.retry_at = 0
                 self._settlement.pursue(bench)
+                self._controls.check_flat()
         elif due is Due.ENTRY:
             order = self.state.working.get(subject)
             if order is not None:
-                self.state.lapsing[subject] = Fate.UNFILLED
+                self.state.lapsing.setdefault(subject, Fate.UNFILLED)
                 self._trading.cancel(order, "the entry did not fill in time")
+        elif due is Due.CANCEL:
+            order = self.state.working.get(subject)
+            if order is not None:
+                self._trading.cancel_again(order)
         else:
             self._sample()
             self.state.remind(self.market.now + self.config.sample_ms, Due.SAMPLE)

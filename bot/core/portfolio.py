@@ -9,7 +9,7 @@ after every fill so that they cannot drift.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from bot.core.decision import Tier
 from bot.core.facts import LotClosed
@@ -165,9 +165,11 @@ class Portfolio:
         if opening:
             entry_fee = fee_value - exit_fee
             position.lots.append(Lot(opening, fill.price, entry_fee, at, request.source, request.tier, request.decision_id))
+        if not position.amount:
+            # The mark of an earlier trade is no worth of this one.
+            position.mark = float(fill.price)
         position.amount += fill.side.sign * amount
         position.amount_float = float(position.amount)
-        position.mark = position.mark or float(fill.price)
         realised = sum((lot.pnl for lot in closed), ZERO)
         position.realised += realised
         self.realised += realised
@@ -191,7 +193,7 @@ class Portfolio:
             return fill.amount - fill.side.sign * fill.fee, fill.fee * fill.price
         self.assets[fill.fee_currency] = self.assets.get(fill.fee_currency, ZERO) - fill.fee
         value = Decimal(repr(self.asset_marks.get(fill.fee_currency, 0.0)))
-        return fill.amount, fill.fee * value
+        return fill.amount, _grained(fill.fee * value)
 
     def _revalue(self) -> None:
         """Recompute the floats from the exact books."""
@@ -203,11 +205,6 @@ class Portfolio:
         for currency, amount in self.assets.items():
             equity += float(amount) * self.asset_marks.get(currency, 0.0)
         self.equity, self.exposure = equity, exposure
-
-    def restored(self) -> Portfolio:
-        """The same books with their floats recomputed."""
-        self._revalue()
-        return self
 
 
 def _close(
@@ -256,4 +253,12 @@ def _share(fee: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """The share of a fee that falls on `part` of `whole`."""
     if part == whole or not fee:
         return fee
-    return (fee * part / whole).quantize(_GRAIN)
+    return _grained(fee * part / whole)
+
+
+def _grained(value: Decimal) -> Decimal:
+    """Cut at the grain; a sum so large that it has no room for the grain keeps what digits it has."""
+    try:
+        return value.quantize(_GRAIN)
+    except InvalidOperation:
+        return value

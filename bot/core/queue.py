@@ -57,6 +57,10 @@ class DecisionQueue:
         by_source = self.waiting.get(symbol)
         return sorted(by_source.values(), key=priority) if by_source else []
 
+    def ids(self, symbol: str) -> list[str]:
+        """Ids of the decisions waiting on a symbol."""
+        return [decision.id for decision in self.waiting.get(symbol, {}).values()]
+
     def __iter__(self) -> Iterator[Decision]:
         return (decision for by_source in self.waiting.values() for decision in by_source.values())
 

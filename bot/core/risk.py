@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from bot.core.decision import Denial
 from bot.core.inputs import TradingState
@@ -19,6 +19,8 @@ from bot.core.portfolio import Portfolio
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
+ABSURD = Decimal(10) ** 15
+"""No amount, price or sum of money that can be meant is larger."""
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class RiskState:
     day_start: float = 0.0
     loss_streak: int = 0
     last_loss: int = 0
+    streak_order: str = ""
     order_times: list[int] = field(default_factory=list)
     last_exit: dict[str, int] = field(default_factory=dict)
     health: dict[str, Health] = field(default_factory=dict)
@@ -44,6 +47,16 @@ class RiskState:
         while self.order_times and self.order_times[0] <= since:
             self.order_times.pop(0)
         return len(self.order_times)
+
+    def count(self, order_id: str, lost: bool, at: int) -> None:
+        """A closing fill won or lost. The fills of one order are one trade, however many there are."""
+        if not lost:
+            self.loss_streak = 0
+        elif self.streak_order != order_id or not self.loss_streak:
+            self.loss_streak += 1
+        if lost:
+            self.last_loss = at
+        self.streak_order = order_id
 
 
 @dataclass(slots=True)
@@ -154,6 +167,8 @@ class AllowedSymbols:
     def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
         """The draft, or why not."""
         del book
+        if not draft.reduces and not draft.instrument.active:
+            return Refusal(Denial.UNKNOWN_INSTRUMENT, f"{draft.symbol} is not trading at the venue")
         if draft.reduces or not self.symbols or draft.symbol in self.symbols:
             return draft
         return Refusal(Denial.SYMBOL_NOT_ALLOWED, f"{draft.symbol} is not among the allowed symbols")
@@ -360,9 +375,8 @@ class Shape:
         """The draft, shaped, or why not."""
         del book
         instrument = draft.instrument
-        amount = instrument.floor_amount(draft.amount)
-        if instrument.max_market_amount is not None:
-            amount = min(amount, instrument.floor_amount(instrument.max_market_amount))
+        most = [limit for limit in (instrument.max_amount, instrument.max_market_amount) if limit is not None]
+        amount = whole_steps(instrument, min([draft.amount, *most]))
         if amount < instrument.min_amount or amount <= ZERO:
             return Refusal(Denial.BELOW_MIN_AMOUNT, f"{amount} {instrument.base} is below the minimum {instrument.min_amount}")
         cost = float(amount) * draft.price
@@ -433,6 +447,14 @@ class RiskGate:
                 return answer
             draft = answer
         return draft
+
+
+def whole_steps(instrument: Instrument, amount: Decimal) -> Decimal:
+    """The amount floored to the venue's steps; nothing when it has more of them than any venue counts."""
+    try:
+        return instrument.floor_amount(amount)
+    except InvalidOperation:
+        return ZERO
 
 
 def may_send(request: OrderRequest, risk: RiskState) -> str | None:

@@ -8,7 +8,6 @@ denial passes the turn on; a transient one keeps it and blocks only contrary ent
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core.arbiter import Arbiter, Ranking
@@ -18,6 +17,9 @@ from bot.core.orders import ZERO, Leg, Order
 from bot.core.shadow import Shadows
 from bot.core.state import Bench, DeskState, Due, ExitWanted, Outbox
 from bot.core.trading import Attempt, Trading
+
+MAX_MS = 2**53
+"""Later than any time in milliseconds that can be meant."""
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Settlement:
     def propose(self, decision: Decision) -> None:
         """Admit a decision, or give it the fate of one that never stood."""
         state = self.state
-        if not state.remember(decision.id):
+        if decision.id in state.open or not state.remember(decision.id):
             state.ignore("decision-repeated")
             return
         self.out.record(DecisionSeen(state.now, decision))
@@ -47,7 +49,7 @@ class Settlement:
             return
         bench = state.bench(decision.symbol)
         bench.opinions[decision.source] = decision
-        bench.claims.pop(decision.source, None)
+        bench.release(decision.source)
         self.shadows.follow(decision, spec)
         superseded, dropped = state.queue.put(decision)
         if superseded is not None:
@@ -70,16 +72,23 @@ class Settlement:
         if spec is None or spec.paused or spec.tier is not claim.tier or claim.until <= self.state.now:
             self.state.ignore("claim-refused")
             return
-        until = min(claim.until, self.state.now + spec.max_claim_ms)
+        bench = self.state.bench(claim.symbol)
+        held = bench.claims.get(claim.source)
+        # A claim that is renewed while it lasts is one claim: nobody waits longer for saying so again.
+        began = bench.claimed[claim.source] if held is not None and held.until > self.state.now else self.state.now
+        until = min(claim.until, began + spec.max_claim_ms)
+        if until <= self.state.now:
+            self.state.ignore("claim-refused")
+            return
         bounded = Claim(claim.source, claim.tier, claim.symbol, until)
-        self.state.bench(claim.symbol).claims[claim.source] = bounded
+        bench.claims[claim.source], bench.claimed[claim.source] = bounded, began
         self.out.record(ClaimMade(self.state.now, bounded))
 
     def abstain(self, abstention: Abstention) -> None:
         """A source has no opinion; whoever waited for it need not any more."""
         self.out.record(AbstentionMade(self.state.now, abstention))
         bench = self.state.benches.get(abstention.symbol)
-        if bench is not None and bench.claims.pop(abstention.source, None) is not None:
+        if bench is not None and bench.release(abstention.source):
             self.due(bench)
 
     def due(self, bench: Bench) -> None:
@@ -89,24 +98,22 @@ class Settlement:
 
     def settle(self, bench: Bench) -> None:
         """Hear everyone who waits on the symbol, unless a higher tier is still thinking."""
+        self._drop_expired(bench)
         waiting = self.state.queue.on(bench.symbol)
         if not waiting:
             bench.settle_at = 0
             return
         if bench.symbol not in self.state.prices:
-            self.state.remind(self.state.now + self.trading.rules.retry_ms, Due.SETTLE, bench.symbol)
+            if bench.settle_at <= self.state.now:
+                bench.settle_at = self.state.now + self.trading.rules.retry_ms
+                self.state.remind(bench.settle_at, Due.SETTLE, bench.symbol)
             return
         standing = bench.standing
         candidates = list(waiting)
         if standing is not None and all(decision.source != standing.source for decision in waiting):
             candidates.append(standing)
         ranking = self.arbiter.rank(candidates, list(bench.opinions.values()))
-        until = self._claimed_until(bench, ranking.candidates[0].tier)
-        if until:
-            self.state.remind(until, Due.SETTLE, bench.symbol)
-            return
-        bench.settle_at = 0
-        self._hear(bench, ranking, waiting)
+        self._hear(bench, ranking)
 
     def expire(self, symbol: str, decision_id: str) -> None:
         """A decision's time is over: it stops waiting or standing, and stops being an opinion."""
@@ -114,6 +121,7 @@ class Settlement:
         for source, opinion in list(bench.opinions.items()):
             if opinion.id == decision_id:
                 del bench.opinions[source]
+                self._lapse_shadow(opinion)
         decision = self.state.open.get(decision_id)
         if decision is not None and self.state.queue.remove(decision):
             self.finish(decision, Fate.EXPIRED)
@@ -123,20 +131,24 @@ class Settlement:
             self.end_standing(bench, Fate.EXPIRED)
             spec = self.state.sources.get(standing.source)
             if spec is not None and spec.on_expiry is OnExpiry.FLATTEN:
-                self.shadows.flatten(standing)
                 self._flatten(bench, standing)
 
     def end_standing(self, bench: Bench, fate: Fate, keep_order: bool = False) -> None:
-        """The standing decision stands no more; `fate` is what it becomes if it has met none and no order of its lives on."""
+        """The standing decision stands no more; `fate` is what it becomes if it has met none and no order of its lives on.
+
+        An order that works towards its target, be it of an earlier decision that agreed, ends with it.
+        """
         standing = bench.standing
         bench.standing, bench.pursuing, bench.refused = None, False, None
         if standing is None:
             return
         order = self.state.working.get(bench.working or "")
-        if order is not None and order.request.decision_id == standing.id:
-            if not keep_order:
-                self.trading.cancel(order, f"the decision was {fate.value}")
+        own = order is not None and order.request.decision_id == standing.id
+        if order is not None and not keep_order and (own or self.trading.serves(order, standing)):
+            self.trading.cancel(order, f"the decision was {fate.value}")
+            if own:
                 self.state.lapsing[order.request.id] = fate
+        if own:
             return
         if standing.id in self.state.open:
             self.finish(standing, fate, verdict_id=bench.verdict_id)
@@ -154,7 +166,30 @@ class Settlement:
             if owner:
                 bench.standing, bench.refused = None, None
         if owner:
-            bench.pursuing = False
+            # An exit that got only part of the way goes on; an entry makes do with what it got.
+            part = request.leg is Leg.EXIT and order.filled > ZERO and self.state.portfolio.amount(request.symbol) != ZERO
+            bench.pursuing = part
+        self.pursue(bench)
+
+    def unstored(self, order: Order) -> None:
+        """An order's intent could not be stored: the standing decision tries again, any other meets its fate."""
+        request = order.request
+        lapsed = self.state.lapsing.pop(request.id, None)
+        bench = self.state.bench(request.symbol)
+        if lapsed is None and bench.standing is not None and bench.standing.id == request.decision_id:
+            bench.refused, bench.pursuing = Denial.INTENT_NOT_STORED, True
+            return
+        decision = self.state.open.get(request.decision_id or "")
+        if decision is not None:
+            denial = Denial.INTENT_NOT_STORED if lapsed is None else None
+            self.finish(decision, lapsed or Fate.DENIED, denial=denial, verdict_id=bench.verdict_id, reason=order.reason)
+
+    def booked_late(self, order: Order) -> None:
+        """A fill came after its order's end: the position is another one, and what stands against it acts again."""
+        bench = self.state.bench(order.request.symbol)
+        standing = bench.standing
+        if standing is not None and standing.action is not Action.HOLD and standing.action.value != order.request.side.value:
+            bench.pursuing = True
         self.pursue(bench)
 
     def pursue(self, bench: Bench) -> None:
@@ -224,52 +259,103 @@ class Settlement:
         until = 0
         for source, claim in list(bench.claims.items()):
             if claim.until <= self.state.now:
-                del bench.claims[source]
+                bench.release(source)
             elif claim.tier < tier:
                 until = max(until, claim.until)
         return until
 
-    def _hear(self, bench: Bench, ranking: Ranking, waiting: Sequence[Decision]) -> None:
+    def _hear(self, bench: Bench, ranking: Ranking) -> None:
         """Try the candidates in order until one wins; the rest of those who waited lose."""
-        winner: Decision | None = None
         verdict_id = derive_id("verdict", bench.symbol, self.state.now, self.state.next_id())
         before = bench.standing
+        winner: Decision | None = None
         for candidate in ranking.candidates:
+            until = self._claimed_until(bench, candidate.tier)
+            if until:
+                self.state.remind(until, Due.SETTLE, bench.symbol)
+                self._supersede(bench, before)
+                return
+            if ranking.outvoted_by is not None:
+                self._outvote(bench, ranking, ranking.outvoted_by, verdict_id)
+                break
             if candidate is before:
-                winner = candidate
-                verdict_id = bench.verdict_id or verdict_id
+                winner, verdict_id = candidate, bench.verdict_id or verdict_id
                 break
-            self.state.queue.remove(candidate)
-            spec = self.state.sources[candidate.source]
-            if candidate.action is Action.HOLD:
-                if not spec.hold_blocks:
-                    self.finish(candidate, Fate.HELD, reason="holds without blocking")
-                    continue
-                self._replace(bench, candidate, verdict_id)
-                self._verdict(bench, candidate, ranking, verdict_id, None)
-                self.finish(candidate, Fate.HELD, verdict_id=verdict_id, reason="holds and blocks lower tiers")
+            if self._wins(bench, candidate, ranking, verdict_id):
                 winner = candidate
                 break
-            attempt = self.trading.consider(candidate, spec, bench)
-            if attempt.refusal is not None and attempt.refusal.denial.permanent:
-                self.finish(candidate, Fate.DENIED, denial=attempt.refusal.denial, reason=attempt.refusal.detail)
-                continue
-            self._replace(bench, candidate, verdict_id)
-            self._verdict(bench, candidate, ranking, verdict_id, attempt)
-            self._carry(bench, candidate, attempt)
-            winner = candidate
-            break
+        bench.settle_at = 0
         if winner is None:
-            if before is not None and any(decision.source == before.source for decision in waiting):
-                self.end_standing(bench, Fate.SUPERSEDED)
-            return
-        self._lose(bench, winner, verdict_id, incumbent=winner is before)
+            self._supersede(bench, before)
+        else:
+            self._lose(bench, winner, verdict_id)
 
-    def _lose(self, bench: Bench, winner: Decision, verdict_id: str, incumbent: bool) -> None:
+    def _wins(self, bench: Bench, candidate: Decision, ranking: Ranking, verdict_id: str) -> bool:
+        """Let a candidate try: it wins and acts, or meets its fate."""
+        self.state.queue.remove(candidate)
+        spec = self.state.sources[candidate.source]
+        if candidate.action is Action.HOLD:
+            if not spec.hold_blocks:
+                self.finish(candidate, Fate.HELD, reason="holds without blocking")
+                return False
+            self._verdict(bench, candidate, ranking, verdict_id, None)
+            self._replace(bench, candidate, verdict_id)
+            self.finish(candidate, Fate.HELD, verdict_id=verdict_id, reason="holds and blocks lower tiers")
+            return True
+        attempt = self.trading.consider(candidate, spec, bench)
+        against = self.trading.contrary(bench, candidate)
+        filling = against is not None and against.request.leg is Leg.ENTRY
+        if attempt.refusal is not None and attempt.refusal.denial.permanent and not filling:
+            self.finish(candidate, Fate.DENIED, denial=attempt.refusal.denial, reason=attempt.refusal.detail)
+            return False
+        self._verdict(bench, candidate, ranking, verdict_id, attempt)
+        self._replace(bench, candidate, verdict_id)
+        self._carry(bench, candidate, attempt)
+        return True
+
+    def _outvote(self, bench: Bench, ranking: Ranking, voice: Decision, verdict_id: str) -> None:
+        """The majority wants none of what the candidates want: those who wait lose, what is held stays."""
+        self._verdict(bench, voice, ranking, verdict_id, None)
+        for loser in self.state.queue.on(bench.symbol):
+            self.state.queue.remove(loser)
+            if loser.action is Action.HOLD is voice.action:
+                self.finish(loser, Fate.HELD, verdict_id=verdict_id, reason="holds with the majority")
+                continue
+            self.shadows.overrule(loser, voice, verdict_id)
+            self.finish(loser, Fate.OUTRANKED, verdict_id=verdict_id, winner=voice.id, reason=ranking.reason)
+
+    def _supersede(self, bench: Bench, before: Decision | None) -> None:
+        """Nobody new won; what stood before stands no more if its own source was heard again."""
+        if before is None or bench.standing is not before:
+            return
+        newest = bench.opinions.get(before.source)
+        if newest is not None and newest.id != before.id and newest.id not in self.state.queue.ids(bench.symbol):
+            self.end_standing(bench, Fate.SUPERSEDED)
+
+    def _drop_expired(self, bench: Bench) -> None:
+        """Whose time is over is not heard, also when the desk was woken late."""
+        now = self.state.now
+        for decision in self.state.queue.on(bench.symbol):
+            if decision.expires <= now:
+                self.expire(bench.symbol, decision.id)
+        if bench.standing is not None and bench.standing.expires <= now:
+            self.expire(bench.symbol, bench.standing.id)
+        for opinion in list(bench.opinions.values()):
+            if opinion.expires <= now:
+                self.expire(bench.symbol, opinion.id)
+
+    def _lapse_shadow(self, opinion: Decision) -> None:
+        """A source's newest word on a symbol expired: its shadow leaves the position if the source wants none without one."""
+        spec = self.state.sources.get(opinion.source)
+        if spec is not None and spec.on_expiry is OnExpiry.FLATTEN and opinion.action is not Action.HOLD:
+            self.shadows.flatten(opinion)
+
+    def _lose(self, bench: Bench, winner: Decision, verdict_id: str) -> None:
         """Everyone who still waits on the symbol agreed with the winner or was outranked."""
         for loser in self.state.queue.on(bench.symbol):
             self.state.queue.remove(loser)
-            if incumbent and bench.refused is not None and loser.action is Action.SELL and self._let_out(bench, loser):
+            contrary = loser.action is not winner.action and loser.action is not Action.HOLD
+            if contrary and bench.refused is not None and self._let_out(bench, loser):
                 continue
             agreed = loser.action is winner.action
             if not agreed:
@@ -282,7 +368,7 @@ class Settlement:
         """A transiently denied winner blocks contrary entries, not exits: let this one through."""
         spec = self.state.sources[decision.source]
         attempt = self.trading.consider(decision, spec, bench)
-        if attempt.draft is None or bench.working is not None:
+        if attempt.draft is None or not attempt.draft.reduces or bench.working is not None or bench.exit is not None:
             return False
         self.trading.carry_out(bench, decision, attempt.draft)
         return True
@@ -291,13 +377,18 @@ class Settlement:
         """The winner stands; what stood before ends, keeping its order only if it works in the same direction."""
         before = bench.standing
         if before is not None:
-            same = before.source == winner.source
+            newest = bench.opinions.get(before.source)
+            same = before.source == winner.source or (newest is not None and newest.id != before.id)
             fate = Fate.SUPERSEDED if same else Fate.OUTRANKED
             agrees = before.action is winner.action
             if before.id in self.state.open and not agrees and not same:
                 self.shadows.overrule(before, winner, verdict_id)
             self.end_standing(bench, Fate.AGREED if agrees and not same else fate, keep_order=agrees)
         bench.standing, bench.verdict_id, bench.pursuing, bench.refused = winner, verdict_id, False, None
+        against = self.trading.contrary(bench, winner)
+        if against is not None:
+            self.trading.cancel(against, "a contrary verdict")
+            self.state.lapsing.setdefault(against.request.id, Fate.OUTRANKED)
 
     def _verdict(self, bench: Bench, winner: Decision, ranking: Ranking, verdict_id: str, attempt: Attempt | None) -> None:
         position = self.state.portfolio.amount(bench.symbol)
@@ -329,7 +420,10 @@ class Settlement:
         """Act on what an attempt at the standing decision's target came to."""
         bench.pursuing = False
         bench.refused = None
-        if attempt.draft is not None:
+        if self.trading.contrary(bench, decision) is not None:
+            # It may still trade while it is being cancelled: wait for its end and start from the position that is there.
+            bench.pursuing = True
+        elif attempt.draft is not None:
             if bench.exit is None:
                 self.trading.carry_out(bench, decision, attempt.draft)
             else:
@@ -338,19 +432,26 @@ class Settlement:
             self.finish(decision, attempt.fate, verdict_id=bench.verdict_id)
         elif attempt.refusal is not None and attempt.refusal.denial.permanent:
             denial, detail = attempt.refusal.denial, attempt.refusal.detail
-            self.finish(decision, Fate.DENIED, denial=denial, verdict_id=bench.verdict_id, reason=detail)
-            bench.standing = None
+            if decision.id in self.state.open:
+                self.finish(decision, Fate.DENIED, denial=denial, verdict_id=bench.verdict_id, reason=detail)
+                bench.standing = None
         elif attempt.refusal is not None:
             bench.refused = attempt.refusal.denial
             bench.pursuing = True
             self.trading.retry(bench)
 
     def _flatten(self, bench: Bench, decision: Decision) -> None:
-        """Leave the position that an expired decision opened."""
+        """Leave the position of an expired decision's source, and what an entry on its way may still add to it."""
         position = self.state.portfolio.positions.get(bench.symbol)
-        if position is None or position.amount == ZERO or position.lots[0].decision_id != decision.id:
+        held = position is not None and bool(position.lots) and position.lots[0].source == decision.source
+        order = self.state.working.get(bench.working or "")
+        entering = order is not None and order.request.leg is Leg.ENTRY and order.request.source == decision.source
+        if bench.exit is not None or decision.action is Action.HOLD or not (held or entering):
             return
-        bench.exit = ExitWanted(Leg.FLATTEN, decision.id, self.state.prices[bench.symbol], decision.source)
+        if held and position is not None and (position.amount > ZERO) is not (decision.action is Action.BUY):
+            return
+        level = self.state.prices[bench.symbol]
+        self.trading.want_exit(bench, ExitWanted(Leg.FLATTEN, decision.id, level, decision.source))
         self.pursue(bench)
 
 
@@ -358,12 +459,16 @@ def malformed(decision: Decision, tier: Tier) -> str | None:
     """What is wrong with a decision's figures, or None."""
     if decision.tier is not tier:
         return f"the source speaks as {tier.label}, not as {decision.tier.label}"
+    if not decision.id:
+        return "it has no id"
     if not 0.0 <= decision.confidence <= 1.0:
         return f"confidence {decision.confidence!r} is not within 0..1"
     if not (math.isfinite(decision.price) and decision.price > 0.0):
         return f"price {decision.price!r} is not a positive number"
     if decision.expires <= decision.created:
         return "it expires before it was made"
+    if not 0 <= decision.created <= decision.expires <= MAX_MS:
+        return f"its time {decision.created}..{decision.expires} is no time in milliseconds"
     for name, level in (("stop_loss", decision.stop_loss), ("take_profit", decision.take_profit)):
         if level is not None and not (math.isfinite(level) and level > 0.0):
             return f"{name} {level!r} is not a positive number"

@@ -29,6 +29,7 @@ class Due(StrEnum):
     EXPIRE = "expire"
     RETRY = "retry"
     ENTRY = "entry"
+    CANCEL = "cancel"
     SAMPLE = "sample"
 
 
@@ -53,12 +54,13 @@ class Bench:
 
     `standing` is the decision that won; `pursuing` that its target is still to be reached; `refused` the transient denial it
     waits out; `working` the one order on its way; `guard` the protection to arm when the entry fills; `settle_at` the fixed end
-    of the settle window, zero when nobody waits.
+    of the settle window, zero when nobody waits; `claimed` when each unbroken claim began.
     """
 
     symbol: str
     settle_at: int = 0
     claims: dict[str, Claim] = field(default_factory=dict)
+    claimed: dict[str, int] = field(default_factory=dict)
     opinions: dict[str, Decision] = field(default_factory=dict)
     standing: Decision | None = None
     verdict_id: str | None = None
@@ -68,6 +70,11 @@ class Bench:
     working: str | None = None
     guard: Protection | None = None
     exit: ExitWanted | None = None
+
+    def release(self, source: str) -> bool:
+        """End a source's claim; False if it had none."""
+        self.claimed.pop(source, None)
+        return self.claims.pop(source, None) is not None
 
 
 @dataclass(slots=True)

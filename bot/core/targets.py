@@ -13,7 +13,7 @@ from bot.core.decision import Action, Decision, Fate, SourceSpec
 from bot.core.market import Instrument, MarketView, Side
 from bot.core.orders import ZERO
 from bot.core.portfolio import Portfolio
-from bot.core.risk import OrderDraft
+from bot.core.risk import OrderDraft, whole_steps
 from bot.core.sizing import Sizing, SizingContext, TrackRecord, target_notional
 
 
@@ -94,7 +94,7 @@ def _target(
     capital = float(spec.capital) * portfolio.equity
     context = SizingContext(capital, price, market.history(decision.symbol, rules.timeframe), record)
     notional = target_notional(sizing, decision, context)
-    amount = instrument.floor_amount(Decimal(repr(max(0.0, notional) / price)))
+    amount = whole_steps(instrument, Decimal(repr(max(0.0, notional) / price)))
     if spec.adds:
         return ahead + amount if decision.action is Action.BUY else ahead - amount
     return amount if decision.action is Action.BUY else -amount

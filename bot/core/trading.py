@@ -8,21 +8,26 @@ trade.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from bot.core.decision import Decision, Denial, Fate, SourceSpec
+from bot.core.decision import Decision, Fate, SourceSpec
 from bot.core.effects import Severity
 from bot.core.facts import DecisionFate, DecisionFilled, FillBooked, OrderChanged, PositionChanged
 from bot.core.inputs import Closing, OrderClosed
-from bot.core.market import MarketView, Side
+from bot.core.market import Instrument, MarketView, Side
 from bot.core.orders import ZERO, Fill, Leg, Order, OrderRequest, OrderState, OrderType, client_order_id
 from bot.core.portfolio import Booking
 from bot.core.protection import guard
-from bot.core.risk import OrderDraft, Refusal, RiskContext, RiskGate, may_send
+from bot.core.risk import ABSURD, MINUTE_MS, OrderDraft, Refusal, RiskContext, RiskGate, may_send
 from bot.core.shadow import Shadows
 from bot.core.state import Bench, DeskState, Due, ExitWanted, Outbox
 from bot.core.targets import TargetRules, plan, touch
+
+_OPINIONS = (Leg.ENTRY, Leg.EXIT)
+"""Legs that a decision asked for; all others act whatever is decided."""
+_PATIENCE_MS = 60_000
+"""The longest wait between two tries at the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,11 @@ class TradingRules:
     entry_ttl_ms: int = 60_000
     retry_ms: int = 1_000
     keep_done: int = 1_000
+
+    def __post_init__(self) -> None:
+        if self.retry_ms <= 0:
+            message = f"retry_ms: {self.retry_ms!r} must be at least 1"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +93,31 @@ class Trading:
         return Attempt(wanted.target, draft=answer)
 
     def carry_out(self, bench: Bench, decision: Decision, draft: OrderDraft) -> None:
-        """Ask for the order that an attempt came to, or clear the way for it first."""
+        """Ask for the order that an attempt came to, once the one before it has ended."""
         order = self.state.working.get(bench.working or "")
         if order is not None:
             bench.pursuing = True
-            if order.request.side is not draft.side:
-                self.cancel(order, "a contrary verdict")
             return
         leg = Leg.EXIT if draft.reduces else Leg.ENTRY
         if leg is Leg.ENTRY:
             bench.guard = guard(decision, draft.side.sign, draft.price)
         self._request(bench, draft, leg, decision.id, decision)
+
+    def contrary(self, bench: Bench, decision: Decision) -> Order | None:
+        """The order of another opinion than the decision's that still works on the symbol; protection is nobody's opinion."""
+        order = self.state.working.get(bench.working or "")
+        if order is None or order.request.leg not in _OPINIONS or order.request.side.value == decision.action.value:
+            return None
+        return order
+
+    def serves(self, order: Order, decision: Decision) -> bool:
+        """Whether an order works towards what the decision wants."""
+        return order.request.leg in _OPINIONS and order.request.side.value == decision.action.value
+
+    def want_exit(self, bench: Bench, wanted: ExitWanted) -> None:
+        """Resolve to leave a position: at once, whatever else the symbol was waiting for."""
+        bench.exit = wanted
+        bench.retry_at = 0
 
     def leave(self, bench: Bench) -> bool:
         """Work on the exit that the symbol must make; True while there is one."""
@@ -122,6 +146,17 @@ class Trading:
         if order.state in {OrderState.SENT, OrderState.OPEN}:
             self.out.cancel(order.request.id, order.request.symbol, reason)
 
+    def cancel_refused(self, order: Order) -> None:
+        """The venue would not cancel. The order's own updates may say why; if it lives on, ask again, ever more patiently."""
+        if order.cancelling and not order.state.terminal:
+            patience = max(self.rules.retry_ms, min(self.state.now - order.updated, _PATIENCE_MS))
+            self.state.remind(self.state.now + patience, Due.CANCEL, order.request.symbol, order.request.id)
+
+    def cancel_again(self, order: Order) -> None:
+        """Repeat a cancel that was refused."""
+        if order.state in {OrderState.SENT, OrderState.OPEN}:
+            self.out.cancel(order.request.id, order.request.symbol, order.reason)
+
     def retry(self, bench: Bench) -> None:
         """Come back to the symbol after a while."""
         at = self.state.now + self.rules.retry_ms
@@ -134,24 +169,23 @@ class Trading:
         if order.state is not OrderState.INTENT:
             self.state.ignore("intent-twice")
             return None
-        veto = order.reason if order.cancelling else may_send(order.request, self.state.risk)
+        veto = order.reason if order.cancelling else may_send(order.request, self.state.risk) or self._oversized(order.request)
         if veto is not None:
             return self._end(order, OrderState.CANCELLED, veto or "cancelled before it was sent")
         self._move(order, OrderState.SENT)
         self.out.submit(order.request)
         return None
 
-    def intent_failed(self, order: Order, reason: str) -> None:
-        """The journal could not store it: nothing was sent. The wish is kept and retried."""
+    def intent_failed(self, order: Order, reason: str) -> bool:
+        """The journal could not store it: nothing was sent. The symbol comes back to its wish after a while."""
         if order.state is not OrderState.INTENT:
             self.state.ignore("intent-twice")
-            return
+            return False
         self._end(order, OrderState.CANCELLED, reason)
-        self.state.lapsing.pop(order.request.id, None)
         bench = self.state.bench(order.request.symbol)
-        bench.refused = Denial.INTENT_NOT_STORED
         self.out.notify(Severity.CRITICAL, "The journal cannot be written", f"{order.request.id} was not sent: {reason}")
         self.retry(bench)
+        return True
 
     def accepted(self, order: Order, venue_id: str) -> None:
         """The venue has it. Late news of an order that already ended changes nothing."""
@@ -194,24 +228,36 @@ class Trading:
 
     def filled(self, order: Order, fill: Fill) -> Order | None:
         """Book a fill once, by its trade id."""
-        if fill.id in order.fill_ids or fill.amount <= ZERO or fill.price <= ZERO:
+        request = order.request
+        if fill.id in order.fill_ids:
             self.state.ignore("fill-repeated")
             return None
-        request = order.request
+        fault = fill_fault(fill, request, self.state.instruments[request.symbol])
+        if fault is not None:
+            self.state.ignore("fill-absurd")
+            self.out.notify(Severity.CRITICAL, "A fill cannot be booked", f"{fill.id} of order {request.id}: {fault}")
+            return None
         order.fill_ids[fill.id] = None
         order.filled += fill.amount
         order.cost += fill.amount * fill.price
         self._thaw(order)
+        self._value_fee(fill)
+        was_unknown = order.state is OrderState.UNKNOWN
         booking = self.state.portfolio.book(fill, request, self.state.instruments[request.symbol], self.state.now)
         self._tell(order, fill, booking)
         self._after_fill(order, booking)
         if order.state.terminal:
+            self.out.notify(
+                Severity.WARNING, "A fill came late", f"{fill.id} of order {request.id}, which was {order.state.value}"
+            )
             return None
         if order.filled >= request.amount:
             return self._end(order, OrderState.FILLED, "")
         if order.closing is not None and order.filled >= order.reported:
             return self._end(order, order.closing, order.reason)
         self._move(order, OrderState.OPEN)
+        if was_unknown and order.cancelling:
+            self.out.cancel(request.id, request.symbol, order.reason)
         return None
 
     def fate_of(self, order: Order) -> Fate:
@@ -235,6 +281,28 @@ class Trading:
             protection.take_profit if protection else None,
             protection.trailing_stop if protection else None,
         )
+
+    def _arm(self, bench: Bench, order: Order) -> None:
+        """Protection takes hold with an entry's first fill, also with one that comes after the position was left."""
+        guarding, armed = bench.guard, self.state.protections.get(bench.symbol)
+        if guarding is None or guarding.decision_id != order.request.decision_id:
+            return
+        if armed is None or armed.decision_id != guarding.decision_id:
+            self.state.protections[bench.symbol] = replace(guarding, peak=float(order.average or 0))
+
+    def _oversized(self, request: OrderRequest) -> str | None:
+        """Why a reduction would now open the other side: the position shrank since it was asked for."""
+        position = self.state.portfolio.amount(request.symbol)
+        if not request.reduce_only or (position * request.side.sign < ZERO and request.amount <= abs(position)):
+            return None
+        return f"the position shrank to {position} before the order was sent"
+
+    def _value_fee(self, fill: Fill) -> None:
+        """A fee in a currency that no quote has valued in the books yet is worth what the market says now."""
+        books = self.state.portfolio
+        price = self.state.prices.get(f"{fill.fee_currency}/{books.currency}")
+        if fill.fee and price is not None and fill.fee_currency not in books.asset_marks:
+            books.mark_asset(fill.fee_currency, price)
 
     def _exit(self, bench: Bench, wanted: ExitWanted, amount: Decimal) -> bool:
         side = Side.SELL if amount > 0 else Side.BUY
@@ -283,6 +351,7 @@ class Trading:
         order = Order(request, updated=state.now)
         state.orders[request.id] = order
         state.working[request.id] = order
+        state.risk.orders_since(state.now - MINUTE_MS)
         state.risk.order_times.append(state.now)
         bench.working = request.id
         if kind is OrderType.LIMIT:
@@ -300,6 +369,7 @@ class Trading:
     def _end(self, order: Order, to: OrderState, reason: str) -> Order:
         """The order is over: free its symbol and forget the oldest that ended."""
         order.reason = reason
+        refused = order.state is not OrderState.INTENT and not order.filled and not order.cancelling
         self._move(order, to)
         state, request = self.state, order.request
         state.working.pop(request.id, None)
@@ -310,15 +380,15 @@ class Trading:
         if order.filled and request.decision_id is not None:
             fraction = float(order.filled / request.amount)
             self.out.record(DecisionFilled(state.now, request.decision_id, fraction))
-        if bench.exit is not None and to is OrderState.REJECTED:
-            self._exit_failed(bench, bench.exit, reason)
+        if bench.exit is not None and refused and request.leg not in _OPINIONS:
+            self._exit_failed(bench, bench.exit, reason or to.value)
         self._forget_done()
         return order
 
     def _exit_failed(self, bench: Bench, wanted: ExitWanted, reason: str) -> None:
-        """An exit was refused by the venue: say so, wait longer each time, try again."""
+        """The venue refused an exit or ended it unfilled: say so, wait longer each time, try again."""
         wanted.failures += 1
-        delay = min(self.rules.retry_ms * 2**wanted.failures, 60_000)
+        delay = min(self.rules.retry_ms * 2 ** min(wanted.failures, 16), _PATIENCE_MS)
         bench.retry_at = self.state.now + delay
         self.state.remind(bench.retry_at, Due.RETRY, bench.symbol)
         severity = Severity.CRITICAL if wanted.failures > 2 else Severity.WARNING
@@ -378,18 +448,27 @@ class Trading:
         bench = state.bench(symbol)
         position = state.portfolio.positions[symbol]
         if booking.closed:
-            if booking.realised < ZERO:
-                state.risk.loss_streak += 1
-                state.risk.last_loss = state.now
-            else:
-                state.risk.loss_streak = 0
+            state.risk.count(order.request.id, booking.realised < ZERO, state.now)
         if not position.amount:
             state.protections.pop(symbol, None)
             state.risk.last_exit[symbol] = state.now
             bench.exit = None
             self.shadows.book_flat(symbol)
-        elif order.request.leg is Leg.ENTRY and bench.guard is not None:
-            bench.guard.peak = float(order.average or 0)
-            state.protections[symbol] = bench.guard
-            bench.guard = None
+        elif order.request.leg is Leg.ENTRY:
+            self._arm(bench, order)
+        if position.amount and state.risk.flattening and bench.exit is None:
+            wanted = ExitWanted(Leg.FLATTEN, f"flatten:{order.request.id}", position.mark, order.request.source)
+            self.want_exit(bench, wanted)
         self.out.record(self.position_fact(symbol), durable=True)
+
+
+def fill_fault(fill: Fill, request: OrderRequest, instrument: Instrument) -> str | None:
+    """Why a fill cannot be of this order, or None."""
+    if fill.symbol != request.symbol or fill.side is not request.side:
+        return f"it is a {fill.side.value} of {fill.symbol}, the order a {request.side.value} of {request.symbol}"
+    for name, value in (("amount", fill.amount), ("price", fill.price), ("fee", fill.fee)):
+        if not value.is_finite() or abs(value) > ABSURD or (name != "fee" and value <= ZERO):
+            return f"{name} {value} is not a possible figure"
+    if fill.fee_currency == instrument.base and fill.fee >= fill.amount:
+        return f"its fee {fill.fee} {fill.fee_currency} leaves nothing of {fill.amount}"
+    return None
