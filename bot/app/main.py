@@ -48,7 +48,7 @@ from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
-from bot.services.specs import with_settings
+from bot.services.specs import spec_of, unheard
 from bot.settings import Loaded, RunOptions, RunSummary, RunWatcher, Settings, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount

@@ -11,6 +11,7 @@ from bot.core.effects import Notify
 from bot.core.inputs import TradingState
 from bot.runtime.shell import Shell
 from bot.services.assembly import money
+from bot.services.specs import unheard
 from bot.settings import BannerFacts, Loaded, MinuteFacts, RunMode, RunSummary, RunWatcher, Settings, SourceFacts
 from sources.loading import LoadedSource
 
@@ -70,7 +71,7 @@ def banner(
         venue=world.venue,
         symbols=settings.exchange.symbols,
         market_data=f"{world.market_data}; candles {', '.join(world.timeframes)}",
-        sources=tuple(_source(source) for source in world.sources),
+        sources=tuple(_source(source, settings) for source in world.sources),
         limits=_limits(settings),
         paths=paths,
         notices=tuple(world.notices),
@@ -141,14 +142,13 @@ def _fees(world: World, settings: Settings) -> str:
     return f"maker {float(maker):.3%}, taker {float(taker):.3%}"
 
 
-def _source(source: LoadedSource) -> SourceFacts:
+def _source(source: LoadedSource, settings: Settings) -> SourceFacts:
     config = source.config
-    why = config.kind or str(config.path)
-    if not config.enabled:
-        why = f"switched off in {source.file.name} (enabled: false)"
-    elif source.rule is not None:
-        why = f"{why}, candles {config.timeframe}"
-    return SourceFacts(config.source, config.tier.label, config.enabled, why)
+    what = config.kind or str(config.path)
+    if source.rule is not None:
+        what = f"{what}, candles {config.timeframe}"
+    off = unheard(source, settings)
+    return SourceFacts(config.source, config.tier.label, off is None, off or what)
 
 
 def _limits(settings: Settings) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bot.core.decision import Tier
 from bot.settings import ConfigError, Problem, Settings
+from bot.settings.models import Selection
 from sources.loading import LoadedSource
 
 
@@ -26,3 +27,13 @@ def with_settings(source: LoadedSource, settings: Settings) -> LoadedSource:
         "max_claim_ms": min(config.max_claim_ms, desk.max_claim_ms),
     }
     return replace(source, config=config.model_copy(update=given))
+
+
+def unheard(source: LoadedSource, settings: Settings) -> str | None:
+    """Why the source is off, None when it is on."""
+    if not source.config.enabled:
+        return f"switched off in {source.file.name} (enabled: false)"
+    selection = settings.desk.selection
+    if selection is not Selection.HYBRID and selection.value != source.spec.tier.label:
+        return f"desk.selection is {selection.value}"
+    return None

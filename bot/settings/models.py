@@ -121,6 +121,15 @@ class Policy(StrEnum):
     CONSENSUS = "consensus"
 
 
+class Selection(StrEnum):
+    """Which tiers are heard."""
+
+    TRADITIONAL = "traditional"
+    QUANTCONNECT = "quantconnect"
+    LLM = "llm"
+    HYBRID = "hybrid"
+
+
 class Entry(StrEnum):
     """How entries are ordered."""
 
@@ -148,6 +157,9 @@ class DeskSettings(Strict):
     """The arbiter and its queue."""
 
     policy: Policy = Field(Policy.PRIORITY, description="priority | confidence | consensus")
+    selection: Selection = Field(
+        Selection.HYBRID, description="traditional | quantconnect | llm: only sources of that tier are heard | hybrid: all"
+    )
     tier_weights: TierWeights = Field(
         TierWeights(), description="weight of a tier's confidence under `confidence` (pure numbers)"
     )
