@@ -48,7 +48,7 @@ from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
-from bot.services.specs import spec_of, unheard
+from bot.services.specs import unheard, with_settings
 from bot.settings import Loaded, RunOptions, RunSummary, RunWatcher, Settings, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
@@ -241,7 +241,7 @@ class _Run:
         for described in self.world.sources:
             source = with_settings(described, self.settings)
             known.pop(source.spec.name, None)
-            if source.spec.paused:
+            if unheard(source, self.settings) is not None:
                 continue
             life = source.live(traded)
             step = source.step(traded)
