@@ -8,7 +8,7 @@ alive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -224,7 +224,7 @@ class CcxtFeed:
             now, at = loop.time(), self.venue.clock()
             for stream in self._opened.streams:
                 if stream.stalled(now):
-                    self._on_stall(stream, now, self._quiet(now))
+                    self._on_stall(stream, now)
             for symbol in self._config.symbols:
                 if self._opened.intake.silent_for(symbol, now) > self._config.stale_after:
                     detail = f"no quote for {self._config.stale_after:g} s"
@@ -235,40 +235,47 @@ class CcxtFeed:
         silence = self._config.stale_after * _QUIET
         return [symbol for symbol in self._config.symbols if self._opened.intake.silent_for(symbol, now) > silence]
 
-    def _on_stall(self, stream: Stream, now: float, quiet: Sequence[str]) -> None:
+    def _on_stall(self, stream: Stream, now: float) -> None:
         self.statistics.stalls += 1
         silence = now - stream.last_event
         # Where reconnecting does not make it speak, the market is probably quiet: ask less and less often.
         stream.patience = min(stream.patience * 2, stream.silence_cap)
         _log.warning("stream_stalled", stream=stream.name, silent_s=round(silence, 1))
         if stream.kind is StreamKind.QUOTES:
+            intake = self._opened.intake
             for symbol in stream.symbols:
-                if symbol in quiet:
-                    self._health.mark(self.venue.clock(), symbol, "quotes", Health.STALE, f"{stream.name} has stalled")
+                if intake.unstreamed_for(symbol, now) > self._config.stale_after * _QUIET:
+                    intake.stalled(symbol, f"{stream.name} has stalled")
         stream.end(f"silent for {silence:.1f} s")
 
     async def _probe_silent(self) -> None:
-        """Ask for the quotes of symbols that have gone quiet: the same answer proves a quiet market, another a dead stream.
-
-        One symbol alone has to differ several times: its stream carries others that may be well.
-        """
-        loop, intake = asyncio.get_running_loop(), self._opened.intake
+        """Ask for the quotes of symbols that have gone quiet: the same answer proves a quiet market, another a dead stream."""
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._config.tick)
             quiet = self._quiet(loop.time())
             if not quiet:
                 continue
             self.statistics.probes += 1
-            for symbol in await quotes_by_rest(self.venue, quiet, intake):
-                stream = intake.streams.get((StreamKind.QUOTES, symbol, ""))
-                if stream is None:
-                    continue
-                intake.differed[symbol] += 1
-                silent = stream.stalled(loop.time() + self._config.stale_after * (1 - _QUIET))
-                if silent or intake.differed[symbol] >= _DIFFERENT_ANSWERS:
-                    intake.differed.clear()
-                    self._on_stall(stream, loop.time(), quiet)
+            self._judge(await quotes_by_rest(self.venue, quiet, self._opened.intake), loop.time())
             await asyncio.sleep(self._config.poll_interval)
+
+    def _judge(self, answers: Mapping[str, bool], now: float) -> None:
+        """Compare REST's quotes with the streams': `answers` says of a silent symbol whether its prices had changed unheard.
+
+        One symbol alone has to differ several times before its stream is ended, which carries others that may be well.
+        """
+        intake = self._opened.intake
+        for stream in self._opened.streams:
+            asked = [symbol for symbol in stream.symbols if symbol in answers and stream.kind is StreamKind.QUOTES]
+            changed = [symbol for symbol in asked if answers[symbol]]
+            intake.differed.update(changed)
+            silent = stream.stalled(now + self._config.stale_after * (1 - _QUIET))
+            if any(silent or intake.differed[symbol] >= _DIFFERENT_ANSWERS for symbol in changed):
+                intake.differed.clear()
+                self._on_stall(stream, now)
+            elif asked and not changed:
+                stream.heard(now)
 
     def _polls_quotes(self) -> bool:
         return not any(stream.kind is StreamKind.QUOTES for stream in self._opened.streams)

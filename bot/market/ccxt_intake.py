@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.core.market import Quote, Side, Trade
+from bot.core.market import Health, Quote, Side, Trade
 from bot.market.ccxt_candles import CandleDesk
 from bot.market.ccxt_streams import Stream, StreamKind
 from bot.market.ccxt_venue import CcxtVenue
@@ -51,6 +51,8 @@ class Intake:
     quotes: dict[str, Quote] = field(default_factory=dict)
     differed: Counter[str] = field(default_factory=Counter)
     _heard: dict[str, float] = field(default_factory=dict)
+    _streamed: dict[str, float] = field(default_factory=dict)
+    _stalled: set[str] = field(default_factory=set)
     _ids: dict[str, _RecentIds] = field(default_factory=dict)
     _time: Callable[[], float] = field(init=False)
 
@@ -62,7 +64,17 @@ class Intake:
     def begin(self) -> None:
         """No symbol has been silent yet."""
         self._heard = dict.fromkeys(self.config.symbols, self._time())
+        self._streamed = dict(self._heard)
         self._ids = {symbol: _RecentIds() for symbol in self.config.symbols}
+
+    def unstreamed_for(self, symbol: str, now: float) -> float:
+        """Seconds since the symbol's last quote on its stream; REST may have stood in since."""
+        return now - self._streamed[symbol]
+
+    def stalled(self, symbol: str, detail: str) -> None:
+        """The symbol's stream has stalled: stale until it speaks again, even while REST stands in."""
+        self._stalled.add(symbol)
+        self.health.mark(self.venue.clock(), symbol, "stream", Health.STALE, detail)
 
     def silent_for(self, symbol: str, now: float) -> float:
         """Seconds since the symbol's last believable quote."""
@@ -73,8 +85,12 @@ class Intake:
         symbol = ticker["symbol"]
         if symbol in self._heard:
             self._hear(StreamKind.QUOTES, symbol, "")
+            self._streamed[symbol] = self._time()
             self.differed.pop(symbol, None)
             self.take_quote(symbol, ticker)
+            if symbol in self._stalled:
+                self._stalled.discard(symbol)
+                self.health.clear(self.venue.clock(), symbol, "stream", "the stream speaks again")
 
     def take_quote(self, symbol: str, ticker: Mapping[str, Any]) -> None:
         """Judge and hand on the best bid and ask of a unified ticker, whoever asked for it."""

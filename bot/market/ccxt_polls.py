@@ -15,25 +15,24 @@ from bot.market.feed_config import FeedConfig
 _log = structlog.get_logger(__name__)
 
 
-async def quotes_by_rest(venue: CcxtVenue, symbols: Sequence[str], intake: Intake) -> list[str]:
-    """Take the quotes of these symbols by REST; return those whose prices are not what was last known.
+async def quotes_by_rest(venue: CcxtVenue, symbols: Sequence[str], intake: Intake) -> dict[str, bool]:
+    """Take the quotes of these symbols by REST; for those that were answered, say whether their prices were not the known ones.
 
-    A failure is logged and counted as a refusal, and returns nothing: the symbols stay silent, and the watchdog says so.
+    A failure is logged and counted as a refusal, and no symbol is answered: they stay silent, and the watchdog says so.
     """
     try:
         tickers = await _tickers(venue, symbols)
     except Exception as error:  # noqa: BLE001 - the boundary of a poll: whatever the venue answered, the next one is due
         intake.statistics.refused["poll_failed"] += 1
         _log.warning("quotes_not_polled", venue=venue.id, error=f"{type(error).__name__}: {error}"[:200])
-        return []
-    changed: list[str] = []
+        return {}
+    changed: dict[str, bool] = {}
     for symbol in symbols:
         ticker = tickers.get(symbol)
         if ticker is None:
             continue
         known = intake.quotes.get(symbol)
-        if known is not None and (known.bid, known.ask) != (ticker["bid"], ticker["ask"]):
-            changed.append(symbol)
+        changed[symbol] = known is not None and (known.bid, known.ask) != (ticker["bid"], ticker["ask"])
         intake.take_quote(symbol, ticker)
     return changed
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from feed_rig import SYMBOLS, Listener
 
 from simulators.exchange.server import ExchangeSimulator
+from tests.market.feed_rig import SYMBOLS, Listener
 
 
 @pytest.fixture

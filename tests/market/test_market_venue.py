@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from feed_rig import to
 
 from bot.market.ccxt_venue import CcxtVenue, UnknownExchange, UnknownSymbol, VenueConfig
 from simulators.exchange.faults import ClockSkew, Status
 from simulators.exchange.server import ExchangeSimulator
+from tests.market.feed_rig import to
 
 
 async def test_steps_minimums_and_fees_are_decimals_of_the_venue(simulator: ExchangeSimulator) -> None:
