@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 
+from bot.core.decision import SourceSpec
 from bot.core.inputs import SetTradingState, TradingState
 from bot.outlets.command import Command, CommandResult
 from bot.runtime.hosting import SourceHost
 from bot.runtime.shell import Shell
+from bot.settings import ConfigError
+from sources.config import SourceConfigError
 
 _SETTLE_SECONDS = 2.0
 _FLATTEN_SECONDS = 30.0
@@ -20,8 +24,16 @@ _FLATTEN_SECONDS = 30.0
 class Operator:
     """Carries out commands. `kill` and `reduce` answer when the desk has acted, `--flatten` when the positions are gone."""
 
-    def __init__(self, shell: Shell, host: SourceHost, status: Callable[[], Mapping[str, object]]) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        host: SourceHost,
+        status: Callable[[], Mapping[str, object]],
+        admit: Callable[[Path, str], SourceSpec],
+    ) -> None:
+        """`admit` lets in the source that a YAML file describes, or raises `SourceConfigError`, `ConfigError` or `ValueError`."""
         self._shell = shell
+        self._admit = admit
         self._host = host
         self._status = status
         self._table: Mapping[str, Callable[[Command], Awaitable[CommandResult]]] = {
@@ -30,6 +42,8 @@ class Operator:
             "resume": lambda command: self._state(command, TradingState.ACTIVE),
             "pause": lambda command: self._pause(command, paused=True),
             "unpause": lambda command: self._pause(command, paused=False),
+            "add-source": self._add,
+            "remove-source": self._remove,
             "status": self._tell,
         }
 
@@ -60,10 +74,32 @@ class Operator:
     async def _pause(self, command: Command, *, paused: bool) -> CommandResult:
         name = command.args.get("source")
         if not isinstance(name, str) or name not in self._host.specs:
-            return CommandResult(False, f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")
+            return self._unknown(name)
         self._host.set_paused(name, paused, command.actor)
         done = await self._until(self._handled, _SETTLE_SECONDS)
         return CommandResult(done, None if done else "the desk did not answer in time", {"source": name, "paused": paused})
+
+    async def _add(self, command: Command) -> CommandResult:
+        file = command.args.get("file")
+        if not isinstance(file, str):
+            return CommandResult(False, "args must be {file: path of the source's YAML file}")
+        try:
+            spec = self._admit(Path(file), command.actor)
+        except (SourceConfigError, ConfigError, ValueError) as error:
+            return CommandResult(False, str(error))
+        done = await self._until(self._handled, _SETTLE_SECONDS)
+        return CommandResult(done, None if done else "the desk did not answer in time", {"source": spec.name, "on": True})
+
+    async def _remove(self, command: Command) -> CommandResult:
+        name = command.args.get("source")
+        if not isinstance(name, str) or name not in self._host.specs:
+            return self._unknown(name)
+        await self._host.remove(name, command.actor)
+        done = await self._until(self._handled, _SETTLE_SECONDS)
+        return CommandResult(done, None if done else "the desk did not answer in time", {"source": name, "removed": True})
+
+    def _unknown(self, name: object) -> CommandResult:
+        return CommandResult(False, f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")
 
     async def _tell(self, command: Command) -> CommandResult:
         del command

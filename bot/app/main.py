@@ -11,13 +11,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version as package_version
+from pathlib import Path
 
 import structlog
 
 from bot.app.commands import Operator
 from bot.app.telling import MinuteCount, Start, WatcherNotifier, banner, minute, summary
 from bot.app.world import World, open_world
-from bot.core.decision import derive_id
+from bot.core.decision import SourceSpec, derive_id
 from bot.core.desk import DeskConfig, TradingDesk
 from bot.core.inputs import (
     Closing,
@@ -33,6 +34,7 @@ from bot.core.orders import ZERO
 from bot.journal.journal import Journal, JournalLimits
 from bot.journal.run import RunStart
 from bot.journal.segments import SegmentLimits
+from bot.journal.upkeep import DAY_MS, Retention, retire
 from bot.journal.writer import Watch
 from bot.outlets.command import Command, CommandResult
 from bot.outlets.envelope import Identity, masking
@@ -52,11 +54,13 @@ from bot.services.specs import unheard, with_settings
 from bot.settings import Loaded, RunOptions, RunSummary, RunWatcher, Settings, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
+from sources.loading import load_source
 
 log = structlog.get_logger(__name__)
 
 _SNAPSHOT_SECONDS = 300.0
 _MINUTE = 60.0
+_UPKEEP_SECONDS = 3_600.0
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
 
@@ -100,7 +104,7 @@ class _Run:
         rules = ShellRules(await_intent=self.settings.paper.await_intent)
         self.shell = Shell(desk, world.inbox, clock, journal, self.outlets, rules, watcher.saw)
         self.host = SourceHost(world.inbox, Port(world.inbox, desk.market, clock.now), self.supervisor)
-        self.operator = Operator(self.shell, self.host, self.status)
+        self.operator = Operator(self.shell, self.host, self.status, self._admit)
         self.broker = PaperBroker(
             desk.state.instruments,
             self.config.fills,
@@ -133,6 +137,7 @@ class _Run:
                 group.create_task(self.supervisor.keep("feed", self.world.feed.run), name="feed"),
                 group.create_task(self.supervisor.keep("minutes", self._tell_minutes), name="minutes"),
                 group.create_task(self.supervisor.keep("snapshots", self._keep_snapshots), name="snapshots"),
+                group.create_task(self.supervisor.keep("upkeep", self._keep_journal_small), name="upkeep"),
             ]
             self.host.start(group)
             with contextlib.suppress(TimeoutError):
@@ -257,6 +262,32 @@ class _Run:
         for candle in self.world.warm:
             self.shell.cycle.turn(candle)
 
+    def _admit(self, file: Path, actor: str) -> SourceSpec:
+        """Let in the source of a YAML file while the bot runs; it warms up on the candles that the desk remembers."""
+        source = with_settings(load_source(file), self.settings)
+        traded = self.settings.exchange.symbols
+        life = source.live(traded)
+        if life is not None:
+            self.host.add_life(life, actor)
+            return source.spec
+        step = source.step(traded)
+        if step is None:
+            message = f"{file}: it has nothing to propose"
+            raise ValueError(message)
+        missing = [f"{timeframe} of {symbol}" for symbol, timeframe in step.feeds if not self._follows(symbol, timeframe)]
+        if missing:
+            message = f"{file}: this run has no candles {', '.join(missing)}; add them to exchange.timeframes and start again"
+            raise ValueError(message)
+        market = self.shell.desk.market
+        for symbol, timeframe in step.feeds:
+            for candle in tuple(market.history(symbol, timeframe)):
+                step.warm(candle, market)
+        self.host.add_step(step, actor)
+        return source.spec
+
+    def _follows(self, symbol: str, timeframe: str) -> bool:
+        return timeframe in self.world.timeframes and symbol in self.settings.exchange.symbols
+
     async def _tell_minutes(self) -> None:
         last = MinuteCount()
         while True:
@@ -267,6 +298,17 @@ class _Run:
         while True:
             await asyncio.sleep(_SNAPSHOT_SECONDS)
             self.journal.snapshot(self.shell.desk.market.now, self._snapshot())
+
+    async def _keep_journal_small(self) -> None:
+        """Let go of what is older than the settings keep, once at the start and then every hour."""
+        journal = self.settings.journal
+        kept = Retention(
+            None if journal.retention is None else journal.retention / DAY_MS,
+            None if journal.segment_retention is None else journal.segment_retention / DAY_MS,
+        )
+        while True:
+            await asyncio.to_thread(retire, self.settings.database_url, self.settings.bot.data_dir, self.clock.now(), kept)
+            await asyncio.sleep(_UPKEEP_SECONDS)
 
 
 def _outlets(run: _Run, secrets: Secrets) -> Outlets:

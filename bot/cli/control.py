@@ -1,4 +1,4 @@
-"""`status`, `kill`, `reduce`, `resume`, `pause`, `unpause`: speak with the running bot."""
+"""`status`, `kill`, `reduce`, `resume`, `pause`, `unpause`, `add`, `remove`: speak with the running bot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source's na
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (status, kill, reduce, resume, pause, unpause):
+    for command in (status, kill, reduce, resume, pause, unpause, add, remove):
         app.command()(command)
 
 
@@ -132,6 +132,21 @@ def unpause(
 ) -> None:
     """Listen to a source again."""
     _tell("unpause", {"source": source, "reason": reason}, config, data_dir, timeout)
+
+
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The YAML file of the source.")],
+    config: ConfigDir = None,
+    data_dir: DataDir = None,
+    timeout: Timeout = 35.0,
+) -> None:
+    """Let a source into the running bot; put its file into config/sources to keep it."""
+    _tell("add-source", {"file": str(file.resolve())}, config, data_dir, timeout)
+
+
+def remove(source: SourceName, config: ConfigDir = None, data_dir: DataDir = None, timeout: Timeout = 35.0) -> None:
+    """Take a source out of the running bot; its position and its shadow ledger stay."""
+    _tell("remove-source", {"source": source}, config, data_dir, timeout)
 
 
 def _tell(name: str, args: Mapping[str, object], config: Path | None, data_dir: Path | None, timeout: float) -> None:

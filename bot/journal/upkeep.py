@@ -44,8 +44,8 @@ _OWNER = "EXISTS (SELECT 1 FROM orders o WHERE o.book = t.book AND o.decision_id
 class Retention:
     """How long rows and segments are kept, in days, and how many bytes of closed segments; None keeps everything."""
 
-    row_days: int | None = 365
-    segment_days: int | None = 30
+    row_days: float | None = 365
+    segment_days: float | None = 30
     segment_bytes: int | None = 10 << 30
 
 
@@ -81,7 +81,7 @@ def retire(url: str, data_dir: Path, now: int, keep: Retention) -> Retired:
     with _opened(url) as (_, connection):
         rows = 0
         if keep.row_days is not None:
-            before = now - keep.row_days * DAY_MS
+            before = int(now - keep.row_days * DAY_MS)
             # Decisions first: whether one has its fate is seen from the fates.
             rows += _delete(connection, "decisions", f"t.at < ? AND {_FATED} AND NOT {_ORDERED}", before)
             rows += sum(_delete(connection, table, _condition(table), before) for table in _EXPIRING)
