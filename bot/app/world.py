@@ -77,7 +77,7 @@ async def open_world(options: RunOptions, loaded: Loaded, clock: WallClock) -> W
         if exchange.embedded is Embedded.NEVER:
             raise _refused("exchange.id", exchange.id, str(error), "check the network, or set exchange.embedded: auto") from error
         log.warning("venue_unreachable", venue=exchange.id, reason=str(error))
-        notice = f"{exchange.id} cannot be reached, so the whole world is SIMULATED: {error}"
+        notice = f"the whole world is SIMULATED: {error}"
         return await _embedded(options, loaded, clock, (notice,))
 
 
