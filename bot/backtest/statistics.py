@@ -123,7 +123,7 @@ def longest_drawdown_ms(at: Times, equity: Floats, start: float, began: int) -> 
 
 
 def profit_factor(pnl: Floats) -> float | None:
-    """Sum of the gains over the sum of the losses of closed trades, after fees (Schwager, "Market Wizards"); None without a loss."""
+    """Gains over losses, both summed over closed trades after fees (Schwager, "Market Wizards", 1989); None without a loss."""
     lost = -float(pnl[pnl < 0].sum())
     return float(pnl[pnl > 0].sum()) / lost if lost > 0.0 else None
 

@@ -16,7 +16,7 @@ from bot.cli.exits import ExitCode
 from bot.cli.options import AsJson, ConfigDir, Database, DataDir, symbols_of
 
 if TYPE_CHECKING:
-    from bot.settings.run import Report
+    from bot.cli.screen import Ink
 
 
 class Fill(StrEnum):
@@ -47,18 +47,31 @@ def backtest(
     lookahead_check: Annotated[
         bool, typer.Option("--lookahead-check", help="Scramble the future at random times; decisions may not change.")
     ] = False,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", metavar="NAME", help="Only this source; may be given more than once.")
+    ] = None,
+    timeframe: Annotated[
+        str | None, typer.Option(metavar="TF", help="Run every source on these candles instead of its own, such as 1h.")
+    ] = None,
     config: ConfigDir = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is random.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of --lookahead-check.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the full desk over recorded candles."""
+    """Run the full desk, the paper broker and every enabled source over recorded candles.
+
+    A source sees the candles it asks for, joined from smaller ones where need be; one that asks for smaller candles than the
+    data have is left out, with a notice.
+    """
     first, last, chosen = moment(start, "--from"), moment(end, "--to"), symbols_of(symbols)
     if first is not None and last is not None and first >= last:
         message = f"{start} is not before {end}"
         raise typer.BadParameter(message, param_hint="--from / --to")
 
-    from bot.app import backtest as run_backtest
+    from bot.backtest.result import BacktestResult
+    from bot.cli.output import say, say_json
+    from bot.cli.results import backtest_lines, lookahead_lines
     from bot.cli.session import prepare
+    from bot.services.backtesting import backtest as run_backtest
     from bot.settings import load
     from bot.settings.run import BacktestOptions, FillModel
 
@@ -71,12 +84,18 @@ def backtest(
         fill=FillModel(fill.value),
         lookahead_check=lookahead_check,
         seed=seed,
+        sources=tuple(source) if source else None,
+        timeframe=timeframe,
     )
-    loaded = load(config, overrides=options.overrides())
+    loaded = load(config)
     prepare(loaded, sys.stderr)
-    with _progress(as_json) as progress:
+    with _progress("moments" if lookahead_check else "bars") as progress:
         found = run_backtest(options, loaded, progress)
-    raise typer.Exit(_show(found, as_json))
+    if as_json:
+        say_json(found.as_json())
+    else:
+        say(*(backtest_lines(found, _ink()) if isinstance(found, BacktestResult) else lookahead_lines(found, _ink())))
+    raise typer.Exit(ExitCode.OK if found.passed else ExitCode.FAILURE)
 
 
 def replay(
@@ -87,17 +106,23 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Feed a recorded run's inputs to the desk again: its effects must be the same, byte for byte."""
-    from bot.app import replay as run_replay
+    from bot.cli.output import say, say_json
+    from bot.cli.results import replay_lines
     from bot.cli.session import prepare
+    from bot.services.replaying import replay as run_replay
     from bot.settings import load
     from bot.settings.run import ReplayOptions
 
     options = ReplayOptions(run, config, data_dir, database)
     loaded = load(config, overrides=options.overrides())
     prepare(loaded, sys.stderr)
-    with _progress(as_json) as progress:
+    with _progress("inputs") as progress:
         found = run_replay(options, loaded, progress)
-    raise typer.Exit(_show(found, as_json))
+    if as_json:
+        say_json(found.as_json())
+    else:
+        say(*replay_lines(found, _ink()))
+    raise typer.Exit(ExitCode.OK if found.passed else ExitCode.FAILURE)
 
 
 def moment(text: str | None, option: str) -> int | None:
@@ -112,25 +137,22 @@ def moment(text: str | None, option: str) -> int | None:
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _show(found: Report, as_json: bool) -> ExitCode:
-    from bot.cli.output import report, say, say_json
+def _ink() -> Ink:
+    from bot.cli.output import wants_colour
+    from bot.cli.screen import Ink
 
-    if as_json:
-        say_json(found.as_json())
-    else:
-        say(*report(found.as_json()))
-    return ExitCode.OK if found.passed else ExitCode.FAILURE
+    return Ink(wants_colour(sys.stdout))
 
 
 @contextmanager
-def _progress(as_json: bool) -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, on a terminal only; the callback takes what is done and what there is."""
-    if as_json or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task("candles", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)

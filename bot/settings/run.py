@@ -180,7 +180,11 @@ class FillModel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BacktestOptions:
-    """What the command line asks of a backtest. `start` and `end` are milliseconds UTC, end excluded; None is all there is."""
+    """What the command line asks of a backtest. `start` and `end` are milliseconds UTC, end excluded; None is all there is.
+
+    The symbols are those of the data. `sources` names who takes part, None meaning every source that is switched on; `timeframe`
+    replaces that of every source.
+    """
 
     data: tuple[Path, ...]
     config: Path | None = None
@@ -190,10 +194,8 @@ class BacktestOptions:
     fill: FillModel = FillModel.NEXT_OPEN
     lookahead_check: bool = False
     seed: int | None = None
-
-    def overrides(self) -> dict[str, object]:
-        """The settings it overrides, by dotted key."""
-        return {} if self.symbols is None else {"exchange.symbols": self.symbols}
+    sources: tuple[str, ...] | None = None
+    timeframe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
