@@ -18,7 +18,8 @@ from bot.settings import ConfigError
 from sources.config import SourceConfigError
 
 _SETTLE_SECONDS = 2.0
-_FLATTEN_SECONDS = 30.0
+# Within the 30 s that the local feed gives a command, so that the answer says what is still held.
+_FLATTEN_SECONDS = 25.0
 
 
 class Operator:
@@ -106,7 +107,8 @@ class Operator:
         return CommandResult(True, None, self._status())
 
     def _handled(self) -> bool:
-        return not len(self._shell.inbox)
+        """Whether the desk has taken every command; the market may go on arriving."""
+        return not self._shell.inbox.command_depth
 
     @staticmethod
     async def _until(true: Callable[[], bool], seconds: float) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +14,10 @@ from pathlib import Path
 
 import structlog
 
+from bot.app.alone import alone_in
 from bot.app.commands import Operator
+from bot.app.ending import aside, signals, terminable, within
+from bot.app.readings import bind_readings
 from bot.app.telling import MinuteCount, Start, WatcherNotifier, banner, minute, summary
 from bot.app.world import World, open_world
 from bot.core.decision import SourceSpec, derive_id
@@ -31,6 +33,7 @@ from bot.core.inputs import (
 )
 from bot.core.market import Health
 from bot.core.orders import ZERO
+from bot.journal.errors import JournalError, JournalTrouble
 from bot.journal.journal import Journal, JournalLimits
 from bot.journal.run import RunStart
 from bot.journal.segments import SegmentLimits
@@ -47,7 +50,7 @@ from bot.runtime.clock import WallClock
 from bot.runtime.hosting import Port, SourceHost
 from bot.runtime.recovery import Recovered, recover
 from bot.runtime.shell import Shell, ShellRules
-from bot.runtime.supervision import Supervisor
+from bot.runtime.supervision import Supervisor, release
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
 from bot.services.specs import unheard, with_settings
@@ -58,6 +61,13 @@ from sources.loading import load_source
 
 log = structlog.get_logger(__name__)
 
+# A stop is over within 5 s, whatever hangs: first the helpers, the desk twice, the journal and beside it the outlets; the world's
+# sockets, last, have nothing to lose.
+_HELPER_SECONDS = 0.8
+_DESK_SECONDS = 0.25
+_JOURNAL_SECONDS = 2.2
+_OUTLET_SECONDS = 2.0
+_WORLD_SECONDS = 0.8
 _SNAPSHOT_SECONDS = 300.0
 _MINUTE = 60.0
 _UPKEEP_SECONDS = 3_600.0
@@ -65,16 +75,21 @@ _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
 
 async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: RunWatcher) -> RunSummary:
-    """Trade until the duration is over or the process is told to stop; raises the error of whatever could not be opened."""
+    """Trade until the duration is over or the process is told to stop; raises the error of whatever could not be opened.
+
+    Whatever way it ends, nothing that it opened stays open.
+    """
     clock = WallClock()
     settings = loaded.settings
-    settings.bot.data_dir.mkdir(parents=True, exist_ok=True)
-    journal = await asyncio.to_thread(Journal.open, settings.database_url, settings.bot.data_dir, _journal_limits(settings))
-    world = await open_world(options, loaded, clock)
-    try:
-        return await _Run(options, loaded, secrets, watcher, clock, journal, world).live()
-    finally:
-        await world.close()
+    data_dir = settings.bot.data_dir
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with terminable(), alone_in(data_dir):
+        journal = await asyncio.to_thread(Journal.open, settings.database_url, data_dir, _journal_limits(settings))
+        world = await open_world(options, loaded, clock)
+        try:
+            return await _Run(options, loaded, secrets, watcher, clock, journal, world).live()
+        finally:
+            await within("world", world.close(), _WORLD_SECONDS)
 
 
 class _Run:
@@ -116,50 +131,71 @@ class _Run:
 
     async def live(self) -> RunSummary:
         """Begin, trade, end."""
-        self.journal.begin(self._run_start(), self._watch())
+        try:
+            self.journal.begin(self._run_start(), self._watch())
+        except BaseException:
+            with contextlib.suppress(JournalError):  # it may have begun by half
+                await self.journal.close(self.clock.now(), timeout=1.0)
+            raise
+        with signals(self.stop):
+            try:
+                await self._open()
+                await self._trade()
+            except BaseException:
+                with contextlib.suppress(JournalError):  # what went wrong first is what is told
+                    await self._leave(None)
+                raise
+            await self._leave(self._snapshot())
+        ended = self.clock.now()
+        return summary(self.shell, self.world, self.settings, self.start, self.id, self.options.mode, ended)
+
+    async def _open(self) -> None:
+        """Everything that the desk needs around it before the first event."""
+        bind_readings(self.shell, self.world)
         await self.outlets.start()
         self._begin_books()
         self._let_sources_in()
         paths = {"config": str(self.loaded.directory or "defaults"), "data": str(self.settings.bot.data_dir)}
         paths["journal"] = f"{self.settings.database_url.rpartition('@')[2]}, inputs recorded for `replay {self.id}`"
         self.watcher.started(banner(self.world, self.loaded, self.shell, self.id, self.version, self.options.mode, paths))
-        with _signals(self.stop):
-            await self._trade()
-        ended = self.clock.now()
-        return summary(self.shell, self.world, self.settings, self.start, self.id, self.options.mode, ended)
 
     async def _trade(self) -> None:
         """Everything that lives as long as the run; the desk outlives the rest by the time it takes to empty its inbox."""
-        async with asyncio.TaskGroup() as group:
-            desk = group.create_task(self.shell.run(), name="desk")
-            desk.add_done_callback(lambda _: self.stop.set())
-            helpers = [
-                group.create_task(self.supervisor.keep("feed", self.world.feed.run), name="feed"),
-                group.create_task(self.supervisor.keep("minutes", self._tell_minutes), name="minutes"),
-                group.create_task(self.supervisor.keep("snapshots", self._keep_snapshots), name="snapshots"),
-                group.create_task(self.supervisor.keep("upkeep", self._keep_journal_small), name="upkeep"),
-            ]
-            self.host.start(group)
+        desk = asyncio.create_task(self.shell.run(), name="desk")
+        desk.add_done_callback(lambda _: self.stop.set())
+        start = self.supervisor.start
+        start("feed", self.world.feed.run)
+        start("minutes", self._tell_minutes)
+        start("snapshots", self._keep_snapshots)
+        start("upkeep", self._keep_journal_small)
+        self.host.start()
+        try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.options.duration):
                     await self.stop.wait()
             log.info("stopping", run=self.id)
-            await self.host.stop()
-            for helper in helpers:
-                helper.cancel()
+        finally:
+            self.host.quiet()
+            await self.supervisor.stop(_HELPER_SECONDS)
             self.shell.stop()
-            await asyncio.wait([desk], timeout=2.0)
-        await self._leave_in_order()
+            await asyncio.wait([desk], timeout=_DESK_SECONDS)
+            await release([desk], _DESK_SECONDS)
+        if not desk.cancelled():
+            desk.result()
 
-    async def _leave_in_order(self) -> None:
-        """The last samples and the final snapshot go into the journal, the last messages out."""
+    async def _leave(self, final: object) -> None:
+        """The last samples and the final snapshot go into the journal, the last messages out, both at once and in time.
+
+        Without a `final` snapshot the next start goes on from the last one kept and the inputs recorded since.
+        """
         for fact in self.shell.desk.samples():
             self.journal.append(fact)
             self.outlets.publish(fact)
+        outlets = asyncio.create_task(self.outlets.close(), name="close-outlets")
         try:
-            await self.journal.close(self.clock.now(), self._snapshot(), timeout=2.0)
+            await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
         finally:
-            await self.outlets.close()
+            await within("outlets", outlets, _OUTLET_SECONDS)
 
     def status(self) -> Mapping[str, object]:
         """How the run does, in plain JSON values."""
@@ -221,8 +257,8 @@ class _Run:
         return {"config": self.config, "desk": self.shell.desk.state, "sources": self.host.snapshot()}
 
     def _watch(self) -> Watch:
-        def trouble(told: object) -> None:
-            self.watcher.noticed(f"the journal has trouble: {told}")
+        def trouble(told: JournalTrouble) -> None:
+            self.watcher.noticed(f"the journal has trouble: {told.message}")
 
         return Watch(trouble, lambda: self.watcher.noticed("the journal can be written again"))
 
@@ -245,9 +281,9 @@ class _Run:
         known = dict(self.shell.desk.state.sources)
         for described in self.world.sources:
             source = with_settings(described, self.settings)
-            known.pop(source.spec.name, None)
             if unheard(source, self.settings) is not None:
                 continue
+            known.pop(source.spec.name, None)
             life = source.live(traded)
             step = source.step(traded)
             if life is not None:
@@ -260,7 +296,9 @@ class _Run:
         for candle in (*self.recovered.candles, *self.world.warm):
             self.host.warm(candle, self.shell.desk.market)
         for candle in self.world.warm:
-            self.shell.cycle.turn(candle)
+            remembered = self.shell.desk.market.history(candle.symbol, candle.timeframe)
+            if not remembered or candle.ts > remembered[-1].ts:
+                self.shell.cycle.turn(candle)
 
     def _admit(self, file: Path, actor: str) -> SourceSpec:
         """Let in the source of a YAML file while the bot runs; it warms up on the candles that the desk remembers."""
@@ -307,7 +345,7 @@ class _Run:
             None if journal.segment_retention is None else journal.segment_retention / DAY_MS,
         )
         while True:
-            await asyncio.to_thread(retire, self.settings.database_url, self.settings.bot.data_dir, self.clock.now(), kept)
+            await aside(lambda: retire(self.settings.database_url, self.settings.bot.data_dir, self.clock.now(), kept))
             await asyncio.sleep(_UPKEEP_SECONDS)
 
 
@@ -355,23 +393,3 @@ def _run_id(now: int) -> str:
     """A name that sorts by time and that two starts do not share."""
     moment = datetime.fromtimestamp(now / 1_000, UTC)
     return f"{moment:%Y%m%d-%H%M%S}-{derive_id(now, os.getpid(), length=4)}"
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the run to stop; a second one is left to Python."""
-    loop = asyncio.get_running_loop()
-    caught = (signal.SIGINT, signal.SIGTERM)
-
-    def ask() -> None:
-        stop.set()
-        for each in caught:
-            loop.remove_signal_handler(each)
-
-    for each in caught:
-        loop.add_signal_handler(each, ask)
-    try:
-        yield
-    finally:
-        for each in caught:
-            loop.remove_signal_handler(each)

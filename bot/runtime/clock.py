@@ -6,12 +6,11 @@ import time
 
 
 class WallClock:
-    """Milliseconds UTC: the wall's time at the start, carried on by the monotonic clock. `offset` is venue minus local, in ms."""
+    """Milliseconds UTC: the wall's time at the start, carried on by the monotonic clock."""
 
     def __init__(self) -> None:
         self._start = time.time_ns() - time.monotonic_ns()
-        self.offset = 0
 
     def now(self) -> int:
         """Now, in milliseconds."""
-        return (self._start + time.monotonic_ns()) // 1_000_000 + self.offset
+        return (self._start + time.monotonic_ns()) // 1_000_000

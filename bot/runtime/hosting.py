@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,6 +15,8 @@ from bot.runtime.inbox import Inbox
 from bot.runtime.supervision import Supervisor
 
 log = structlog.get_logger(__name__)
+
+_END_SECONDS = 2.0
 
 
 class Port:
@@ -49,7 +50,7 @@ class Port:
 
 
 class SourceHost:
-    """The sources of a running bot. `start` needs the task group that owns their tasks."""
+    """The sources of a running bot: steps that the desk's task calls, and lives that the supervisor keeps."""
 
     def __init__(self, inbox: Inbox, port: Port, supervisor: Supervisor) -> None:
         self._inbox = inbox
@@ -58,9 +59,8 @@ class SourceHost:
         self._specs: dict[str, SourceSpec] = {}
         self._steps: dict[str, StepSource] = {}
         self._lives: dict[str, LiveSource] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._by_feed: dict[tuple[str, str], list[StepSource]] = {}
-        self._group: asyncio.TaskGroup | None = None
+        self._running = False
 
     @property
     def specs(self) -> dict[str, SourceSpec]:
@@ -98,32 +98,23 @@ class SourceHost:
     async def remove(self, name: str, actor: str) -> None:
         """Take a source out; its waiting decisions are cancelled, its shadow is kept. `KeyError` if there is none."""
         del self._specs[name]
-        task = self._tasks.pop(name, None)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task], timeout=5.0)
-        self._lives.pop(name, None)
+        if self._lives.pop(name, None) is not None:
+            await self._supervisor.end(_task_name(name), _END_SECONDS)
         if self._steps.pop(name, None) is not None:
             for sources in self._by_feed.values():
                 sources[:] = [source for source in sources if source.spec.name != name]
         self._inbox.put_command(SourceLeft(self._port.now(), name, actor))
 
-    def start(self, group: asyncio.TaskGroup) -> None:
+    def start(self) -> None:
         """Start the tasks of the sources that live."""
-        self._group = group
+        self._running = True
         for name in self._lives:
             self._run(name)
 
-    async def stop(self) -> None:
-        """End the tasks of the sources that live: nothing new is proposed."""
-        self._group = None
-        tasks = list(self._tasks.values())
-        self._tasks.clear()
+    def quiet(self) -> None:
+        """Let no step propose any more; the tasks of the others end with the supervisor."""
+        self._running = False
         self._by_feed.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=2.0)
 
     def warm(self, candle: Candle, view: MarketView) -> None:
         """Let every step that wants it learn from a past candle."""
@@ -162,8 +153,10 @@ class SourceHost:
         self._inbox.put_command(SourceJoined(self._port.now(), spec, actor))
 
     def _run(self, name: str) -> None:
-        if self._group is not None and name not in self._tasks:
+        if self._running:
             life = self._lives[name]
-            self._tasks[name] = self._group.create_task(
-                self._supervisor.keep(name, lambda: life.run(self._port)), name=f"source {name}"
-            )
+            self._supervisor.start(_task_name(name), lambda: life.run(self._port))
+
+
+def _task_name(source: str) -> str:
+    return f"source {source}"

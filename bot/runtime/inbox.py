@@ -1,13 +1,15 @@
 """The inbox: one ordered stream out of many.
 
-What must not wait goes first: broker updates (never dropped, counted), then commands, candles and health, proposals (a bounded
-channel that sources await), public trades (bounded, the oldest dropped and counted), and quotes, which conflate per symbol.
+What must not wait goes first: broker updates (never dropped, counted), then commands, candles and health. Proposals (a bounded
+channel that sources await), public trades (bounded, the oldest dropped and counted) and quotes, which conflate per symbol, take
+turns: a source that never stops talking must not hide the price from a stop-loss.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import cycle
 from time import perf_counter
 
 from bot.core.inputs import Input
@@ -15,6 +17,7 @@ from bot.core.market import Quote, Trade
 from bot.market.conflate import Conflator
 
 Arrival = tuple[Input | Trade, float]
+_LANES_IN_TURN = 3
 
 
 class Inbox:
@@ -27,6 +30,8 @@ class Inbox:
         self._market: deque[Arrival] = deque()
         self._trades: deque[Arrival] = deque()
         self._quotes = Conflator()
+        self._quoted: dict[str, float] = {}
+        self._turns = cycle((self._take_proposal, self._take_trade, self._take_quote))
         self._proposal_room = asyncio.Semaphore(proposals)
         self._trade_bound = trades
         self._waiter: asyncio.Future[None] | None = None
@@ -42,6 +47,22 @@ class Inbox:
     def broker_depth(self) -> int:
         """Broker updates that wait."""
         return len(self._broker)
+
+    @property
+    def command_depth(self) -> int:
+        """Commands that wait."""
+        return len(self._commands)
+
+    def depths(self) -> dict[str, float]:
+        """What waits, by lane."""
+        return {
+            "broker": len(self._broker),
+            "commands": len(self._commands),
+            "market": len(self._market),
+            "proposals": len(self._proposals),
+            "trades": len(self._trades),
+            "quotes": len(self._quotes),
+        }
 
     @property
     def conflated(self) -> int:
@@ -79,7 +100,8 @@ class Inbox:
 
     def put_quote(self, quote: Quote) -> None:
         """A quote; it absorbs the one of its symbol that still waits."""
-        self._quotes.put(quote)
+        if self._quotes.put(quote):
+            self._quoted[quote.symbol] = perf_counter()
         self._ring()
 
     def wake(self) -> None:
@@ -95,13 +117,24 @@ class Inbox:
             return self._commands.popleft()
         if self._market:
             return self._market.popleft()
-        if self._proposals:
-            self._proposal_room.release()
-            return self._proposals.popleft()
-        if self._trades:
-            return self._trades.popleft()
+        for _ in range(_LANES_IN_TURN):
+            arrival = next(self._turns)()
+            if arrival is not None:
+                return arrival
+        return None
+
+    def _take_proposal(self) -> Arrival | None:
+        if not self._proposals:
+            return None
+        self._proposal_room.release()
+        return self._proposals.popleft()
+
+    def _take_trade(self) -> Arrival | None:
+        return self._trades.popleft() if self._trades else None
+
+    def _take_quote(self) -> Arrival | None:
         quote = self._quotes.pop()
-        return None if quote is None else (quote, perf_counter())
+        return None if quote is None else (quote, self._quoted.pop(quote.symbol))
 
     def take_wake(self) -> bool:
         """Whether a timer rang since the last time."""
@@ -109,10 +142,11 @@ class Inbox:
         return rang
 
     async def wait(self) -> None:
-        """Until there is something to take."""
+        """Until there is something to take; others get the loop at least once."""
         depth = len(self)
         self.deepest = max(self.deepest, depth)
         if depth or self._wake:
+            await asyncio.sleep(0)
             return
         self._waiter = asyncio.get_running_loop().create_future()
         try:

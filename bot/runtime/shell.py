@@ -65,7 +65,7 @@ class Shell:
         self._broker: MatchingBroker | None = None
         self._rules = rules
         self._saw = saw
-        self._backlog = False
+        self._backlog = desk.state.risk.backlog
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._stopping = False
@@ -85,19 +85,19 @@ class Shell:
     async def run(self) -> None:
         """Own the desk until `stop`; everything that arrived before is still handled."""
         inbox = self.inbox
-        while True:
-            await inbox.wait()
-            handled = 0
-            while (arrival := inbox.take()) is not None:
-                self._take(*arrival)
-                handled += 1
-                if not handled % _BREATH:
-                    await asyncio.sleep(0)
-            if inbox.take_wake():
-                self._wake()
-            self._arm()
-            if self._stopping and not len(inbox):
-                return
+        try:
+            while not self._stopping or len(inbox):
+                await inbox.wait()
+                for _ in range(_BREATH):
+                    arrival = inbox.take()
+                    if arrival is None:
+                        break
+                    self._take(*arrival)
+                if inbox.take_wake():
+                    self._wake()
+                self._arm()
+        finally:
+            self._disarm()
 
     def stop(self) -> None:
         """End `run` once the inbox is empty."""
@@ -215,10 +215,19 @@ class Shell:
         if not dues:
             return
         at = min(dues)
-        if self._timer is not None and not self._timer.cancelled():
-            if self._timer_at == at and self._timer.when() > asyncio.get_running_loop().time():
-                return
-            self._timer.cancel()
+        if self._timer is not None and self._timer_at == at:
+            return
+        self._disarm()
         self._timer_at = at
         delay = max(0.0, (at - self.clock.now()) / 1_000)
-        self._timer = asyncio.get_running_loop().call_later(delay, self.inbox.wake)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        """The timer is spent: whatever is still due, as when it rang a hair early, gets another."""
+        self._timer = None
+        self.inbox.wake()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

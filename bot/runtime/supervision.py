@@ -1,9 +1,13 @@
-"""Supervision: a task that fails is logged, counted and started again after a growing pause; it never takes the bot with it."""
+"""Supervision: a task that fails is logged, counted and started again after a growing pause; it never takes the bot with it.
+
+The supervisor owns its tasks to their end. Whoever swallows a cancellation is asked again until the time is over, and then let
+go: a bot that has to stop does not wait for a source that will not.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -11,24 +15,55 @@ import structlog
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE = 60.0
+_ASK_AGAIN = 0.1
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps the bot's long-lived tasks alive. `restarts` counts by task; `failing` says why those that are down are."""
+    """Keeps the bot's long-lived tasks alive.
+
+    `restarts` counts by task; `failing` says why those that are down are; `abandoned` names those that would not end.
+    """
 
     restarts: dict[str, int] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)
+    abandoned: list[str] = field(default_factory=list)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Keep this running until `end` or `stop`. `ValueError` if a task of that name runs already."""
+        running = self._tasks.get(name)
+        if running is not None and not running.done():
+            message = f"a task called {name} runs already"
+            raise ValueError(message)
+        self._tasks[name] = asyncio.create_task(self.keep(name, run), name=name)
+
+    async def end(self, name: str, timeout: float) -> None:
+        """End one task; nothing happens if there is none of that name."""
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            self.abandoned += await release([task], timeout)
+        self.failing.pop(name, None)
+
+    async def stop(self, timeout: float) -> None:
+        """End every task, all at once."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        self.abandoned += await release(tasks, timeout)
 
     async def keep(self, name: str, run: Callable[[], Awaitable[None]], pause: float = 1.0) -> None:
-        """Run until it ends by itself or is cancelled; start it again whenever it fails."""
+        """Run until it ends by itself or is cancelled; again whenever it fails, soon if it had long been well."""
+        loop = asyncio.get_running_loop()
         wait = pause
         while True:
+            began = loop.time()
             try:
                 await run()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
+                if loop.time() - began > LONGEST_PAUSE:
+                    wait = pause
                 self.restarts[name] = self.restarts.get(name, 0) + 1
                 self.failing[name] = f"{type(error).__name__}: {error}"
                 log.error("task_failed", task=name, error=self.failing[name], again_in=wait, exc_info=True)
@@ -37,3 +72,19 @@ class Supervisor:
                 self.failing.pop(name, None)
             else:
                 return
+
+
+async def release(tasks: Iterable[asyncio.Task[None]], timeout: float) -> list[str]:
+    """Cancel tasks and wait at most `timeout` seconds for them; the names of those that would not end."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout
+    left = {task for task in tasks if not task.done()}
+    while left and loop.time() < until:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=max(0.0, min(_ASK_AGAIN, until - loop.time())))
+    for task in left:
+        log.error("task_abandoned", task=task.get_name(), waited=timeout)
+        # The runner would wait for it for ever when it closes the loop; what it does from here on is nobody's business.
+        asyncio.tasks._unregister_task(task)  # noqa: SLF001 - documented under "Extending asyncio"
+    return [task.get_name() for task in left]

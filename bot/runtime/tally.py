@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from time import perf_counter
@@ -16,7 +17,10 @@ _OPEN_BOUND = 4_096
 
 @dataclass(slots=True)
 class Tally:
-    """Counts since the run began. `to_fill` measures from the arrival of what caused a decision to its first fill, in seconds."""
+    """Counts since the run began.
+
+    `to_fill` measures from the arrival of what caused a decision to its first fill, in seconds; `measured` is told each.
+    """
 
     market_events: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
@@ -27,6 +31,7 @@ class Tally:
     handled: LatencyHistogram = field(default_factory=LatencyHistogram)
     to_fill: LatencyHistogram = field(default_factory=LatencyHistogram)
     arrived: float = 0.0
+    measured: Callable[[float], None] | None = None
     _open: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     def observe(self, fact: Fact) -> None:
@@ -45,4 +50,7 @@ class Tally:
             self.fees += fact.fee_value
             began = self._open.pop(fact.decision_id or "", None)
             if began is not None:
-                self.to_fill.add(perf_counter() - began)
+                took = perf_counter() - began
+                self.to_fill.add(took)
+                if self.measured is not None:
+                    self.measured(took)

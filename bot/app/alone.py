@@ -1,0 +1,39 @@
+"""One bot for each data directory: a lock that lasts as long as the process, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.outlets.errors import AlreadyRunning
+
+LOCK_FILE = "bot.lock"
+
+
+@contextlib.contextmanager
+def alone_in(data_dir: Path) -> Iterator[None]:
+    """Hold the directory, before anything in it is touched; `AlreadyRunning` if another process does.
+
+    The file stays, empty but for the process id: what counts is the lock, which the system takes back from whoever dies.
+    """
+    if sys.platform == "win32":  # there the local feed alone refuses a second bot
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - POSIX only
+
+    handle = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode(errors="replace").strip() or "another one"
+            message = f"process {holder} already runs a bot in {data_dir}; stop it, or choose another --data-dir"
+            raise AlreadyRunning(message) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)

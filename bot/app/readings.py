@@ -1,0 +1,26 @@
+"""Where the bot's metrics are read: what each room counts for itself, under the names of `bot.outlets.metrics.READINGS`."""
+
+from __future__ import annotations
+
+from bot.app.world import World
+from bot.runtime.shell import Shell
+
+
+def bind_readings(shell: Shell, world: World) -> None:
+    """Bind everything that the desk, the inbox, the feed and the journal count; call it once the journal has begun."""
+    metrics, journal, inbox, feed = shell.outlets.metrics, shell.journal, shell.inbox, world.feed.statistics
+    seen = shell.desk.state.risk.seen
+    bind = metrics.bind
+    shell.tally.measured = metrics.observe_latency
+    bind("bot_queue_depth", lambda: len(shell.desk.state.queue))
+    bind("bot_inbox_depth", inbox.depths)
+    bind("bot_conflated", lambda: inbox.conflated)
+    bind("bot_feed_events", lambda: {"quotes": feed.quotes, "trades": feed.trades, "candles": feed.candles})
+    bind("bot_feed_drops", lambda: {"refused": feed.refused.total(), "poison": feed.poison, "trades": inbox.trades_dropped})
+    bind("bot_feed_reconnects", lambda: {"all": feed.reconnects})
+    bind("bot_feed_last_event_timestamp_seconds", lambda: {symbol: at / 1_000 for symbol, at in seen.items()})
+    bind("bot_clock_offset_seconds", lambda: 0.0 if feed.clock is None else feed.clock.offset / 1_000)
+    bind("bot_journal_rows", lambda: {"all": journal.counts.rows})
+    bind("bot_journal_failures", lambda: journal.counts.faults)
+    bind("bot_journal_backlog", lambda: journal.pending)
+    bind("bot_journal_drops", lambda: journal.counts.dropped + journal.counts.lost + journal.inputs_dropped)
