@@ -8,6 +8,7 @@ denial passes the turn on; a transient one keeps it and blocks only contrary ent
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core.arbiter import Arbiter, Ranking
@@ -50,7 +51,10 @@ class Settlement:
         bench = state.bench(decision.symbol)
         bench.opinions[decision.source] = decision
         bench.release(decision.source)
-        self.shadows.follow(decision, spec)
+        if decision.symbol in state.prices:
+            self.shadows.follow(decision, spec)
+        else:
+            bench.unpriced.append(decision.id)
         superseded, dropped = state.queue.put(decision)
         if superseded is not None:
             self.finish(superseded, Fate.SUPERSEDED, winner=decision.id)
@@ -108,6 +112,8 @@ class Settlement:
                 bench.settle_at = self.state.now + self.trading.rules.retry_ms
                 self.state.remind(bench.settle_at, Due.SETTLE, bench.symbol)
             return
+        if bench.unpriced:
+            self._follow_late(bench, waiting)
         standing = bench.standing
         candidates = list(waiting)
         if standing is not None and all(decision.source != standing.source for decision in waiting):
@@ -331,6 +337,13 @@ class Settlement:
         newest = bench.opinions.get(before.source)
         if newest is not None and newest.id != before.id and newest.id not in self.state.queue.ids(bench.symbol):
             self.end_standing(bench, Fate.SUPERSEDED)
+
+    def _follow_late(self, bench: Bench, waiting: Sequence[Decision]) -> None:
+        """Let the shadows follow what was proposed before there was a price."""
+        for decision in waiting:
+            if decision.id in bench.unpriced:
+                self.shadows.follow(decision, self.state.sources[decision.source])
+        bench.unpriced.clear()
 
     def _drop_expired(self, bench: Bench) -> None:
         """Whose time is over is not heard, also when the desk was woken late."""

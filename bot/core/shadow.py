@@ -123,7 +123,7 @@ class Shadows:
         self.interested = {}
         for ledger in self.ledgers.values():
             for symbol in sorted(ledger.symbols):
-                self.interested.setdefault(symbol, []).append(ledger)
+                self._watch(symbol, ledger)
 
     def follow(self, decision: Decision, spec: SourceSpec) -> None:
         """Act on an admitted decision as if nobody else existed."""
@@ -134,11 +134,15 @@ class Shadows:
         override = ledger.overrides.get(symbol)
         if override is not None and not override.entry and decision.action is Action.BUY:
             self._close_override(ledger, symbol)
-        on_way = ledger.pending.pop(symbol, None)
+        on_way = ledger.pending.get(symbol)
         working = ZERO
         if on_way is not None and on_way.side.value == decision.action.value:
-            ledger.pending[symbol] = on_way
             working = on_way.amount * on_way.side.sign
+        elif on_way is not None and on_way.leg in {Leg.ENTRY, Leg.EXIT}:
+            del ledger.pending[symbol]
+        elif on_way is not None:
+            # Protection is on its way: nobody's opinion calls it back.
+            return
         instrument = self.instruments[symbol]
         wanted = plan(decision, spec, ledger.portfolio, self.market, instrument, ledger.record(), self.rules, working)
         if wanted.draft is None:
@@ -148,7 +152,11 @@ class Shadows:
         if isinstance(draft, Refusal):
             return
         leg = Leg.EXIT if draft.reduces else Leg.ENTRY
-        self._send(ledger, symbol, ShadowOrder(draft.side, draft.amount, leg, self.market.now + self.model.latency_ms, decision))
+        amount, due = draft.amount, self.market.now + self.model.latency_ms
+        if on_way is not None and working:
+            # It joins the one that travels the same way.
+            amount, due = amount + on_way.amount, on_way.due
+        self._send(ledger, symbol, ShadowOrder(draft.side, amount, leg, due, decision))
 
     def on_quote(self, quote: Quote) -> None:
         """Fill what is due, watch protection, value positions."""
@@ -217,9 +225,7 @@ class Shadows:
 
     def _send(self, ledger: ShadowLedger, symbol: str, order: ShadowOrder) -> None:
         ledger.pending[symbol] = order
-        ledgers = self.interested.setdefault(symbol, [])
-        if ledger not in ledgers:
-            ledgers.append(ledger)
+        self._watch(symbol, ledger)
         if self.on_candles:
             if not self.next_open:
                 self._fill_at(ledger, symbol, order, self.market.prices[symbol], self.market.now)
@@ -227,6 +233,13 @@ class Shadows:
         quote = self.market.quotes.get(symbol)
         if quote is not None and order.due <= self.market.now:
             self._fill_at_quote(ledger, symbol, order, quote)
+
+    def _watch(self, symbol: str, ledger: ShadowLedger) -> None:
+        """Show the symbol's prices to a ledger; by name, so that their order is the same after a restore."""
+        ledgers = self.interested.setdefault(symbol, [])
+        if ledger not in ledgers:
+            ledgers.append(ledger)
+            ledgers.sort(key=lambda known: known.source)
 
     def _protect(self, ledger: ShadowLedger, symbol: str, low: float, high: float, opened: float | None) -> None:
         protection = ledger.protections.get(symbol)
@@ -267,6 +280,7 @@ class Shadows:
             decision.confidence, decision.price, at, decision_id=decision.id,
         )  # fmt: skip
         booking = ledger.portfolio.book(fill, request, instrument, at)
+        ledger.portfolio.mark(symbol, self.market.prices[symbol])
         for lot in booking.closed:
             self._closed(ledger, lot)
         if not ledger.portfolio.amount(symbol):

@@ -54,7 +54,8 @@ class Bench:
 
     `standing` is the decision that won; `pursuing` that its target is still to be reached; `refused` the transient denial it
     waits out; `working` the one order on its way; `guard` the protection to arm when the entry fills; `settle_at` the fixed end
-    of the settle window, zero when nobody waits; `claimed` when each unbroken claim began.
+    of the settle window, zero when nobody waits; `claimed` when each unbroken claim began;
+    `unpriced` the decisions that came before the symbol's first price, which shadows follow once there is one.
     """
 
     symbol: str
@@ -62,6 +63,7 @@ class Bench:
     claims: dict[str, Claim] = field(default_factory=dict)
     claimed: dict[str, int] = field(default_factory=dict)
     opinions: dict[str, Decision] = field(default_factory=dict)
+    unpriced: list[str] = field(default_factory=list)
     standing: Decision | None = None
     verdict_id: str | None = None
     pursuing: bool = False

@@ -244,6 +244,7 @@ class Trading:
         self._value_fee(fill)
         was_unknown = order.state is OrderState.UNKNOWN
         booking = self.state.portfolio.book(fill, request, self.state.instruments[request.symbol], self.state.now)
+        self.state.portfolio.mark(request.symbol, self.state.prices.get(request.symbol, float(fill.price)))
         self._tell(order, fill, booking)
         self._after_fill(order, booking)
         if order.state.terminal:
