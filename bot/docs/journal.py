@@ -39,6 +39,7 @@ SHA-256. That is what
 | `arbiter.db.rescue-RUN.jsonl` | rows that could not reach the database before the bot had to stop; put in at the next start |
 | `segments/` | recorded inputs, a directory for each run |
 | `backups/` | where `db backup` writes unless told otherwise |
+| `bot.lock` | a lock that keeps a second bot out; the file stays, what counts is the lock |
 | `feed.json` | where the running bot listens, with the token (mode 0600); there only while it runs |
 | `secrets.json` | the encrypted secrets, if any were set |
 """
