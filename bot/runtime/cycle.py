@@ -1,7 +1,8 @@
 """One turn: an input goes into the desk, its effects are performed, and the inputs that this gave at once go in next.
 
 The very same cycle runs live, on paper, in a backtest and in tests; only who performs the effects differs. It is synchronous
-and is called by one task, so nothing overtakes anything.
+and is called by one task, so nothing overtakes anything. The tape is written once nothing waits any more, in the order of the
+turns: an order does not wait until its cause is encoded.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Tape(Protocol):
     """Keeps every input and what the desk answered, for replay."""
 
     def input(self, event: Input) -> int:
-        """Keep an input before it is handled; its number. Must not wait."""
+        """Keep an input that was handled; its number. Must not wait."""
         ...
 
     def effects(self, n: int, returned: Sequence[Effect]) -> None:
@@ -68,6 +69,7 @@ class Cycle:
         self.turns = 0
         self._waiting: deque[Input] = deque()
         self._turning = False
+        self._untaped: list[tuple[Input, Sequence[Effect]]] = []
         self._performers: Mapping[type, Callable[[Any], None]] = {
             StoreIntent: performer.store,
             SubmitOrder: performer.submit,
@@ -85,15 +87,30 @@ class Cycle:
             return
         self._turning = True
         try:
-            waiting, desk, tape, performers = self._waiting, self.desk, self.tape, self._performers
+            waiting, desk, performers = self._waiting, self.desk, self._performers
+            untaped = None if self.tape is None else self._untaped
             while waiting:
                 event = waiting.popleft()
-                number = tape.input(event) if tape is not None else 0
-                effects = desk.handle(event)
+                try:
+                    effects = desk.handle(event)
+                except BaseException:
+                    if untaped is not None:
+                        untaped.append((event, ()))  # the input that broke the desk is the one that replay needs most
+                    raise
                 self.turns += 1
-                if tape is not None and effects:
-                    tape.effects(number, effects)
+                if untaped is not None:
+                    untaped.append((event, effects))
                 for effect in effects:
                     performers[effect.__class__](effect)
         finally:
             self._turning = False
+            if self.tape is not None:
+                self._write(self.tape)
+
+    def _write(self, tape: Tape) -> None:
+        """Put on the tape what was turned since the last time."""
+        untaped, self._untaped = self._untaped, []
+        for event, effects in untaped:
+            number = tape.input(event)
+            if effects:
+                tape.effects(number, effects)

@@ -2,12 +2,14 @@
 
 One task owns the desk. It takes what arrived, lets the broker that fills orders itself see the market first, turns the cycle,
 lets the steps of the traditional sources look at closed candles, and arms the next timer. Effects are performed where they are
-cheap (the journal's and outlets' buffers) or handed to who may take time.
+cheap (the journal's buffer) or handed to who may take time. What is only told (the feed, the screen) waits until the turns that
+an input causes are over: an order does not wait until its cause is told.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -31,6 +33,7 @@ from bot.runtime.tally import Tally
 log = structlog.get_logger(__name__)
 
 _BREATH = 64
+_Told = Record | Publish | Quote | Candle
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Shell:
         self._broker: MatchingBroker | None = None
         self._rules = rules
         self._saw = saw
+        self._untold: deque[_Told] = deque()
         self._backlog = desk.state.risk.backlog
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -85,6 +89,7 @@ class Shell:
     async def run(self) -> None:
         """Own the desk until `stop`; everything that arrived before is still handled."""
         inbox = self.inbox
+        self._tell()
         try:
             while not self._stopping or len(inbox):
                 await inbox.wait()
@@ -95,6 +100,7 @@ class Shell:
                     self._take(*arrival)
                 if inbox.take_wake():
                     self._wake()
+                self._tell()
                 self._arm()
         finally:
             self._disarm()
@@ -145,16 +151,15 @@ class Shell:
         self.broker.cancel(effect.order_id, effect.symbol, self.desk.market.now)
 
     def record(self, effect: Record) -> None:
-        """Journal, publish and count a fact."""
+        """Journal and count a fact; it is published after the turn."""
         fact = effect.fact
         self.journal.append(fact, durable=effect.durable)
-        self.outlets.publish(fact)
         self.tally.observe(fact)
-        self._saw(fact)
+        self._untold.append(effect)
 
     def publish(self, effect: Publish) -> None:
-        """Publish a fact that needs no row."""
-        self.outlets.publish(effect.fact)
+        """Publish a fact that needs no row, after the turn."""
+        self._untold.append(effect)
 
     def notify(self, effect: Notify) -> None:
         """Tell the person."""
@@ -180,15 +185,30 @@ class Shell:
             self.cycle.turn(event)  # type: ignore[arg-type]
             self._watch_backlog()
         tally.handled.add(perf_counter() - arrived)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Publish what the turns gave, in their order."""
+        untold = self._untold
+        while untold:
+            told = untold.popleft()
+            kind = told.__class__
+            if kind is Record:
+                self.outlets.publish(told.fact)  # type: ignore[union-attr]
+                self._saw(told.fact)  # type: ignore[union-attr]
+            elif kind is Publish:
+                self.outlets.publish(told.fact)  # type: ignore[union-attr]
+            else:
+                self.outlets.publish(told)  # type: ignore[arg-type]
 
     def _on_quote(self, quote: Quote) -> None:
         self.broker.on_quote(quote)
         self.cycle.turn(quote)
-        self.outlets.publish(quote)
+        self._untold.append(quote)
 
     def _on_candle(self, candle: Candle) -> None:
         self.cycle.turn(candle)
-        self.outlets.publish(candle)
+        self._untold.append(candle)
         if self.host is not None:
             for decision in self.host.step(candle, self.desk.market):
                 self.cycle.turn(Proposed(candle.at, decision))
