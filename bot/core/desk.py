@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import heapq
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -90,6 +89,8 @@ class DeskConfig:
 
 
 _NOTHING: tuple[Effect, ...] = ()
+_LEAST, _MOST = 1e-15, 1e15
+"""Prices beyond these are absurd: no market is quoted in them."""
 
 
 class TradingDesk:
@@ -190,12 +191,17 @@ class TradingDesk:
         }
 
     def _on_quote(self, quote: Quote) -> None:
-        if not (0.0 < quote.bid_low <= quote.bid <= quote.ask <= quote.ask_high < math.inf):
+        bid, ask = quote.bid, quote.ask
+        if not (
+            _LEAST < quote.bid_low <= bid <= quote.bid_high <= quote.ask_high < _MOST
+            and quote.bid_low <= quote.ask_low <= ask <= quote.ask_high
+            and bid <= ask
+        ):
             self.state.ignore("quote-absurd")
             return
         symbol = quote.symbol
         market = self.market
-        mid = (quote.bid + quote.ask) * 0.5
+        mid = (bid + ask) * 0.5
         market.quotes[symbol] = quote
         market.prices[symbol] = mid
         self._risk.seen[symbol] = market.now
@@ -215,7 +221,7 @@ class TradingDesk:
             self._watch(protection, low, high, None)
 
     def _on_candle(self, candle: Candle) -> None:
-        if not (0.0 < candle.low <= candle.close <= candle.high < math.inf and candle.low <= candle.open <= candle.high):
+        if not (_LEAST < candle.low <= candle.close <= candle.high < _MOST and candle.low <= candle.open <= candle.high):
             self.state.ignore("candle-absurd")
             return
         self.market.remember(candle)

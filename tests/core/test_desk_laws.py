@@ -7,20 +7,17 @@ import subprocess
 import sys
 from typing import Any
 
-import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from bot.core.desk import TradingDesk
 from bot.core.effects import Effect, SetTimer
 from bot.core.inputs import Input
-from bot.core.state import DeskState
+from bot.journal.codec import decode_snapshot, encode_snapshot
 from tests.core.desk_streams import STEPS, Life, Step, a_random_config
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SOME = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-STATE: TypeAdapter[DeskState] = TypeAdapter(DeskState)
 
 
 def replayed(desk: TradingDesk, inputs: list[Input]) -> list[list[Effect]]:
@@ -65,8 +62,7 @@ def test_a_snapshot_then_restore_changes_nothing_that_follows(steps: list[Step],
     replayed(desk, inputs[:cut])
     snapshot = desk.snapshot()
     copied = TradingDesk.restore(config, snapshot)
-    text = orjson.dumps(STATE.dump_python(snapshot, mode="json"))
-    revived = TradingDesk.restore(config, STATE.validate_python(orjson.loads(text)))
+    revived = TradingDesk.restore(config, decode_snapshot(encode_snapshot(snapshot)))
     went_on = replayed(desk, inputs[cut:])
     assert replayed(copied, inputs[cut:]) == went_on
     assert replayed(revived, inputs[cut:]) == went_on
