@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from bot.backtest.lookahead import LookaheadReport
-from bot.backtest.result import BacktestResult, SourceResult
 from bot.cli.output import table
 from bot.cli.screen import PLAIN, Ink, clean, count, money, signed
-from bot.services.replaying import ReplayReport
+
+if TYPE_CHECKING:
+    from bot.backtest.lookahead import LookaheadReport
+    from bot.backtest.result import BacktestResult, SourceResult
+    from bot.services.replaying import ReplayReport
 
 
 def backtest_lines(found: BacktestResult, ink: Ink = PLAIN) -> list[str]:
