@@ -47,7 +47,7 @@ SHA-256. That is what
 
 def page() -> str:
     """The reference of the journal."""
-    parts = [part for table in metadata.sorted_tables for part in (f"### `{table.name}`", _columns(table))]
+    parts = [part for table in metadata.tables.values() for part in (f"### `{table.name}`", _columns(table))]
     return md.page("Journal", _INTRO, _SEGMENTS, "## Tables", f"Schema revision `{HEAD}`.", *parts)
 
 
@@ -58,6 +58,6 @@ def _columns(table: Table) -> str:
 def _column(column: Column[object]) -> list[str]:
     dialects = (sqlite.dialect(), postgresql.dialect())  # type: ignore[no-untyped-call]
     kinds = [column.type.compile(dialect=dialect) for dialect in dialects]
-    refers = ", ".join(md.code(key.target_fullname) for key in column.foreign_keys)
+    refers = ", ".join(md.code(name) for name in sorted(key.target_fullname for key in column.foreign_keys))
     key = " (key)" if column.primary_key else ""
     return [f"{md.code(column.name)}{key}", *kinds, "yes" if column.nullable else "", refers]
