@@ -81,9 +81,7 @@ def test_reduce_kill_flatten_and_resume(running_bot: Bot) -> None:
     assert status["state"] == "halted"
     assert status["positions"] == {}
     fills = status["fills"]
-    eventually(
-        lambda: status_of(running_bot)["market_events"] > status["market_events"], "an event"
-    )
+    eventually(lambda: status_of(running_bot)["market_events"] > status["market_events"], "an event")
     assert status_of(running_bot)["fills"] == fills
     assert running_bot.tell("resume").returncode == 0
     assert status_of(running_bot)["state"] == "active"
