@@ -121,7 +121,7 @@ class Timings:
 
 
 def measure(runs: int, prepare: Callable[[], Callable[[], object]]) -> Timings:
-    """Time what `prepare` returns, fresh for each run. The garbage collector does not see what was there before (nor the peers')."""
+    """Time what `prepare` returns, fresh for each run. The garbage collector does not see what was there before."""
     wall, cpu = [], []
     for _ in range(runs):
         work = prepare()

