@@ -73,7 +73,8 @@ class Settlement:
     def claim(self, claim: Claim) -> None:
         """A source thinks: lower tiers wait, within the bound that its settings give."""
         spec = self.state.sources.get(claim.source)
-        if spec is None or spec.paused or spec.tier is not claim.tier or claim.until <= self.state.now:
+        unheard = spec is None or spec.paused or spec.tier is not claim.tier or claim.symbol not in self.state.instruments
+        if spec is None or unheard or claim.until <= self.state.now:
             self.state.ignore("claim-refused")
             return
         bench = self.state.bench(claim.symbol)
@@ -394,7 +395,7 @@ class Settlement:
             same = before.source == winner.source or (newest is not None and newest.id != before.id)
             fate = Fate.SUPERSEDED if same else Fate.OUTRANKED
             agrees = before.action is winner.action
-            if before.id in self.state.open and not agrees and not same:
+            if not agrees and not same:
                 self.shadows.overrule(before, winner, verdict_id)
             self.end_standing(bench, Fate.AGREED if agrees and not same else fate, keep_order=agrees)
         bench.standing, bench.verdict_id, bench.pursuing, bench.refused = winner, verdict_id, False, None

@@ -13,9 +13,9 @@ from decimal import Decimal
 
 from bot.core.decision import Decision, Fate, SourceSpec
 from bot.core.effects import Severity
-from bot.core.facts import DecisionFate, DecisionFilled, FillBooked, OrderChanged, PositionChanged
+from bot.core.facts import DecisionFate, DecisionFilled, FillBooked, HealthChanged, OrderChanged, PositionChanged
 from bot.core.inputs import Closing, OrderClosed
-from bot.core.market import Instrument, MarketView, Side
+from bot.core.market import Health, Instrument, MarketView, Side
 from bot.core.orders import ZERO, Fill, Leg, Order, OrderRequest, OrderState, OrderType, client_order_id
 from bot.core.portfolio import Booking
 from bot.core.protection import guard
@@ -214,6 +214,7 @@ class Trading:
         self.state.risk.frozen[order.request.symbol] = order.request.id
         order.reason = reason
         self._move(order, OrderState.UNKNOWN)
+        self._tell_health(order.request.symbol, f"frozen: order {order.request.id} is unknown at the venue")
         self.out.notify(Severity.WARNING, "An order is unknown", f"{order.request.id} on {order.request.symbol}: {reason}")
 
     def closed(self, order: Order, event: OrderClosed) -> Order | None:
@@ -282,6 +283,11 @@ class Trading:
             protection.take_profit if protection else None,
             protection.trailing_stop if protection else None,
         )
+
+    def _dust(self, symbol: str, amount: Decimal) -> bool:
+        """Whether what is left of a position is too little for any order: as good as flat."""
+        instrument = self.state.instruments[symbol]
+        return abs(amount) < max(instrument.min_amount, instrument.amount_step)
 
     def _arm(self, bench: Bench, order: Order) -> None:
         """Protection takes hold with an entry's first fill, also with one that comes after the position was left."""
@@ -406,6 +412,11 @@ class Trading:
     def _thaw(self, order: Order) -> None:
         if self.state.risk.frozen.get(order.request.symbol) == order.request.id:
             del self.state.risk.frozen[order.request.symbol]
+            self._tell_health(order.request.symbol, f"thawed: order {order.request.id} is known again")
+
+    def _tell_health(self, symbol: str, detail: str) -> None:
+        health = self.state.risk.health.get(symbol, Health.FRESH)
+        self.out.record(HealthChanged(self.state.now, symbol, health, detail))
 
     def _tell(self, order: Order, fill: Fill, booking: Booking) -> None:
         """Record the fill, the fate it settles, and the lots it closed."""
@@ -450,14 +461,15 @@ class Trading:
         position = state.portfolio.positions[symbol]
         if booking.closed:
             state.risk.count(order.request.id, booking.realised < ZERO, state.now)
-        if not position.amount:
+        left = not position.amount or (bool(booking.closed) and self._dust(symbol, position.amount))
+        if left:
             state.protections.pop(symbol, None)
             state.risk.last_exit[symbol] = state.now
             bench.exit = None
             self.shadows.book_flat(symbol)
         elif order.request.leg is Leg.ENTRY:
             self._arm(bench, order)
-        if position.amount and state.risk.flattening and bench.exit is None:
+        if not left and state.risk.flattening and bench.exit is None:
             wanted = ExitWanted(Leg.FLATTEN, f"flatten:{order.request.id}", position.mark, order.request.source)
             self.want_exit(bench, wanted)
         self.out.record(self.position_fact(symbol), durable=True)

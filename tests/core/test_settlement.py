@@ -612,3 +612,11 @@ def test_opinions_already_heard_still_vote_in_a_consensus() -> None:
     later = desk.propose(BUY, OTHER_RULE)
     desk.wait(250)
     assert desk.order.decision_id == later.id
+
+
+def test_a_claim_on_what_the_venue_does_not_list_is_not_kept() -> None:
+    desk = DeskHarness()
+    for number in range(20):
+        desk.claim(LLM, 1_000, f"COIN{number}/USDT")
+    assert desk.desk.state.benches == {}
+    assert desk.desk.state.ignored == {"claim-refused": 20}

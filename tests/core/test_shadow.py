@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.decision import Action, Fate, OnExpiry
-from bot.core.desk import Drive
+from bot.core.desk import Drive, TradingDesk
 from bot.core.facts import OverrideClosed, ShadowClosed
 from bot.core.matching import FillModel
 from bot.core.shadow import ShadowLedger
@@ -217,3 +217,27 @@ def test_kelly_sizing_reads_the_shadow_record_not_the_books() -> None:
     desk.quote(100)
     desk.propose(BUY, LLM)
     assert desk.order.amount == Decimal(25)
+
+
+def test_overruling_what_was_already_executed_is_an_override_too() -> None:
+    desk = DeskHarness(a_config(fills=a_model()))
+    desk.quote(100)
+    desk.buys(source=LLM, take_profit=120.0)
+    desk.propose(SELL, QC)
+    desk.fill(price="100")
+    desk.quote(120)
+    override = desk.of(OverrideClosed)[0]
+    assert (override.loser, override.winner, override.cost) == (LLM, QC, 200.0)
+
+
+def test_ledgers_hear_a_price_in_the_same_order_after_a_restore() -> None:
+    desk = DeskHarness(a_config(fills=a_model()))
+    desk.quote(100)
+    for source in (RULE, LLM, QC):
+        desk.propose(BUY, source, take_profit=110.0)
+    again = DeskHarness(desk.config, desk=TradingDesk.restore(desk.config, desk.desk.snapshot()))
+    again.now = desk.now
+    for book in (desk, again):
+        book.quote(110)
+    assert [fact.source for fact in desk.of(ShadowClosed)] == [fact.source for fact in again.of(ShadowClosed)]
+    assert len(desk.of(ShadowClosed)) == 3

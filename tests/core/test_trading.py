@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.decision import Action, Denial, Fate
 from bot.core.effects import CancelOrder, Notify, StoreIntent, SubmitOrder
-from bot.core.facts import DecisionFilled, FillBooked, LotClosed, OrderChanged, RiskChanged
+from bot.core.facts import DecisionFilled, FillBooked, HealthChanged, LotClosed, OrderChanged, RiskChanged
 from bot.core.inputs import CancelRefused, Closing, Filled, IntentFailed, IntentStored, TradingState
 from bot.core.orders import Leg, OrderState, OrderType
 from bot.core.trading import TradingRules
@@ -562,3 +562,44 @@ def test_denials_that_are_permanent_end_the_wish() -> None:
     assert desk.fates()[decision.id].denial is Denial.MAX_ORDER_NOTIONAL
     assert not desk.intents
     assert not desk.asked(CancelOrder)
+
+
+# What is too small to trade is as good as gone.
+
+
+def test_a_remainder_that_fees_in_base_left_keeps_no_stop_for_the_next_trade() -> None:
+    desk = ready()
+    desk.quote(100)
+    desk.propose(BUY, stop_loss=90.0, lasts=1_000)
+    desk.fill(fee="0.01005", currency="BTC")
+    desk.wait(1_000)
+    desk.propose(SELL)
+    assert desk.order.amount == Decimal("9.9899")
+    desk.fill()
+    assert 0 < desk.position() < Decimal("0.0001")
+    assert desk.desk.state.protections == {}
+    assert BTC in desk.desk.state.risk.last_exit
+    desk.quote(85)
+    desk.propose(BUY, QC)
+    desk.fill(price="85")
+    desk.quote(84)
+    assert desk.order.side.value == "buy"
+
+
+def test_a_small_first_fill_of_an_entry_is_a_position_and_is_protected() -> None:
+    desk = ready(LIMIT)
+    desk.propose(stop_loss=90.0)
+    desk.accept()
+    desk.fill("0.0001")
+    assert desk.desk.state.protections
+    assert desk.desk.state.risk.last_exit == {}
+
+
+def test_a_symbol_that_freezes_and_thaws_says_so() -> None:
+    desk = ready()
+    desk.propose()
+    desk.lose()
+    assert "unknown" in desk.of(HealthChanged)[-1].detail
+    desk.accept()
+    assert "known again" in desk.of(HealthChanged)[-1].detail
+    assert len(desk.of(HealthChanged)) == 2
