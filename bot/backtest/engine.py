@@ -156,6 +156,8 @@ class BacktestEngine:
         """Drive the desk through the candles; yields the count of bars every few thousand, for progress, and once at the end."""
         deadlines, turn, on_candle, view = self.desk.state.deadlines, self.cycle.turn, self.broker.on_candle, self.desk.market
         steps, larger, count, moment, nobody = self._steps, self._larger, self.bars, 0, list[Step]()
+        books, keep_at = self.desk.portfolio, self.curve.at.append
+        keep_equity, keep_exposure = self.curve.equity.append, self.curve.exposure.append
         for candle in candles:
             at = candle.at
             if at != moment:
@@ -163,7 +165,10 @@ class BacktestEngine:
                     self._play_script(at)
                 while deadlines and deadlines[0][0] < at:
                     turn(Wake(deadlines[0][0]))
-                self._sample(moment)
+                if moment:
+                    keep_at(moment)
+                    keep_equity(books.equity)
+                    keep_exposure(books.exposure)
                 moment = at
             on_candle(candle)
             turn(candle)
@@ -177,17 +182,12 @@ class BacktestEngine:
             if not count & _PROGRESS:
                 self.bars = count
                 yield count
-        self._sample(moment)
+        if moment:
+            keep_at(moment)
+            keep_equity(books.equity)
+            keep_exposure(books.exposure)
         self.bars = count
         yield count
-
-    def _sample(self, moment: int) -> None:
-        """Keep the worth of the book at the moment that is over; there is none before the first bar."""
-        if moment:
-            books, curve = self.desk.portfolio, self.curve
-            curve.at.append(moment)
-            curve.equity.append(books.equity)
-            curve.exposure.append(books.exposure)
 
     def _enlarge(self, candle: Candle) -> None:
         """Let the sources that ask for a larger timeframe see its candle once its last part has closed."""

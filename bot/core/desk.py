@@ -242,7 +242,8 @@ class TradingDesk:
         if protection is not None:
             self._watch(protection, candle.low, candle.high, candle.open)
         portfolio.mark(symbol, candle.close)
-        self._risk.peak = max(self._risk.peak, portfolio.equity)
+        if portfolio.equity > self._risk.peak:
+            self._risk.peak = portfolio.equity
 
     def _watch(self, protection: Protection, low: float, high: float, opened: float | None) -> None:
         """Let protection look at a stretch of prices; leave the position when it fires."""

@@ -177,10 +177,10 @@ class Shadows:
             return
         symbol = candle.symbol
         for ledger in tuple(ledgers):
-            order = ledger.pending.get(symbol)
-            if order is not None:
-                self._fill_at(ledger, symbol, order, candle.open, candle.ts)
-            self._protect(ledger, symbol, candle.low, candle.high, candle.open)
+            if symbol in ledger.pending:
+                self._fill_at(ledger, symbol, ledger.pending[symbol], candle.open, candle.ts)
+            if symbol in ledger.protections:
+                self._protect(ledger, symbol, candle.low, candle.high, candle.open)
             ledger.portfolio.mark(symbol, candle.close)
 
     def overrule(self, decision: Decision, winner: Decision, verdict_id: str) -> None:
