@@ -20,6 +20,8 @@ inputs. Read the database with any client; write to it with none.
 - Tables of facts only grow, and their `row` is the order of writing; `runs`, `snapshots`, `segments` and `orders` keep the
   newest state of each key.
 - An order's row is on the disk before the venue hears of the order.
+- Once an hour the running bot lets go of telemetry older than `journal.retention` and of closed segments older than
+  `journal.segment_retention`. Orders, their events, fills, closed lots and decisions that have no fate yet are never deleted.
 """
 _SEGMENTS = """
 ## Recorded inputs

@@ -91,6 +91,14 @@ def test_every_setting_is_on_the_page_with_its_meaning() -> None:
     assert "| `history_depth` | whole number, ≥ 64, ≤ 100000 | `512` |" in text
 
 
+def test_the_number_of_risk_checks_that_is_told_is_right() -> None:
+    checks = [line for line in pages()[Path("docs/reference/risk.md")].splitlines() if line[:3].rstrip()[2:].isdigit()]
+    told = (ROOT / "README.md", ROOT / "docs" / "explanation" / "risk.md", ROOT / "CHANGELOG.md")
+    words = {15: "fifteen", 16: "sixteen", 17: "seventeen", 18: "eighteen"}
+    for file in told:
+        assert f"{words[len(checks)]} " in file.read_text(encoding="utf-8").lower(), file
+
+
 def test_every_denial_is_somewhere_in_the_reference_of_fates() -> None:
     text = pages()[Path("docs/reference/fates.md")]
     for denial in Denial:

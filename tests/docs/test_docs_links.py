@@ -38,7 +38,7 @@ def test_the_navigation_names_every_page_once() -> None:
 
     named = leaves(content["nav"])
     pages = [str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")]
-    assert sorted(named) == sorted(pages)
+    assert sorted(named) == sorted(pages), "name each page in mkdocs.yml"
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
