@@ -242,7 +242,7 @@ class TradingDesk:
         if protection is not None:
             self._watch(protection, candle.low, candle.high, candle.open)
         portfolio.mark(symbol, candle.close)
-        if portfolio.equity > self._risk.peak:
+        if portfolio.equity > self._risk.peak:  # noqa: PLR1730 - max() costs three times as much, and this runs at every bar
             self._risk.peak = portfolio.equity
 
     def _watch(self, protection: Protection, low: float, high: float, opened: float | None) -> None:
