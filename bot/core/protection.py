@@ -45,17 +45,15 @@ class Protection:
         return None
 
     def _stopped(self, worst: float) -> tuple[Leg, float] | None:
-        """The stop that is nearest to the market of those touched."""
-        trailing = self.trailing_stop
-        stops = [
-            (level * self.direction, leg, level)
-            for leg, level in ((Leg.STOP_LOSS, self.stop_loss), (Leg.TRAILING_STOP, trailing))
-            if level is not None and (worst - level) * self.direction <= 0
-        ]
-        if not stops:
-            return None
-        _, leg, level = max(stops)
-        return leg, level
+        """The stop that is nearest to the market of those touched; of two at one level, the trailing one."""
+        direction, fixed, trailing = self.direction, self.stop_loss, self.trailing_stop
+        if trailing is not None and (worst - trailing) * direction <= 0:
+            if fixed is None or (trailing - fixed) * direction >= 0 or (worst - fixed) * direction > 0:
+                return Leg.TRAILING_STOP, trailing
+            return Leg.STOP_LOSS, fixed
+        if fixed is not None and (worst - fixed) * direction <= 0:
+            return Leg.STOP_LOSS, fixed
+        return None
 
 
 def guard(decision: Decision, direction: int, price: float) -> Protection | None:
