@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,30 @@ the command is `run`. Output for programs goes to stdout with `--json`; logs, no
 codes](exit-codes.md) are stable. No command asks a question, except `secrets set` at a terminal, which reads a value
 without showing it.
 """
+
+
+SUMMARY: Mapping[str, str] = {
+    "run": "the run's id, for `replay` and `--run`",
+    "mode": "`paper`, `demo` or `live`",
+    "simulated": "whether the market was not a real one",
+    "symbols": "what was traded",
+    "currency": "of all money below",
+    "started": "milliseconds UTC",
+    "ended": "milliseconds UTC",
+    "market_events": "quotes, public trades and closed candles that the desk's task took",
+    "decisions": "`by_source` and `by_fate`: counts",
+    "orders": "sent",
+    "fills": "booked",
+    "fees": "decimal, as text",
+    "equity_start": "decimal, as text",
+    "equity_end": "decimal, as text",
+    "pnl": "by source, credited to the one that opened; decimals, as text",
+    "shadow_pnl": "by source, what it would have earned alone; decimals, as text",
+    "latency_ms": "percentiles in milliseconds: `to_fill` from the arrival of what caused a decision to its first fill, "
+    "`handled` from the arrival of anything to the end of its turn",
+    "halted": "whether the run ended halted",
+    "reason": "why it ended, if there is something to say",
+}
 
 
 def root() -> Any:
@@ -43,7 +67,9 @@ def page() -> str:
     index = md.table(
         ["command", "what it does"], [[f"[`{name}`](#{name.replace(' ', '-')})", _help(command)] for name, command in found]
     )
-    return md.page("Command line", _INTRO, index, *(part for name, command in found for part in _section(name, command)))
+    printed = md.table(["key", "meaning"], [[md.code(key), meaning] for key, meaning in SUMMARY.items()])
+    sections = [part for name, command in found for part in _section(name, command)]
+    return md.page("Command line", _INTRO, index, *sections, "## What `run --json` prints", "One object on stdout.", printed)
 
 
 def exit_codes_page() -> str:

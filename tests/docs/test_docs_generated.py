@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ from bot.core.decision import Denial, Fate
 from bot.core.inputs import TradingState
 from bot.core.market import Health
 from bot.core.orders import OrderState
-from bot.docs import vocabulary
+from bot.docs import commands, vocabulary
 from bot.docs.__main__ import ROOT, main
 from bot.docs.markdown import shape, table
 from bot.docs.pages import pages, stale
-from bot.settings import Settings
+from bot.settings import RunMode, RunSummary, Settings
 
 
 def test_generated_pages_are_fresh() -> None:
@@ -97,6 +98,15 @@ def test_the_number_of_risk_checks_that_is_told_is_right() -> None:
     words = {15: "fifteen", 16: "sixteen", 17: "seventeen", 18: "eighteen"}
     for file in told:
         assert f"{words[len(checks)]} " in file.read_text(encoding="utf-8").lower(), file
+
+
+def test_the_summary_that_is_documented_is_the_one_that_is_printed() -> None:
+    zero = Decimal(0)
+    printed = RunSummary(
+        "r", RunMode.DEMO, True, (), "USDT", 0, 0, 0, {}, {}, orders=0, fills=0, fees=zero, equity_start=zero, equity_end=zero,
+        pnl={}, shadow_pnl={},
+    ).as_json()  # fmt: skip
+    assert list(printed) == list(commands.SUMMARY)
 
 
 def test_every_denial_is_somewhere_in_the_reference_of_fates() -> None:
