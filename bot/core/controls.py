@@ -151,7 +151,7 @@ class Controls:
 
     def _resume(self) -> None:
         for bench in self.state.benches.values():
-            if bench.exit is not None and bench.exit.leg is Leg.FLATTEN and bench.working is None:
+            if bench.exit is not None and bench.exit.commanded and bench.working is None:
                 bench.exit = None
 
     def _flatten_all(self, command: SetTradingState) -> None:
@@ -160,11 +160,13 @@ class Controls:
         for symbol, position in self.state.portfolio.positions.items():
             if position.amount:
                 source = position.lots[0].source if position.lots else ""
-                self.trading.want_exit(self.state.bench(symbol), ExitWanted(Leg.FLATTEN, cause, position.mark, source))
+                self.trading.want_exit(
+                    self.state.bench(symbol), ExitWanted(Leg.FLATTEN, cause, position.mark, source, commanded=True)
+                )
         for order in self.state.working.values():
             request, bench = order.request, self.state.bench(order.request.symbol)
             if bench.exit is None and not request.reduce_only:
-                self.trading.want_exit(bench, ExitWanted(Leg.FLATTEN, cause, request.reference, request.source))
+                self.trading.want_exit(bench, ExitWanted(Leg.FLATTEN, cause, request.reference, request.source, commanded=True))
         for bench in self.state.benches.values():
             self.settlement.pursue(bench)
         self.check_flat()

@@ -134,6 +134,8 @@ class TradingDesk:
         state = copy.deepcopy(snapshot)
         for key in state.working:
             state.working[key] = state.orders[key]
+        if state.risk.day_end and config.sample_ms > 0 and all(deadline[2] is not Due.SAMPLE for deadline in state.deadlines):
+            state.remind(state.now + config.sample_ms, Due.SAMPLE)
         return cls(config, state)
 
     def snapshot(self) -> DeskState:
@@ -313,7 +315,7 @@ class TradingDesk:
             order = self.state.working.get(subject)
             if order is not None:
                 self._trading.cancel_again(order)
-        else:
+        elif self.config.sample_ms > 0:
             self._sample()
             self.state.remind(self.market.now + self.config.sample_ms, Due.SAMPLE)
 
@@ -325,7 +327,7 @@ class TradingDesk:
         risk.day_start = self.portfolio.equity
         if first:
             risk.peak = max(risk.peak, self.portfolio.equity)
-            if self.config.sample_ms:
+            if self.config.sample_ms > 0:
                 self.state.remind(self.market.now + self.config.sample_ms, Due.SAMPLE)
 
     def _sample(self) -> None:

@@ -39,13 +39,14 @@ Deadline = tuple[int, int, Due, str, str]
 
 @dataclass(slots=True)
 class ExitWanted:
-    """A position must be left whatever the decisions say: protection fired, a decision lapsed, or the operator said so."""
+    """A position must be left whatever the decisions say: protection fired, a decision lapsed, or an operator commanded it."""
 
     leg: Leg
     cause: str
     level: float
     source: str
     failures: int = 0
+    commanded: bool = False
 
 
 @dataclass(slots=True)

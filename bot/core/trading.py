@@ -470,7 +470,8 @@ class Trading:
         elif order.request.leg is Leg.ENTRY:
             self._arm(bench, order)
         if not left and state.risk.flattening and bench.exit is None:
-            wanted = ExitWanted(Leg.FLATTEN, f"flatten:{order.request.id}", position.mark, order.request.source)
+            cause = f"flatten:{order.request.id}"
+            wanted = ExitWanted(Leg.FLATTEN, cause, position.mark, order.request.source, commanded=True)
             self.want_exit(bench, wanted)
         self.out.record(self.position_fact(symbol), durable=True)
 
