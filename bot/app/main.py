@@ -180,6 +180,8 @@ class _Run:
             self.shell.stop()
             await asyncio.wait([desk], timeout=_DESK_SECONDS)
             await release([desk], _DESK_SECONDS)
+            if len(self.world.inbox):
+                log.warning("inputs_unhandled", **self.world.inbox.depths())
         if not desk.cancelled():
             desk.result()
 
