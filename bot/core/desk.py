@@ -220,6 +220,8 @@ class TradingDesk:
         protection = self.state.protections.get(symbol)
         if protection is not None:
             low, high = (quote.bid_low, quote.bid_high) if protection.direction > 0 else (quote.ask_low, quote.ask_high)
+            if protection.since >= quote.at:
+                low = high = bid if protection.direction > 0 else ask
             self._watch(protection, low, high, None)
 
     def _on_candle(self, candle: Candle) -> None:

@@ -15,7 +15,10 @@ from bot.core.orders import Leg
 
 @dataclass(slots=True)
 class Protection:
-    """Levels that guard a position. `direction` is +1 for a long, -1 for a short; `peak` is the best price since entry."""
+    """Levels that guard a position. `direction` is +1 for a long, -1 for a short; `peak` is the best price since entry.
+
+    `since` is when it was armed: the extremes of a quote that is no newer are older than the position.
+    """
 
     symbol: str
     direction: int
@@ -26,6 +29,7 @@ class Protection:
     trailing: float | None
     peak: float
     attempts: int = 0
+    since: int = 0
 
     @property
     def trailing_stop(self) -> float | None:

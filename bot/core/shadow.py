@@ -8,7 +8,7 @@ equal to the book. An override is open from the moment a decision is outranked u
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from bot.core.decision import Action, Decision, SourceSpec, Tier, derive_id
@@ -168,7 +168,11 @@ class Shadows:
             if order is not None and order.due <= self.market.now:
                 self._fill_at_quote(ledger, quote.symbol, order, quote)
             ledger.portfolio.mark(quote.symbol, quote.mid)
-            self._protect(ledger, quote.symbol, quote.bid_low, quote.bid_high, None)
+            protection = ledger.protections.get(quote.symbol)
+            if protection is not None:
+                new = protection.since >= quote.at
+                low, high = (quote.bid, quote.bid) if new else (quote.bid_low, quote.bid_high)
+                self._protect(ledger, quote.symbol, low, high, None)
 
     def on_candle(self, candle: Candle) -> None:
         """The same for a bar: pending orders fill at its open, protection watches its extremes, positions take its close."""
@@ -289,7 +293,7 @@ class Shadows:
         elif order.leg is Leg.ENTRY:
             protection = guard(decision, order.side.sign, float(price))
             if protection is not None:
-                ledger.protections[symbol] = protection
+                ledger.protections[symbol] = replace(protection, since=self.market.now)
 
     def _leave(self, ledger: ShadowLedger, symbol: str) -> None:
         ledgers = self.interested.get(symbol)

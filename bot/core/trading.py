@@ -295,7 +295,7 @@ class Trading:
         if guarding is None or guarding.decision_id != order.request.decision_id:
             return
         if armed is None or armed.decision_id != guarding.decision_id:
-            self.state.protections[bench.symbol] = replace(guarding, peak=float(order.average or 0))
+            self.state.protections[bench.symbol] = replace(guarding, peak=float(order.average or 0), since=self.state.now)
 
     def _oversized(self, request: OrderRequest) -> str | None:
         """Why a reduction would now open the other side: the position shrank since it was asked for."""

@@ -53,16 +53,16 @@ def test_a_level_that_is_touched_leaves_the_whole_position(levels: dict[str, flo
 
 def test_levels_watch_the_extremes_between_two_quotes() -> None:
     desk = holding(stop_loss=90.0)
-    desk.quote(100, bid_low=89.9)
+    desk.quote(100, 1, bid_low=89.9)
     assert desk.order.leg is Leg.STOP_LOSS
     other = holding(take_profit=110.0)
-    other.quote(100, bid_high=110.1, ask_high=110.1)
+    other.quote(100, 1, bid_high=110.1, ask_high=110.1)
     assert other.order.leg is Leg.TAKE_PROFIT
 
 
 def test_the_stop_comes_before_the_target_and_one_cancels_the_other() -> None:
     desk = holding(stop_loss=90.0, take_profit=110.0)
-    desk.quote(100, bid_low=89.0, bid_high=111.0, ask_high=111.0)
+    desk.quote(100, 1, bid_low=89.0, bid_high=111.0, ask_high=111.0)
     assert desk.order.leg is Leg.STOP_LOSS
     desk.quote(111)
     assert len(desk.venue.orders) == 2
@@ -100,7 +100,7 @@ def test_a_trailing_stop_follows_the_peak_and_is_judged_by_the_peak_before() -> 
     desk.quote(114)
     assert desk.order.leg is Leg.TRAILING_STOP
     other = holding(trailing=0.05)
-    other.quote(100, bid_low=99.0, bid_high=120.0, ask_high=120.0)
+    other.quote(100, 1, bid_low=99.0, bid_high=120.0, ask_high=120.0)
     assert len(other.venue.orders) == 1
 
 
@@ -261,3 +261,17 @@ def test_a_short_is_guarded_like_a_long_in_a_mirror(
     if trailing is not None:
         trailed = replace(long, trailing=trailing)
         assert trailed.trailing_stop == pytest.approx(long.peak * (1 - trailing))
+
+
+def test_extremes_older_than_the_entry_that_this_very_quote_filled_trigger_nothing() -> None:
+    desk = DeskHarness(a_config(fills=a_model(latency_ms=500)), [a_source(RULE)], paper=True)
+    desk.quote(100)
+    desk.buys(stop_loss=95.0, take_profit=105.0)
+    shadow = desk.desk.state.shadows[RULE]
+    desk.quote(100, after=500, bid_low=94.0, bid_high=106.0, ask_high=106.0)
+    assert desk.position() == shadow.portfolio.amount(BTC) == 10
+    assert len(desk.venue.orders) == 1
+    assert not shadow.pending
+    desk.quote(100, after=500, bid_low=94.0)
+    desk.quote(100, after=500)
+    assert desk.position() == shadow.portfolio.amount(BTC) == 0
