@@ -155,6 +155,7 @@ class _Run:
         await self.outlets.start()
         self._begin_books()
         self._let_sources_in()
+        self._tell_worth()
         paths = {"config": str(self.loaded.directory or "defaults"), "data": str(self.settings.bot.data_dir)}
         paths["journal"] = f"{self.settings.database_url.rpartition('@')[2]}, inputs recorded for `replay {self.id}`"
         self.watcher.started(banner(self.world, self.loaded, self.shell, self.id, self.version, self.options.mode, paths))
@@ -190,14 +191,18 @@ class _Run:
 
         Without a `final` snapshot the next start goes on from the last one kept and the inputs recorded since.
         """
-        for fact in self.shell.desk.samples():
-            self.journal.append(fact)
-            self.outlets.publish(fact)
+        self._tell_worth()
         outlets = asyncio.create_task(self.outlets.close(), name="close-outlets")
         try:
             await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
         finally:
             await within("outlets", outlets, _OUTLET_SECONDS)
+
+    def _tell_worth(self) -> None:
+        """Journal and publish what the book and the shadows are worth, beside the desk's own samples."""
+        for fact in self.shell.desk.samples():
+            self.journal.append(fact)
+            self.outlets.publish(fact)
 
     def status(self) -> Mapping[str, object]:
         """How the run does, in plain JSON values."""
@@ -363,9 +368,17 @@ def _outlets(run: _Run, secrets: Secrets) -> Outlets:
         identity,
         OutletSettings(
             data_dir=settings.bot.data_dir,
-            redis=RedisSettings(url, streams=settings.redis.streams, stream_length=settings.redis.stream_length),
-            local=LocalSettings(port=settings.feed.port),
-            listener=ListenerSettings(settings.metrics.host, settings.metrics.port, enabled=settings.metrics.enabled),
+            redis=RedisSettings(
+                url,
+                prefix=settings.redis.prefix,
+                streams=settings.redis.streams,
+                stream_length=settings.redis.stream_length,
+                buffer=settings.feed.buffer,
+            ),
+            local=LocalSettings(port=settings.feed.port, queue=settings.feed.buffer),
+            listener=ListenerSettings(
+                settings.metrics.host, settings.metrics.port, settings.metrics.allow_remote, settings.metrics.enabled
+            ),
         ),
         now=run.clock.now,
         handler=obey,

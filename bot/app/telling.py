@@ -74,7 +74,7 @@ def banner(
         sources=tuple(_source(source, settings) for source in world.sources),
         limits=_limits(settings),
         paths=paths,
-        notices=tuple(world.notices),
+        notices=(*world.notices, *_standing_state(shell)),
     )
 
 
@@ -132,7 +132,16 @@ def summary(shell: Shell, world: World, settings: Settings, start: Start, run: s
         shadow_pnl=shadows,
         latency_ms=latency,
         halted=desk.state.risk.state is TradingState.HALTED,
+        reason=desk.state.risk.reason if desk.state.risk.state is not TradingState.ACTIVE else "",
     )
+
+
+def _standing_state(shell: Shell) -> list[str]:
+    """What an earlier run left the desk in, if it is not trading."""
+    risk = shell.desk.state.risk
+    if risk.state is TradingState.ACTIVE:
+        return []
+    return [f"trading is {risk.state.value.upper()} since an earlier run ({risk.reason}); `python -m bot resume` trades again"]
 
 
 def _fees(world: World, settings: Settings) -> str:

@@ -32,6 +32,7 @@ EMBEDDED_SOURCES = Path("demo") / "sources"
 _WARMUP_MARGIN = 16
 _EMBEDDED_HISTORY = 600
 _DEFAULT_SEED = 7
+_EXPECTED_QUOTE_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -155,6 +156,7 @@ def _feed_config(loaded: Loaded, symbols: Sequence[str], timeframes: Sequence[st
         warmup,
         band=market.sanity_band,
         confirmations=market.confirmations,
+        stale_after=market.stall_multiple * _EXPECTED_QUOTE_SECONDS,
     )
 
 

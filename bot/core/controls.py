@@ -46,6 +46,7 @@ class Controls:
         risk = self.state.risk
         risk.flattening = command.flatten and command.state is not TradingState.ACTIVE
         risk.state = TradingState.REDUCING if risk.flattening else command.state
+        risk.reason = f"{command.actor}: {command.reason}"
         self.out.record(RiskChanged(self.state.now, risk.state, command.actor, command.reason), durable=True)
         detail = f"{command.state.value}{', flatten' if command.flatten else ''}: {command.reason}"
         self.out.record(CommandDone(self.state.now, command.actor, "set-trading-state", detail), durable=True)

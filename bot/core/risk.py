@@ -28,6 +28,7 @@ class RiskState:
     """What risk must remember, also over a restart."""
 
     state: TradingState = TradingState.ACTIVE
+    reason: str = ""
     flattening: bool = False
     peak: float = 0.0
     day_end: int = 0

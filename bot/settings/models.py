@@ -17,16 +17,20 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bot.settings.kinds import (
     Count,
+    Depth,
     Duration,
     Fee,
     Fraction,
     Money,
+    Multiple,
     NotNegative,
     Part,
     Port,
     Positive,
     Scalar,
+    SegmentSize,
     Share,
+    Size,
     Strict,
     Symbols,
     Timeframe,
@@ -189,12 +193,10 @@ class MarketSettings(Strict):
 
     sanity_band: Positive = Field(0.2, description="a price jump beyond this must be confirmed before anyone sees it (fraction)")
     confirmations: Count = Field(3, description="further prices near it that confirm a jump")
-    stall_multiple: Annotated[Positive, Field(gt=1.0)] = Field(
-        5.0, description="a stream is stalled after this many expected intervals of silence"
+    stall_multiple: Multiple = Field(
+        5.0, description="a symbol without a quote for this many times 3 s is stale and its stream taken for stalled"
     )
-    history_depth: Annotated[Count, Field(ge=64, le=100_000)] = Field(
-        512, description="closed candles kept in memory per symbol and timeframe"
-    )
+    history_depth: Depth = Field(512, description="closed candles kept in memory per symbol and timeframe")
 
 
 class JournalSettings(Strict):
@@ -205,10 +207,8 @@ class JournalSettings(Strict):
     segment_retention: Wait | None = Field(
         1_209_600_000, description="recorded inputs are kept this long (duration); null: for ever"
     )
-    segment_bytes: Annotated[Count, Field(ge=65_536)] = Field(67_108_864, description="size of one segment file (bytes)")
-    ballast_bytes: Annotated[int, Field(ge=0)] = Field(
-        16_777_216, description="disk reserve given up so that exits stay writable (bytes)"
-    )
+    segment_bytes: SegmentSize = Field(67_108_864, description="size of one segment file (bytes)")
+    ballast_bytes: Size = Field(16_777_216, description="disk reserve given up so that exits stay writable (bytes)")
 
     @field_validator("url")
     @classmethod
@@ -225,6 +225,9 @@ class RedisSettings(Strict):
     url: str = Field("auto", description="redis://HOST:PORT/DB | auto: a Redis on this machine, if there is one | off")
     streams: bool = Field(False, description="also write capped Redis Streams, for consumers that must not miss anything")
     stream_length: Count = Field(10_000, description="entries kept per stream (about)")
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = Field(
+        "arbiter.v1", description="begins the name of every channel and stream"
+    )
 
     @field_validator("url")
     @classmethod
@@ -248,6 +251,7 @@ class MetricsSettings(Strict):
     enabled: bool = Field(True, description="serve /metrics, /healthz and /readyz")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(9464, description="0: any free port")
+    allow_remote: bool = Field(False, description="true: `host` may be an address that others can reach (a container, say)")
 
 
 class WebSettings(Strict):

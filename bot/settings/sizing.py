@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bot.settings.kinds import Count, Fraction, Positive, Share, Strict
+from bot.settings.kinds import Count, Fraction, Period, Positive, Share, Strict
 
 
 class FixedFractionSettings(Strict):
@@ -23,7 +23,7 @@ class VolatilityTargetSettings(Strict):
     policy: Literal["volatility-target"] = "volatility-target"
     risk: Fraction = Field(0.005, description="of the capital, lost if the price moves `multiple` average true ranges")
     multiple: Positive = Field(2.0, description="average true ranges")
-    period: Annotated[Count, Field(ge=2)] = Field(14, description="candles of the average true range")
+    period: Period = Field(14, description="candles of the average true range")
     fallback: Share = Field(0.05, description="of the capital, while there are fewer candles")
 
 
