@@ -165,7 +165,9 @@ def test_the_feed_tells_everything_once_in_time_order() -> None:
     times = [event.at for event in feed]
     assert times == sorted(times)
     candles = [event for event in feed if isinstance(event, Candle)]
-    assert [c for c in candles if c.timeframe == "1s" and c.symbol == "XRP/USDT"] == [MARKET.candle("XRP/USDT", i) for i in range(30, 150)]
+    assert [c for c in candles if c.timeframe == "1s" and c.symbol == "XRP/USDT"] == [
+        MARKET.candle("XRP/USDT", i) for i in range(30, 150)
+    ]
     assert [(c.symbol, c.ts) for c in candles if c.timeframe == "1m"] == [
         (symbol, GENESIS + 60_000) for symbol in ("BTC/USDT", "XRP/USDT")
     ]
