@@ -129,7 +129,8 @@ def test_the_journal_agrees_with_the_summary_and_the_books_with_the_fills(whole_
         assert state.portfolio.cash == cash
         kept = {name: position.amount for name, position in state.portfolio.positions.items() if position.amount}
         assert kept == {name: amount for name, amount in held.items() if amount}
-        assert abs((equity[0].equity or 0.0) - float(told["equity_end"])) < 1e-6
+        assert abs((equity[0].equity or 0.0) - float(told["equity_start"])) < 1e-6
+        assert abs((equity[-1].equity or 0.0) - float(told["equity_end"])) < 1e-6
 
 
 def test_no_order_was_sent_whose_intent_had_not_been_stored(whole_runs: WholeRuns) -> None:
