@@ -82,15 +82,14 @@ class Cycle:
 
     def turn(self, event: Input) -> None:
         """Handle an input and everything it causes at once. Called while turning, it takes its place in the line."""
-        self._waiting.append(event)
         if self._turning:
+            self._waiting.append(event)
             return
         self._turning = True
         try:
             waiting, desk, performers = self._waiting, self.desk, self._performers
             untaped = None if self.tape is None else self._untaped
-            while waiting:
-                event = waiting.popleft()
+            while True:
                 try:
                     effects = desk.handle(event)
                 except BaseException:
@@ -102,6 +101,9 @@ class Cycle:
                     untaped.append((event, effects))
                 for effect in effects:
                     performers[effect.__class__](effect)
+                if not waiting:
+                    break
+                event = waiting.popleft()
         finally:
             self._turning = False
             if self.tape is not None:
