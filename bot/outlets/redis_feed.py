@@ -9,6 +9,7 @@ its own `seq`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 STREAM_FIELD = b"message"
+
+
+def _command(*parts: bytes) -> bytes:
+    """A command as it goes over the wire, in the protocol's own form (RESP): an array of byte strings."""
+    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+
+
+def _open(*parts: bytes) -> bytes:
+    """A command whose last part, of any length, follows."""
+    return _command(*parts, b"").removesuffix(b"$0\r\n\r\n")
 
 
 class FeedState(StrEnum):
@@ -51,7 +62,7 @@ class RedisSettings:
     streams: bool = False
     stream_length: int = 10_000
     buffer: int = 20_000
-    batch: int = 32
+    batch: int = 64
     linger: float = 0.005
     timeout: float = 0.5
     first_backoff: float = 0.1
@@ -75,7 +86,8 @@ class RedisFeed:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
-        self._names = {channel: f"{settings.prefix}.{channel}".encode() for channel in Channel}
+        # The library packs and parses command by command, which would cost more than everything else that a quote costs.
+        self._heads = {channel: self._head(f"{settings.prefix}.{channel}".encode()) for channel in Channel}
         self._trading: deque[Message] = deque()
         self._market: deque[Message] = deque()
         self._dropped = dict.fromkeys(Channel, 0)
@@ -216,17 +228,46 @@ class RedisFeed:
             await asyncio.sleep(0)
         self._empty.set()
 
+    def _head(self, name: bytes) -> tuple[bytes, ...]:
+        """The commands that tell a message on the channel of this name, but for the payload that ends each."""
+        if not self._settings.streams:
+            return (_open(b"PUBLISH", name),)
+        length = b"%d" % self._settings.stream_length
+        return _open(b"PUBLISH", name), _open(b"XADD", name, b"MAXLEN", b"~", length, b"*", STREAM_FIELD)
+
+    async def _answers(self, client: Redis, batch: list[Message]) -> list[object]:
+        """What the server says to each command of a batch, an error being an answer like any other."""
+        from redis.exceptions import ResponseError  # noqa: PLC0415
+
+        packed: list[bytes] = []
+        for channel, payload in batch:
+            tail = b"$%d\r\n%b\r\n" % (len(payload), payload)
+            for head in self._heads[channel]:
+                packed += (head, tail)
+        pool = client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        answers: list[object] = []
+        try:
+            await connection.send_packed_command(b"".join(packed))
+            async with asyncio.timeout(self._settings.timeout):
+                for _ in range(len(packed) // 2):
+                    try:
+                        answers.append(await connection.read_response(disable_decoding=True, timeout=math.inf))
+                    except ResponseError as error:
+                        answers.append(error)
+        except BaseException:
+            await connection.disconnect(
+                nowait=True
+            )  # answers may be left over: they must not be taken for those of the next batch
+            raise
+        finally:
+            await pool.release(connection)
+        return answers
+
     async def _send(self, client: Redis, batch: list[Message]) -> None:
         """Send a batch and read every answer. What the server refuses is dropped and counted: it would refuse it again."""
-        streams = self._settings.streams
-        async with client.pipeline(transaction=False) as pipe:
-            for channel, payload in batch:
-                name = self._names[channel]
-                pipe.publish(name, payload)
-                if streams:
-                    pipe.xadd(name, {STREAM_FIELD: payload}, maxlen=self._settings.stream_length, approximate=True)
-            answers = await pipe.execute(raise_on_error=False)
-        width = 2 if streams else 1
+        answers = await self._answers(client, batch)
+        width = 2 if self._settings.streams else 1
         refused = 0
         for place, message in enumerate(batch):
             if any(isinstance(answer, Exception) for answer in answers[place * width : (place + 1) * width]):
