@@ -39,6 +39,7 @@ from bot.outlets.redis_feed import FeedState, RedisSettings
 from bot.runtime.clock import WallClock
 from bot.runtime.hosting import Port, SourceHost
 from bot.runtime.inbox import Inbox
+from bot.runtime.process import steady
 from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor
 from execution.paper import PaperBroker
@@ -163,6 +164,7 @@ def redis_server() -> Iterator[str | None]:
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run on the loop that the bot runs on."""
+    """Run on the loop that the bot runs on, in a process set up as the bot's."""
+    steady()
     with contextlib.closing(asyncio.Runner(loop_factory=uvloop.new_event_loop)) as runner:
         return runner.run(main)
