@@ -11,7 +11,6 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 import orjson
 import structlog
@@ -131,8 +130,7 @@ class Hub:
             raise web.HTTPServiceUnavailable(text="too many connections")
         response = web.WebSocketResponse(compress=False, heartbeat=_HEARTBEAT)
         await response.prepare(request)
-        # uvloop's transports do what asyncio's do and are not derived from them.
-        transport = cast("asyncio.Transport | None", request.transport)
+        transport = request.transport
         if transport is None:
             return response
         names = request.query.get("streams", "")
