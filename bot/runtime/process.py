@@ -11,9 +11,9 @@ SWITCH_SECONDS = 0.0005
 def steady() -> None:
     """Keep threads and the garbage collector from holding the desk up.
 
-    Call it when everything is loaded and nothing is traded yet. A thread that wants the interpreter waits until another yields it,
-    5 ms unless told otherwise: so long could the journal's thread keep the desk from an order, and the desk the journal from an
-    intent. What start-up made (tens of thousands of classes and functions) lives as long as the process, so that the collector need
+    Call it when everything is loaded and nothing is traded yet. A thread that wants the interpreter waits until another yields
+    it, 5 ms unless told otherwise: so long could the journal's thread keep the desk from an order, and the desk the journal from
+    an intent. What start-up made (tens of thousands of classes and functions) lives as long as the process: the collector need
     not walk through it at every full collection.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
