@@ -48,6 +48,7 @@ from bot.outlets.outlets import Outlets, OutletSettings
 from bot.outlets.redis_feed import RedisSettings
 from bot.runtime.clock import WallClock
 from bot.runtime.hosting import Port, SourceHost
+from bot.runtime.process import steady
 from bot.runtime.recovery import Recovered, recover
 from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor, release
@@ -162,6 +163,7 @@ class _Run:
 
     async def _trade(self) -> None:
         """Everything that lives as long as the run; the desk outlives the rest by the time it takes to empty its inbox."""
+        steady()
         desk = asyncio.create_task(self.shell.run(), name="desk")
         desk.add_done_callback(lambda _: self.stop.set())
         start = self.supervisor.start
