@@ -119,8 +119,8 @@ def _run(queries: Queries, wanted: str) -> Run:
     run = queries.run(wanted)
     if run is not None:
         return run
-    known = ", ".join(each.id for each in queries.runs(limit=5)) or "none"
-    message = f"there is no run {wanted} in {queries.path}; the newest are: {known}"
+    known = ", ".join(each.id for each in queries.runs(limit=5))
+    message = f"there is no run {wanted} in {queries.path}; " + (f"the newest are: {known}" if known else "none was recorded yet")
     raise ReplayError(message)
 
 
