@@ -40,7 +40,7 @@ from bot.core.orders import Fill, OrderRequest
 from bot.core.risk import RiskLimits
 from bot.core.sizing import FixedFraction, Sizing
 from bot.core.targets import TargetRules
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from bot.runtime.cycle import Cycle
 from execution.paper import Drive as PaperDrive
 from execution.paper import PaperBroker

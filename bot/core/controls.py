@@ -57,7 +57,7 @@ class Controls:
         for order in list(self.state.working.values()):
             if not order.request.reduce_only or risk.state is TradingState.HALTED:
                 self.state.lapsing.setdefault(order.request.id, Fate.CANCELLED)
-                self.trading.cancel(order, f"trading is {risk.state.value}")
+                self.trading.tracker.cancel(order, f"trading is {risk.state.value}")
         if risk.flattening:
             self._flatten_all(command)
 
@@ -96,11 +96,11 @@ class Controls:
             return
         for decision in [waiting for waiting in self.state.queue if waiting.source == event.name]:
             self.state.queue.remove(decision)
-            self.settlement.finish(decision, Fate.CANCELLED, reason=f"{event.name} was removed")
+            self.settlement.standing.finish(decision, Fate.CANCELLED, reason=f"{event.name} was removed")
         for bench in self.state.benches.values():
             bench.opinions.pop(event.name, None)
             if bench.standing is not None and bench.standing.source == event.name:
-                self.settlement.end_standing(bench, Fate.CANCELLED)
+                self.settlement.standing.end(bench, Fate.CANCELLED)
         self.out.record(CommandDone(self.state.now, event.actor, "source-removed", event.name), durable=True)
         self._release(event.name)
 
@@ -161,15 +161,14 @@ class Controls:
         for symbol, position in self.state.portfolio.positions.items():
             if position.amount:
                 source = position.lots[0].source if position.lots else ""
-                self.trading.want_exit(
-                    self.state.bench(symbol), ExitWanted(Leg.FLATTEN, cause, position.mark, source, commanded=True)
-                )
+                wanted = ExitWanted(Leg.FLATTEN, cause, position.mark, source, commanded=True)
+                self.state.bench(symbol).want_exit(wanted)
         for order in self.state.working.values():
             request, bench = order.request, self.state.bench(order.request.symbol)
             if bench.exit is None and not request.reduce_only:
-                self.trading.want_exit(bench, ExitWanted(Leg.FLATTEN, cause, request.reference, request.source, commanded=True))
+                bench.want_exit(ExitWanted(Leg.FLATTEN, cause, request.reference, request.source, commanded=True))
         for bench in self.state.benches.values():
-            self.settlement.pursue(bench)
+            self.settlement.standing.pursue(bench)
         self.check_flat()
 
     def _release(self, source: str) -> None:

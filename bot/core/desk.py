@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.core.arbiter import Arbiter
+from bot.core.bookkeeping import Bookkeeping
 from bot.core.controls import Controls
 from bot.core.decision import Fate
 from bot.core.effects import Effect, SetTimer, Severity
@@ -52,9 +53,11 @@ from bot.core.risk import DAY_MS, Cash, RiskContext, RiskGate, RiskLimits, Shape
 from bot.core.settlement import Settlement
 from bot.core.shadow import Shadows
 from bot.core.sizing import FixedFraction
+from bot.core.standing import Standing
 from bot.core.state import Deadline, DeskState, Due, ExitWanted, Outbox
 from bot.core.targets import TargetRules
-from bot.core.trading import Trading, TradingRules
+from bot.core.tracking import OrderTracker, TradingRules
+from bot.core.trading import Trading
 
 
 class Drive(StrEnum):
@@ -121,9 +124,12 @@ class TradingDesk:
             gate=RiskGate((Cash(config.limits.cash_buffer), Shape())),
         )
         self.shadows.reindex()
-        self._trading = Trading(self.state, self._out, self.market, gate, book, self.shadows, config.targets, config.trading)
-        self._settlement = Settlement(self.state, self._out, config.arbiter, self.shadows, self._trading, config.max_age_ms)
-        self._controls = Controls(self.state, self._out, self._settlement, self._trading)
+        state, out = self.state, self._out
+        self._tracker = OrderTracker(state, out, Bookkeeping(state, out, self.shadows), config.trading)
+        trading = Trading(state, out, self.market, gate, book, self.shadows, config.targets, self._tracker)
+        self._standing = Standing(state, out, trading)
+        self._settlement = Settlement(state, out, config.arbiter, self.shadows, trading, self._standing, config.max_age_ms)
+        self._controls = Controls(state, out, self._settlement, trading)
         self._candles_drive = config.drive is Drive.CANDLES
         self._drive_timeframe = config.drive_timeframe
         self._handlers: dict[type, Callable[[Any], None]] = self._table()
@@ -167,7 +173,7 @@ class TradingDesk:
         return effects
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
-        settlement, trading, controls = self._settlement, self._trading, self._controls
+        settlement, tracker, controls = self._settlement, self._tracker, self._controls
         return {
             Quote: self._on_quote,
             Candle: self._on_candle,
@@ -175,13 +181,13 @@ class TradingDesk:
             Proposed: lambda event: settlement.propose(event.decision),
             Claimed: lambda event: settlement.claim(event.claim),
             Abstained: lambda event: settlement.abstain(event.abstention),
-            IntentStored: lambda event: self._on_order(event.order_id, trading.intent_stored),
+            IntentStored: lambda event: self._on_order(event.order_id, tracker.intent_stored),
             IntentFailed: lambda event: self._on_order(event.order_id, lambda order: self._unstored(order, event.reason)),
-            OrderAccepted: lambda event: self._on_order(event.order_id, lambda order: trading.accepted(order, event.venue_id)),
-            OrderRefused: lambda event: self._on_order(event.order_id, lambda order: trading.refused(order, event.reason)),
-            OrderUnknown: lambda event: self._on_order(event.order_id, lambda order: trading.unknown(order, event.reason)),
-            OrderClosed: lambda event: self._on_order(event.order_id, lambda order: trading.closed(order, event)),
-            CancelRefused: lambda event: self._on_order(event.order_id, trading.cancel_refused),
+            OrderAccepted: lambda event: self._on_order(event.order_id, lambda order: tracker.accepted(order, event.venue_id)),
+            OrderRefused: lambda event: self._on_order(event.order_id, lambda order: tracker.refused(order, event.reason)),
+            OrderUnknown: lambda event: self._on_order(event.order_id, lambda order: tracker.unknown(order, event.reason)),
+            OrderClosed: lambda event: self._on_order(event.order_id, lambda order: tracker.closed(order, event)),
+            CancelRefused: lambda event: self._on_order(event.order_id, tracker.cancel_refused),
             Filled: lambda event: self._on_order(event.fill.order_id, lambda order: self._filled(order, event.fill)),
             SetTradingState: controls.set_state,
             SourceJoined: controls.join,
@@ -260,8 +266,8 @@ class TradingDesk:
         leg, level = hit
         if opened is not None:
             level = protective_exit_price(level, opened, Side.SELL if protection.direction > 0 else Side.BUY, leg)
-        self._trading.want_exit(bench, ExitWanted(leg, protection.decision_id, level, protection.source))
-        self._settlement.pursue(bench)
+        bench.want_exit(ExitWanted(leg, protection.decision_id, level, protection.source))
+        self._standing.pursue(bench)
 
     def _on_order(self, order_id: str, step: Callable[[Order], Order | None]) -> None:
         """Take one step of an order; what is not ours is counted and left alone."""
@@ -274,19 +280,19 @@ class TradingDesk:
             return
         done = step(order)
         if done is not None:
-            self._settlement.order_done(done)
+            self._standing.order_done(done)
             self._controls.check_flat()
 
     def _unstored(self, order: Order, reason: str) -> None:
-        if self._trading.intent_failed(order, reason):
-            self._settlement.unstored(order)
+        if self._tracker.intent_failed(order, reason):
+            self._standing.unstored(order)
             self._controls.check_flat()
 
     def _filled(self, order: Order, fill: Fill) -> Order | None:
         late = order.state.terminal
-        done = self._trading.filled(order, fill)
+        done = self._tracker.filled(order, fill)
         if late:
-            self._settlement.booked_late(order)
+            self._standing.booked_late(order)
         return done
 
     def _run_due(self) -> None:
@@ -306,17 +312,17 @@ class TradingDesk:
             bench = self.state.bench(symbol)
             if bench.retry_at <= at:
                 bench.retry_at = 0
-                self._settlement.pursue(bench)
+                self._standing.pursue(bench)
                 self._controls.check_flat()
         elif due is Due.ENTRY:
             order = self.state.working.get(subject)
             if order is not None:
                 self.state.lapsing.setdefault(subject, Fate.UNFILLED)
-                self._trading.cancel(order, "the entry did not fill in time")
+                self._tracker.cancel(order, "the entry did not fill in time")
         elif due is Due.CANCEL:
             order = self.state.working.get(subject)
             if order is not None:
-                self._trading.cancel_again(order)
+                self._tracker.cancel_again(order)
         elif self.config.sample_ms > 0:
             self._sample()
             self.state.remind(self.market.now + self.config.sample_ms, Due.SAMPLE)

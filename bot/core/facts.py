@@ -220,7 +220,7 @@ class OverrideClosed:
 
 @dataclass(frozen=True, slots=True)
 class RiskChanged:
-    """The trading state changed, or a limit came into or out of force."""
+    """The trading state changed, or a loss limit came into force."""
 
     at: int
     state: TradingState

@@ -71,6 +71,10 @@ class Leg(StrEnum):
         return self in {Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TRAILING_STOP}
 
 
+OPINIONS = (Leg.ENTRY, Leg.EXIT)
+"""Legs that a decision asked for; all others act whatever is decided."""
+
+
 def client_order_id(prefix: str, account: str, bot: str, cause: str, leg: str, attempt: int) -> str:
     """At most 28 lower-case letters and digits: the bot's prefix (at most 4) and a hash of what caused the order."""
     return prefix[:4] + derive_id(account, bot, cause, leg, attempt, length=24)

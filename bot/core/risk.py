@@ -19,6 +19,8 @@ from bot.core.portfolio import Portfolio
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
+LOSS_LIMITS = (Denial.DAILY_LOSS, Denial.DRAWDOWN, Denial.LOSS_STREAK)
+"""Denials that mean the book has lost too much for now."""
 ABSURD = Decimal(10) ** 15
 """No amount, price or sum of money that can be meant is larger."""
 
@@ -42,6 +44,14 @@ class RiskState:
     seen: dict[str, int] = field(default_factory=dict)
     frozen: dict[str, str] = field(default_factory=dict)
     backlog: bool = False
+    told: dict[str, int] = field(default_factory=dict)
+
+    def news(self, denial: Denial, now: int) -> bool:
+        """Whether a person should hear of this limit: once a day, while it is in force."""
+        if denial not in LOSS_LIMITS or now - self.told.get(denial.value, -DAY_MS) < DAY_MS:
+            return False
+        self.told[denial.value] = now
+        return True
 
     def orders_since(self, since: int) -> int:
         """Orders sent after `since`; forgets the older ones."""
@@ -157,6 +167,17 @@ class States:
         if risk.backlog:
             return Refusal(Denial.BACKLOG, "broker updates are waiting to be handled")
         return draft
+
+
+@dataclass(frozen=True, slots=True)
+class LiveQuote:
+    """No order, not even an exit, before the symbol has a quote it could meet; it is tried again."""
+
+    def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
+        """The draft, or why not."""
+        if draft.symbol in book.market.quotes:
+            return draft
+        return Refusal(Denial.NO_PRICE, f"no quote of {draft.symbol} has come yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,11 +424,14 @@ class RiskLimits:
     price_collar: float | None = 0.02
     stale_after_ms: int | None = 30_000
     cash_buffer: float = 0.002
+    live_quote: bool = False
     allowed_symbols: tuple[str, ...] = ()
 
     def checks(self) -> tuple[Check, ...]:
         """The checks in the order in which they are asked: states, permissions, pace, sizes, and shape last."""
         checks: list[Check] = [States(), AllowedSymbols(frozenset(self.allowed_symbols))]
+        if self.live_quote:
+            checks.append(LiveQuote())
         if self.stale_after_ms is not None:
             checks.append(StaleData(self.stale_after_ms))
         if self.price_collar is not None:

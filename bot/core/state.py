@@ -74,6 +74,11 @@ class Bench:
     guard: Protection | None = None
     exit: ExitWanted | None = None
 
+    def want_exit(self, wanted: ExitWanted) -> None:
+        """Resolve to leave the position: at once, whatever else the symbol was waiting for."""
+        self.exit = wanted
+        self.retry_at = 0
+
     def release(self, source: str) -> bool:
         """End a source's claim; False if it had none."""
         self.claimed.pop(source, None)
@@ -134,6 +139,12 @@ class DeskState:
     def remind(self, at: int, due: Due, symbol: str = "", subject: str = "") -> None:
         """Set a deadline."""
         heapq.heappush(self.deadlines, (at, self.next_id(), due, symbol, subject))
+
+    def come_back(self, bench: Bench, after_ms: int) -> None:
+        """Try again on a symbol after a while, unless that is planned already."""
+        if bench.retry_at <= self.now:
+            bench.retry_at = self.now + after_ms
+            self.remind(bench.retry_at, Due.RETRY, bench.symbol)
 
     def ignore(self, reason: str) -> None:
         """Count an input that could not be used."""

@@ -16,7 +16,7 @@ larger, so the order of the checks cannot undo a limit. Orders that lower |posit
 entries. The limits are configured in `risk.yaml` ([configuration](configuration.md#risk)); [risk](../explanation/risk.md)
 explains why it is so.
 """
-_EVERYTHING = RiskLimits(max_order_notional=1.0, symbol_cool_down_ms=1, allowed_symbols=("BTC/USDT",))
+_EVERYTHING = RiskLimits(max_order_notional=1.0, symbol_cool_down_ms=1, live_quote=True, allowed_symbols=("BTC/USDT",))
 
 
 def page() -> str:

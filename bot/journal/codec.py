@@ -38,6 +38,7 @@ from bot.core import (
     sizing,
     state,
     targets,
+    tracking,
     trading,
 )
 from bot.core.effects import Effect, Publish, Record
@@ -68,6 +69,7 @@ _MODULES: tuple[ModuleType, ...] = (
     arbiter,
     sizing,
     targets,
+    tracking,
     trading,
     matching,
 )

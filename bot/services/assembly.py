@@ -14,7 +14,7 @@ from bot.core.orders import OrderType
 from bot.core.risk import RiskLimits
 from bot.core.sizing import CappedKelly, ConfidenceScaled, FixedFraction, Sizing, VolatilityTarget
 from bot.core.targets import TargetRules
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from bot.settings.models import Entry, RiskSettings, Settings
 from bot.settings.sizing import (
     ConfidenceScaledSettings,
@@ -107,6 +107,7 @@ def _limits(risk: RiskSettings, *, candles: bool) -> RiskLimits:
         price_collar=risk.price_collar,
         stale_after_ms=None if candles else risk.stale_after,
         cash_buffer=risk.cash_buffer,
+        live_quote=not candles,
         allowed_symbols=tuple(risk.allowed_symbols),
     )
 

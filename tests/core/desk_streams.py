@@ -29,7 +29,7 @@ from bot.core.inputs import (
 from bot.core.market import Health
 from bot.core.orders import Order, OrderState, OrderType
 from bot.core.risk import RiskLimits
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from tests.factories import BTC, ETH, LLM, QC, RULE, DeskHarness, a_config, a_source, an_instrument
 
 SYMBOLS = (BTC, ETH)

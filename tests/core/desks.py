@@ -7,7 +7,7 @@ from typing import Any
 from bot.core.decision import Decision, Denial
 from bot.core.desk import DeskConfig
 from bot.core.inputs import TradingState
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from tests.factories import LLM, QC, RULE, DeskHarness, a_config, a_source
 
 OTHER_RULE = "rules:rsi"

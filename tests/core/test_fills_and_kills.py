@@ -10,7 +10,7 @@ from bot.core.effects import CancelOrder, Notify
 from bot.core.facts import FillBooked, HealthChanged, LotClosed, OrderChanged, RiskChanged
 from bot.core.inputs import Filled, TradingState
 from bot.core.orders import Leg, OrderState, OrderType
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from tests.core.desks import ready, state_of
 from tests.factories import BTC, LLM, NO_LIMITS, QC, RULE, DeskHarness, a_config, a_source
 

@@ -19,7 +19,7 @@ from bot.core.market import Health
 from bot.core.orders import Leg, OrderType
 from bot.core.protection import Protection
 from bot.core.risk import RiskLimits
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from bot.journal.codec import decode_snapshot, encode_snapshot
 from tests.factories import BTC, QC, RULE, DeskHarness, a_config, a_model, a_source, an_instrument
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bot.core.decision import Action, Denial, Fate, SourceSpec
 from bot.core.effects import StoreIntent
+from bot.core.facts import RiskChanged
 from bot.core.inputs import Backlog, CashMoved, InstrumentChanged, MarketHealth, TradingState
 from bot.core.market import Health, Instrument, MarketView, Side
 from bot.core.orders import Leg
@@ -381,3 +382,30 @@ def test_a_denied_winner_ends_and_the_fate_says_why_in_figures() -> None:
     fate = desk.fates()[decision.id]
     assert (fate.fate, fate.denial) == (Fate.DENIED, Denial.MAX_ORDER_NOTIONAL)
     assert "1.00" in fate.reason
+
+
+def test_without_a_quote_no_order_leaves_and_it_is_tried_again() -> None:
+    desk = DeskHarness(a_config(replace(NO_LIMITS, live_quote=True)), [a_source(RULE)])
+    desk.candle(100.0)
+    decision = desk.propose(lasts=60_000)
+    assert not desk.asked(StoreIntent)
+    desk.quote(100.0)
+    desk.wait(1_500)
+    assert [effect.request.decision_id for effect in desk.asked(StoreIntent)] == [decision.id]
+
+
+def test_a_loss_limit_that_holds_entries_back_is_told_once_a_day() -> None:
+    desk = limited(loss_streak=1, loss_streak_cool_down_ms=2 * DAY_MS)
+    desk.buys(lasts=1_000)
+    desk.quote(90.0)
+    desk.propose(SELL)
+    desk.fill(price="90")
+    for _ in range(3):
+        desk.propose(lasts=5_000)
+        desk.wait(10_000)
+    told = [fact for fact in desk.of(RiskChanged) if "loss-streak" in fact.reason]
+    assert len(told) == 1
+    desk.wait(DAY_MS)
+    desk.quote(90.0)
+    desk.propose(lasts=5_000)
+    assert len([fact for fact in desk.of(RiskChanged) if "loss-streak" in fact.reason]) == 2

@@ -13,7 +13,7 @@ from bot.core.facts import Verdict
 from bot.core.inputs import SourceLeft
 from bot.core.orders import Leg, OrderType
 from bot.core.risk import RiskLimits
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from tests.core.desks import OTHER_RULE, denial_of, windowed
 from tests.factories import BTC, LLM, NO_LIMITS, QC, RULE, DeskHarness, a_config, a_source
 

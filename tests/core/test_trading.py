@@ -11,7 +11,7 @@ from bot.core.effects import StoreIntent, SubmitOrder
 from bot.core.facts import DecisionFilled
 from bot.core.inputs import CancelRefused, Closing, IntentFailed, IntentStored, TradingState
 from bot.core.orders import Leg, OrderType
-from bot.core.trading import TradingRules
+from bot.core.tracking import TradingRules
 from tests.core.desks import ready
 from tests.factories import LLM, QC, RULE, DeskHarness, a_source
 

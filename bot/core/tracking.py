@@ -1,0 +1,235 @@
+"""Tracking: an order from its intent to its end, by what the journal and the venue say of it.
+
+It is stored durably before it is sent, checked once more between the two, and followed to its end. States only move forward;
+news that comes late or twice changes nothing. An order that nobody can account for freezes its symbol, never the bot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.bookkeeping import Bookkeeping
+from bot.core.decision import Fate
+from bot.core.effects import Severity
+from bot.core.facts import DecisionFilled, HealthChanged, OrderChanged
+from bot.core.inputs import Closing, OrderClosed
+from bot.core.market import Health
+from bot.core.orders import OPINIONS, ZERO, Fill, Order, OrderRequest, OrderState, OrderType
+from bot.core.risk import MINUTE_MS, may_send
+from bot.core.state import Bench, DeskState, Due, ExitWanted, Outbox
+
+_PATIENCE_MS = 60_000
+"""The longest wait between two tries at the same thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class TradingRules:
+    """How orders are made.
+
+    `prefix` (at most 4 letters or digits) marks this bot's orders on a shared account; `entry` is market or limit; a limit
+    entry that has not filled is cancelled after `entry_ttl_ms`; what was refused for now is retried every `retry_ms`.
+    """
+
+    account: str = "paper"
+    bot: str = "arbiter"
+    prefix: str = "arb"
+    entry: OrderType = OrderType.MARKET
+    entry_ttl_ms: int = 60_000
+    retry_ms: int = 1_000
+    keep_done: int = 1_000
+
+    def __post_init__(self) -> None:
+        if self.retry_ms <= 0:
+            message = f"retry_ms: {self.retry_ms!r} must be at least 1"
+            raise ValueError(message)
+
+
+@dataclass(slots=True)
+class OrderTracker:
+    """The orders of one desk."""
+
+    state: DeskState
+    out: Outbox
+    books: Bookkeeping
+    rules: TradingRules
+
+    def begin(self, bench: Bench, request: OrderRequest) -> None:
+        """A new order: it works from now on, and its intent is to be stored before the venue hears of it."""
+        state = self.state
+        order = Order(request, updated=state.now)
+        state.orders[request.id] = order
+        state.working[request.id] = order
+        state.risk.orders_since(state.now - MINUTE_MS)
+        state.risk.order_times.append(state.now)
+        bench.working = request.id
+        if request.type is OrderType.LIMIT:
+            state.remind(state.now + self.rules.entry_ttl_ms, Due.ENTRY, request.symbol, request.id)
+        self.out.store(request)
+
+    def cancel(self, order: Order, reason: str) -> None:
+        """Ask the venue to cancel; what is not sent yet will not be, what is unknown is cancelled once it is known."""
+        if order.cancelling or order.state.terminal:
+            return
+        order.cancelling = True
+        order.reason = reason
+        if order.state in {OrderState.SENT, OrderState.OPEN}:
+            self.out.cancel(order.request.id, order.request.symbol, reason)
+
+    def cancel_refused(self, order: Order) -> None:
+        """The venue would not cancel. The order's own updates may say why; if it lives on, ask again, ever more patiently."""
+        if order.cancelling and not order.state.terminal:
+            patience = max(self.rules.retry_ms, min(self.state.now - order.updated, _PATIENCE_MS))
+            self.state.remind(self.state.now + patience, Due.CANCEL, order.request.symbol, order.request.id)
+
+    def cancel_again(self, order: Order) -> None:
+        """Repeat a cancel that was refused."""
+        if order.state in {OrderState.SENT, OrderState.OPEN}:
+            self.out.cancel(order.request.id, order.request.symbol, order.reason)
+
+    def intent_stored(self, order: Order) -> Order | None:
+        """The intent is durable: send it, unless it must not go out any more."""
+        if order.state is not OrderState.INTENT:
+            self.state.ignore("intent-twice")
+            return None
+        veto = order.reason if order.cancelling else may_send(order.request, self.state.risk) or self._oversized(order.request)
+        if veto is not None:
+            return self._end(order, OrderState.CANCELLED, veto or "cancelled before it was sent")
+        self._move(order, OrderState.SENT)
+        self.out.submit(order.request)
+        return None
+
+    def intent_failed(self, order: Order, reason: str) -> bool:
+        """The journal could not store it: nothing was sent. The symbol comes back to its wish after a while."""
+        if order.state is not OrderState.INTENT:
+            self.state.ignore("intent-twice")
+            return False
+        self._end(order, OrderState.CANCELLED, reason)
+        bench = self.state.bench(order.request.symbol)
+        self.out.notify(Severity.CRITICAL, "The journal cannot be written", f"{order.request.id} was not sent: {reason}")
+        self.state.come_back(bench, self.rules.retry_ms)
+        return True
+
+    def accepted(self, order: Order, venue_id: str) -> None:
+        """The venue has it. Late news of an order that already ended changes nothing."""
+        if order.state.terminal:
+            return
+        order.venue_id = venue_id or order.venue_id
+        was_unknown = order.state is OrderState.UNKNOWN
+        self._thaw(order)
+        if order.state is not OrderState.OPEN:
+            self._move(order, OrderState.OPEN)
+        if was_unknown and order.cancelling:
+            self.out.cancel(order.request.id, order.request.symbol, order.reason)
+
+    def refused(self, order: Order, reason: str) -> Order | None:
+        """The venue refused it."""
+        if order.state.terminal or order.filled:
+            self.state.ignore("refusal-after-the-fact")
+            return None
+        self._thaw(order)
+        return self._end(order, OrderState.REJECTED, reason)
+
+    def unknown(self, order: Order, reason: str) -> None:
+        """Nobody can say whether it lives: its symbol freezes until somebody can."""
+        if order.state.terminal:
+            return
+        self.state.risk.frozen[order.request.symbol] = order.request.id
+        order.reason = reason
+        self._move(order, OrderState.UNKNOWN)
+        self._tell_health(order.request.symbol, f"frozen: order {order.request.id} is unknown at the venue")
+        self.out.notify(Severity.WARNING, "An order is unknown", f"{order.request.id} on {order.request.symbol}: {reason}")
+
+    def closed(self, order: Order, event: OrderClosed) -> Order | None:
+        """The venue closed it. Fills it reports and we have not seen are awaited first."""
+        if order.state.terminal:
+            return None
+        self._thaw(order)
+        order.reported = event.filled
+        order.reason = event.reason or order.reason
+        order.closing = OrderState.CANCELLED if event.how is Closing.CANCELLED else OrderState.EXPIRED
+        return self._end(order, order.closing, order.reason) if order.filled >= event.filled else None
+
+    def filled(self, order: Order, fill: Fill) -> Order | None:
+        """Part of it traded."""
+        was_unknown = order.state is OrderState.UNKNOWN
+        if not self.books.book(order, fill):
+            return None
+        request = order.request
+        self._thaw(order)
+        if order.state.terminal:
+            self.out.notify(
+                Severity.WARNING, "A fill came late", f"{fill.id} of order {request.id}, which was {order.state.value}"
+            )
+            return None
+        if order.filled >= request.amount:
+            return self._end(order, OrderState.FILLED, "")
+        if order.closing is not None and order.filled >= order.reported:
+            return self._end(order, order.closing, order.reason)
+        self._move(order, OrderState.OPEN)
+        if was_unknown and order.cancelling:
+            self.out.cancel(request.id, request.symbol, order.reason)
+        return None
+
+    def fate_of(self, order: Order) -> Fate:
+        """What a decision becomes whose order ended without a fill."""
+        return Fate.REJECTED_BY_VENUE if order.state is OrderState.REJECTED else Fate.UNFILLED
+
+    def _oversized(self, request: OrderRequest) -> str | None:
+        """Why a reduction would now open the other side: the position shrank since it was asked for."""
+        position = self.state.portfolio.amount(request.symbol)
+        if not request.reduce_only or (position * request.side.sign < ZERO and request.amount <= abs(position)):
+            return None
+        return f"the position shrank to {position} before the order was sent"
+
+    def _move(self, order: Order, to: OrderState) -> None:
+        order.state = to
+        order.updated = self.state.now
+        self.out.record(
+            OrderChanged(self.state.now, order.request, to, order.filled, order.average, order.venue_id, order.reason),
+            durable=True,
+        )
+
+    def _end(self, order: Order, to: OrderState, reason: str) -> Order:
+        """The order is over: free its symbol and forget the oldest that ended."""
+        order.reason = reason
+        refused = order.state is not OrderState.INTENT and not order.filled and not order.cancelling
+        self._move(order, to)
+        state, request = self.state, order.request
+        state.working.pop(request.id, None)
+        self._thaw(order)
+        bench = state.bench(request.symbol)
+        if bench.working == request.id:
+            bench.working = None
+        if order.filled and request.decision_id is not None:
+            fraction = float(order.filled / request.amount)
+            self.out.record(DecisionFilled(state.now, request.decision_id, fraction))
+        if bench.exit is not None and refused and request.leg not in OPINIONS:
+            self._exit_failed(bench, bench.exit, reason or to.value)
+        self._forget_done()
+        return order
+
+    def _exit_failed(self, bench: Bench, wanted: ExitWanted, reason: str) -> None:
+        """The venue refused an exit or ended it unfilled: say so, wait longer each time, try again."""
+        wanted.failures += 1
+        delay = min(self.rules.retry_ms * 2 ** min(wanted.failures, 16), _PATIENCE_MS)
+        bench.retry_at = self.state.now + delay
+        self.state.remind(bench.retry_at, Due.RETRY, bench.symbol)
+        severity = Severity.CRITICAL if wanted.failures > 2 else Severity.WARNING
+        self.out.notify(severity, "An exit was refused", f"{bench.symbol} {wanted.leg.value}: {reason}; next try in {delay} ms")
+
+    def _forget_done(self) -> None:
+        orders = self.state.orders
+        while len(orders) > self.rules.keep_done + len(self.state.working):
+            oldest = next((key for key in orders if key not in self.state.working), None)
+            if oldest is None:
+                return
+            del orders[oldest]
+
+    def _thaw(self, order: Order) -> None:
+        if self.state.risk.frozen.get(order.request.symbol) == order.request.id:
+            del self.state.risk.frozen[order.request.symbol]
+            self._tell_health(order.request.symbol, f"thawed: order {order.request.id} is known again")
+
+    def _tell_health(self, symbol: str, detail: str) -> None:
+        health = self.state.risk.health.get(symbol, Health.FRESH)
+        self.out.record(HealthChanged(self.state.now, symbol, health, detail))
