@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.made import SYMBOL, Bars, instrument, interleaved, symbols
 from benchmarks.peering import Peers
-from benchmarks.report import Effort, Goal, Result, Timings, measure
+from benchmarks.report import Effort, Goal, Result, Timings, measure, spread_of
 from bot.backtest.engine import BacktestEngine
 from bot.core.decision import SourceSpec, Tier
 from bot.core.desk import DeskConfig, Drive
@@ -59,14 +59,13 @@ def multi(effort: Effort, peers: Peers) -> list[Result]:
     return [
         Result(
             "backtest-multi",
-            times.median / steps * 1e6,
-            "us/bar*source",
-            (Goal(most=1.0, of=OWN),),
-            {OWN: own.median / len(alone) * 1e6},
-            effort.runs,
-            times.spread,
             times.cpu_median / steps * 1e6,
-            {"bars": len(candles), "sources": len(_PERIODS), "fills": Pass(candles, _PERIODS, names, "5m").count_fills()},
+            "us CPU/bar*source",
+            (Goal(most=1.0, of=OWN),),
+            {OWN: own.cpu_median / len(alone) * 1e6},
+            effort.runs,
+            spread_of(times.cpu),
+            detail={"bars": len(candles), "sources": len(_PERIODS), "fills": Pass(candles, _PERIODS, names, "5m").count_fills()},
         )
     ]
 

@@ -58,7 +58,7 @@ def _demo(rest: float) -> tuple[float, float]:
             if b" decision " in line:
                 break
         else:
-            message = f"the demo ended with {process.wait(5)} before its first decision"
+            message = f"the demo ended with {process.wait(5)} before its first decision; try `python -m bot --demo`"
             raise RuntimeError(message)
         first = perf_counter() - began
         sleep(rest)
