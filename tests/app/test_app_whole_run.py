@@ -229,3 +229,8 @@ def test_runs_of_one_seed_have_the_same_candles_by_index_and_the_same_rule_decis
             assert sorted(map(str, first)) == sorted(map(str, second)), (symbol, index)
             spoken += len(first)
         assert spoken >= 1
+
+
+def test_a_run_replays_byte_for_byte_in_a_fresh_process(whole_runs: WholeRuns) -> None:
+    replayed = whole_runs.first.tell("replay", "latest")
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr

@@ -158,3 +158,9 @@ def test_every_fill_that_was_recorded_as_an_input_is_in_the_books_tables(story: 
 def first_run(story: Story) -> str:
     with Queries(database(story.killed)) as queries:
         return queries.runs()[-1].id
+
+
+def test_what_a_killed_bot_recorded_replays_and_so_does_the_run_that_went_on_from_it(story: Story) -> None:
+    for run in (first_run(story), story.again.told()["run"]):
+        replayed = story.again.tell("replay", run)
+        assert replayed.returncode == 0, replayed.stdout + replayed.stderr
