@@ -230,3 +230,36 @@ async def test_stale_data_denies_an_entry_until_it_is_fresh(tmp_path: Path) -> N
         assert rig.shell.desk.state.bench(BTC).refused is Denial.STALE_DATA
         rig.shell.on_health(MarketHealth(rig.now, BTC, Health.FRESH))
         await rig.facts.count(FillBooked)
+
+
+async def test_paper_that_does_not_wait_for_the_disk_trades_at_once_and_a_late_failure_of_the_intent_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, rules=ShellRules(await_intent=False)) as rig:
+        rig.quote(100.0)
+        await rig.settled()
+        await rig.shell.journal.flush()
+        with closing(sqlite3.connect(rig.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await rig.propose(Action.BUY)
+            await rig.facts.count(FillBooked)
+            async with asyncio.timeout(5):
+                while not rig.shell.desk.state.ignored.get("intent-twice"):
+                    await asyncio.sleep(0.01)
+            other.execute("ROLLBACK")
+        assert rig.shell.desk.portfolio.amount(BTC) == Decimal(10)
+        assert OrderState.CANCELLED not in rig.facts.states()
+        await rig.shell.journal.flush()
+        sent = rig.broker.heard[0][0].id
+        assert order_states(rig.database, sent)[-1] == "filled"
+
+
+async def test_facts_of_a_stop_in_the_middle_of_trading_are_all_in_the_journal(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        rig.quote(100.0)
+        for number in range(40):
+            await rig.propose(Action.BUY if number % 2 else Action.SELL, name=f"d{number}")
+        seen = rig.facts
+    with Queries(f"sqlite:///{rig.database}") as queries:
+        assert len(queries.decisions(limit=1_000)) == len(seen.of(DecisionSeen)) == 40
+        assert len(queries.fills(limit=1_000)) == len(seen.of(FillBooked))
