@@ -83,7 +83,6 @@ async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: Ru
     clock = WallClock()
     settings = loaded.settings
     data_dir = settings.bot.data_dir
-    data_dir.mkdir(parents=True, exist_ok=True)
     with terminable(), alone_in(data_dir):
         journal = await asyncio.to_thread(Journal.open, settings.database_url, data_dir, _journal_limits(settings))
         world = await open_world(options, loaded, clock)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -46,7 +48,10 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.chdir(ROOT)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    interval = sys.getswitchinterval()
     yield
+    sys.setswitchinterval(interval)
+    gc.unfreeze()
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
         handler.close()
@@ -116,6 +121,15 @@ def test_a_locked_database_at_the_start_is_one_line(cli: Cli, tmp_path: Path) ->
     assert (code, out) == (1, "")
     (line,) = errors_of(err)
     assert "arbiter.db cannot be written" in line
+
+
+def test_a_data_directory_that_cannot_be_one_is_refused_with_key_and_remedy(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    code, out, err = cli("--demo", "--duration", "1", "--json", "--no-redis")
+    assert (code, out) == (4, "")
+    (line,) = errors_of(err)
+    assert f"bot.data_dir = {tmp_path / 'data'}" in line
+    assert "choose" in line
 
 
 def test_live_is_refused_and_touches_nothing(cli: Cli, tmp_path: Path) -> None:
