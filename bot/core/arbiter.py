@@ -9,11 +9,12 @@ side speaks for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from bot.core.decision import Action, Decision, Tier
 from bot.core.queue import Priority, priority
+from bot.core.values import value
 
 
 class Policy(StrEnum):
@@ -24,7 +25,7 @@ class Policy(StrEnum):
     CONSENSUS = "consensus"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ranking:
     """Candidates, the winner first, and the sentence that explains the winner.
 
@@ -40,7 +41,7 @@ def _default_weights() -> dict[Tier, float]:
     return {Tier.QUANTCONNECT: 1.0, Tier.LLM: 0.7, Tier.TRADITIONAL: 0.5}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Arbiter:
     """A policy and its tier weights (used by `confidence` alone)."""
 

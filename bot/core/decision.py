@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
+
+from bot.core.values import value
 
 
 class Tier(IntEnum):
@@ -113,11 +115,11 @@ Evidence = Mapping[str, str | float | int | bool | None]
 
 def derive_id(*parts: object, length: int = 26) -> str:
     """An id that is derived, not drawn: the same parts always give the same `length` (at most 28) letters and digits."""
-    text = "\x1f".join(str(part) for part in parts).encode()
+    text = "\x1f".join(map(str, parts)).encode()
     return hashlib.sha256(text).hexdigest()[: min(length, 28)]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """One proposal of one source for one symbol.
 
@@ -147,7 +149,7 @@ class Decision:
     external_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim:
     """A source says that it is thinking about a symbol until `until`: lower tiers wait that long, within a configured bound."""
 
@@ -157,7 +159,7 @@ class Claim:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Abstention:
     """A source was asked and has no opinion; `reason` is a short code, `detail` the sentence."""
 
@@ -175,7 +177,7 @@ class OnExpiry(StrEnum):
     FLATTEN = "flatten"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SourceSpec:
     """What the desk must know of a source.
 

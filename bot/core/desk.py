@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -58,6 +58,7 @@ from bot.core.state import Deadline, DeskState, Due, ExitWanted, Outbox
 from bot.core.targets import TargetRules
 from bot.core.tracking import OrderTracker, TradingRules
 from bot.core.trading import Trading
+from bot.core.values import value
 
 
 class Drive(StrEnum):
@@ -71,7 +72,7 @@ def _default_targets() -> TargetRules:
     return TargetRules({"fixed-fraction": FixedFraction()}, "fixed-fraction")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeskConfig:
     """Everything the desk is told at birth. `sample_ms` is the pace of equity and shadow samples, zero for none."""
 
@@ -130,8 +131,7 @@ class TradingDesk:
         self._standing = Standing(state, out, trading)
         self._settlement = Settlement(state, out, config.arbiter, self.shadows, trading, self._standing, config.max_age_ms)
         self._controls = Controls(state, out, self._settlement, trading)
-        self._candles_drive = config.drive is Drive.CANDLES
-        self._drive_timeframe = config.drive_timeframe
+        self._drive_timeframe = config.drive_timeframe if config.drive is Drive.CANDLES else None
         self._handlers: dict[type, Callable[[Any], None]] = self._table()
 
     @classmethod
@@ -155,17 +155,17 @@ class TradingDesk:
 
     def handle(self, event: Input) -> Sequence[Effect]:
         """Take one input; the effects are to be performed in order. An input that cannot be used is counted, never raised."""
-        market = self.market
-        if event.at > market.now:
-            market.now = event.at
-            if event.at >= self._risk.day_end:
+        market, deadlines, at = self.market, self._deadlines, event.at
+        if at > market.now:
+            market.now = at
+            if at >= self._risk.day_end:
                 self._new_day()
-        if self._deadlines and self._deadlines[0][0] <= market.now:
+        if deadlines and deadlines[0][0] <= market.now:
             self._run_due()
         self._handlers[event.__class__](event)
         effects = self._out.effects
-        if self._deadlines and self._deadlines[0][0] != self._timer:
-            self._timer = self._deadlines[0][0]
+        if deadlines and deadlines[0][0] != self._timer:
+            self._timer = deadlines[0][0]
             effects.append(SetTimer(self._timer))
         if not effects:
             return _NOTHING
@@ -231,17 +231,18 @@ class TradingDesk:
             self._watch(protection, low, high, None)
 
     def _on_candle(self, candle: Candle) -> None:
-        if not (_LEAST < candle.low <= candle.close <= candle.high < _MOST and candle.low <= candle.open <= candle.high):
+        low, high, close = candle.low, candle.high, candle.close
+        if not (_LEAST < low <= close <= high < _MOST and low <= candle.open <= high):
             self.state.ignore("candle-absurd")
             return
-        self.market.remember(candle)
-        if not self._candles_drive or candle.timeframe != self._drive_timeframe:
-            if candle.symbol not in self.market.quotes:
-                self.market.prices[candle.symbol] = candle.close
+        market, symbol = self.market, candle.symbol
+        market.remember(candle)
+        if candle.timeframe != self._drive_timeframe:
+            if symbol not in market.quotes:
+                market.prices[symbol] = close
             return
-        symbol = candle.symbol
-        self._risk.seen[symbol] = self.market.now
-        self.market.prices[symbol] = candle.close
+        self._risk.seen[symbol] = market.now
+        market.prices[symbol] = close
         if symbol in self.shadows.interested:
             self.shadows.on_candle(candle)
         portfolio = self.portfolio
@@ -250,8 +251,8 @@ class TradingDesk:
             return
         protection = self.state.protections.get(symbol)
         if protection is not None:
-            self._watch(protection, candle.low, candle.high, candle.open)
-        portfolio.mark(symbol, candle.close)
+            self._watch(protection, low, high, candle.open)
+        portfolio.mark(symbol, close)
         if portfolio.equity > self._risk.peak:  # noqa: PLR1730 - max() costs three times as much, and this runs at every bar
             self._risk.peak = portfolio.equity
 

@@ -6,28 +6,28 @@ worth a message and not a row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.core.facts import Fact
 from bot.core.orders import OrderRequest
+from bot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoreIntent:
     """Store this order durably, then answer with `IntentStored` or `IntentFailed`. Nothing is sent before."""
 
     request: OrderRequest
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SubmitOrder:
     """Send this order; its intent is durable."""
 
     request: OrderRequest
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelOrder:
     """Ask the venue to cancel an order."""
 
@@ -36,7 +36,7 @@ class CancelOrder:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """Journal and publish a fact. `durable` facts (orders, fills, trading state) are flushed to disk with the next commit."""
 
@@ -44,7 +44,7 @@ class Record:
     durable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Publish:
     """Publish a fact that needs no row."""
 
@@ -59,7 +59,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Notify:
     """Tell the person."""
 
@@ -68,7 +68,7 @@ class Notify:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetTimer:
     """Send a `Wake` at this time or soon after."""
 

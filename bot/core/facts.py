@@ -6,16 +6,16 @@ owed is `Decimal`; statistics are floats; every fact carries `at`, the desk's ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from bot.core.decision import Abstention, Action, Claim, Decision, Denial, Fate, Tier
 from bot.core.inputs import TradingState
 from bot.core.market import Health, Side
 from bot.core.orders import Fill, OrderRequest, OrderState
+from bot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DecisionSeen:
     """A decision reached the desk."""
 
@@ -23,7 +23,7 @@ class DecisionSeen:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DecisionFate:
     """A decision met its one terminal fate. `verdict_id` names the verdict that decided it, `winner` the decision that won."""
 
@@ -39,7 +39,7 @@ class DecisionFate:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DecisionFilled:
     """How much of an executed decision's order was filled when the order ended (0..1)."""
 
@@ -48,7 +48,7 @@ class DecisionFilled:
     filled_fraction: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """For one symbol at one moment: who won, who was outranked, under which policy and why, and the target position."""
 
@@ -67,7 +67,7 @@ class Verdict:
     position: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimMade:
     """A source's claim on a symbol, as the desk bounded it."""
 
@@ -75,7 +75,7 @@ class ClaimMade:
     claim: Claim
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AbstentionMade:
     """A source abstained."""
 
@@ -83,7 +83,7 @@ class AbstentionMade:
     abstention: Abstention
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderChanged:
     """An order reached a state. The first one of an order (INTENT) is stored durably before the venue hears of it."""
 
@@ -96,7 +96,7 @@ class OrderChanged:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FillBooked:
     """A fill reached the books.
 
@@ -115,7 +115,7 @@ class FillBooked:
     slippage: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PositionChanged:
     """One symbol's net position. `average` is the mean entry price; `opener` the source of its oldest lot."""
 
@@ -132,7 +132,7 @@ class PositionChanged:
     trailing_stop: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LotClosed:
     """A lot, or part of one, was closed, first in first out: the opener is credited, the closer recorded; `pnl` is net."""
 
@@ -152,7 +152,7 @@ class LotClosed:
     pnl: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EquitySampled:
     """The book's worth in its accounting currency."""
 
@@ -167,7 +167,7 @@ class EquitySampled:
     exposure: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ShadowSampled:
     """What a source would be worth had it traded alone, with the book's starting equity."""
 
@@ -182,7 +182,7 @@ class ShadowSampled:
     wins: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ShadowClosed:
     """A trade of a shadow ledger ended."""
 
@@ -198,7 +198,7 @@ class ShadowClosed:
     leg: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OverrideClosed:
     """What overruling a source cost (positive) or saved (negative).
 
@@ -218,7 +218,7 @@ class OverrideClosed:
     cost: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RiskChanged:
     """The trading state changed, or a loss limit came into force."""
 
@@ -228,7 +228,7 @@ class RiskChanged:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HealthChanged:
     """A symbol's market data changed health, or froze because an order is unknown."""
 
@@ -238,7 +238,7 @@ class HealthChanged:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CommandDone:
     """An operator's command was carried out: the audit trail."""
 

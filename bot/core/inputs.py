@@ -6,16 +6,16 @@ the desk needs no clock, no chance and no network, and so that a recorded stream
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec
 from bot.core.market import Candle, Health, Instrument, Quote
 from bot.core.orders import Fill
+from bot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Proposed:
     """A source proposed a decision."""
 
@@ -23,7 +23,7 @@ class Proposed:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claimed:
     """A source began to think."""
 
@@ -31,7 +31,7 @@ class Claimed:
     claim: Claim
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Abstained:
     """A source has no opinion; its claim on the symbol ends."""
 
@@ -39,7 +39,7 @@ class Abstained:
     abstention: Abstention
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class IntentStored:
     """The journal holds the order durably: it may be sent."""
 
@@ -47,7 +47,7 @@ class IntentStored:
     order_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class IntentFailed:
     """The journal could not store the order: it was not sent and never will be."""
 
@@ -56,7 +56,7 @@ class IntentFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderAccepted:
     """The venue has the order."""
 
@@ -65,7 +65,7 @@ class OrderAccepted:
     venue_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderRefused:
     """The venue refused the order: it never lived."""
 
@@ -74,7 +74,7 @@ class OrderRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderUnknown:
     """Nobody can say whether the venue has the order; its symbol freezes until that is known."""
 
@@ -90,7 +90,7 @@ class Closing(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderClosed:
     """The venue cancelled or expired the order; `filled` is the whole amount it traded, as the venue says."""
 
@@ -101,7 +101,7 @@ class OrderClosed:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelRefused:
     """The venue would not cancel; the order's own updates will say what it became."""
 
@@ -110,7 +110,7 @@ class CancelRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Filled:
     """Part of an order traded."""
 
@@ -118,7 +118,7 @@ class Filled:
     fill: Fill
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wake:
     """A timer the desk had set is due."""
 
@@ -133,7 +133,7 @@ class TradingState(StrEnum):
     HALTED = "halted"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetTradingState:
     """An operator's command (kill, reduce, resume). `flatten` closes every position first; the state takes hold when flat."""
 
@@ -144,7 +144,7 @@ class SetTradingState:
     flatten: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SourceJoined:
     """A source was added, or its settings changed (threshold, capital, paused, ...)."""
 
@@ -153,7 +153,7 @@ class SourceJoined:
     actor: str = "configuration"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SourceLeft:
     """A source was removed: its waiting decisions are cancelled, its shadow ledger is kept."""
 
@@ -162,7 +162,7 @@ class SourceLeft:
     actor: str = "configuration"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MarketHealth:
     """A symbol's data went stale, had a gap, or is fresh again."""
 
@@ -172,7 +172,7 @@ class MarketHealth:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InstrumentChanged:
     """The venue's word on a symbol's steps, minimums and fees."""
 
@@ -180,7 +180,7 @@ class InstrumentChanged:
     instrument: Instrument
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CashMoved:
     """A deposit (positive) or withdrawal (negative): moves the baselines of loss limits, not the P&L."""
 
@@ -190,7 +190,7 @@ class CashMoved:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Backlog:
     """Broker updates pile up (`over`) or have been worked off: entries halt while they do."""
 

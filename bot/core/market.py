@@ -2,7 +2,7 @@
 
 Prices and sizes of market data are floats (they are statistics); steps, minimums and fees of an instrument are `Decimal` (they
 decide what is owed). Times are integer milliseconds UTC: `ts` is the venue's own, `at` is when the bot learned of it. Market
-data classes are not frozen because building a frozen one costs three times as much (benchmarks/core.py); nobody mutates them.
+data classes are not frozen because building a frozen one costs six times as much (benchmarks/core.py); nobody mutates them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+
+from bot.core.values import value
 
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
@@ -143,7 +145,7 @@ class Candle:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instrument:
     """What the venue says of a symbol: steps and minimums in `Decimal`, fees as fractions of the notional."""
 

@@ -8,11 +8,11 @@ keeps state, reads a clock or draws a number.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from bot.core.market import Candle, Instrument, Quote, Side, Trade
 from bot.core.orders import ZERO, Leg
+from bot.core.values import value
 
 ONE = Decimal(1)
 TWO = Decimal(2)
@@ -20,7 +20,7 @@ FEE_STEP = Decimal("1E-10")
 """Fees are rounded up to this, so that the sum of any number of them stays exact within 28 digits."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FillModel:
     """How harshly the paper world trades against us.
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from bot.core.decision import Tier, derive_id
 from bot.core.market import Side
+from bot.core.values import value
 
 ZERO = Decimal(0)
 
@@ -80,7 +81,7 @@ def client_order_id(prefix: str, account: str, bot: str, cause: str, leg: str, a
     return prefix[:4] + derive_id(account, bot, cause, leg, attempt, length=24)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderRequest:
     """What the desk asks of a venue.
 
@@ -110,7 +111,7 @@ class OrderRequest:
     decision_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fill:
     """A part of an order that traded. `id` is the venue's trade id; `evidence` cites the quote, trade or candle that made it."""
 

@@ -15,6 +15,7 @@ from bot.core.decision import Tier
 from bot.core.facts import LotClosed
 from bot.core.market import Instrument, Side
 from bot.core.orders import ZERO, Fill, OrderRequest
+from bot.core.values import value
 
 # Fee shares are cut at 16 decimals, the remainder going to the last share, so that sums of money stay within Decimal's 28 digits.
 _GRAIN = Decimal("1e-16")
@@ -61,7 +62,7 @@ class Position:
         return self.amount_float * self.mark - float(sign * paid) - float(fees)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Booking:
     """What one fill did: P&L realised (net of the fees of the closed part), the fee's value, and the lots it closed."""
 

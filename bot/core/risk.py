@@ -16,6 +16,7 @@ from bot.core.inputs import TradingState
 from bot.core.market import Health, Instrument, MarketView, Side
 from bot.core.orders import ZERO, Order, OrderRequest
 from bot.core.portfolio import Portfolio
+from bot.core.values import value
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -100,7 +101,7 @@ class RiskContext:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderDraft:
     """An order before it is one.
 
@@ -128,7 +129,7 @@ class OrderDraft:
         return replace(self, amount=min(self.amount, Decimal(repr(max(0.0, notional) / self.price))))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """Why an order was refused, as a code and in figures."""
 
@@ -149,7 +150,7 @@ def _fit(draft: OrderDraft, room: float, denial: Denial, detail: str) -> Answer:
     return draft.resized_to(room)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class States:
     """HALTED and a frozen symbol admit nothing, REDUCING only reductions, a backlog of broker updates no entries."""
 
@@ -169,7 +170,7 @@ class States:
         return draft
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LiveQuote:
     """No order, not even an exit, before the symbol has a quote it could meet; it is tried again."""
 
@@ -180,7 +181,7 @@ class LiveQuote:
         return Refusal(Denial.NO_PRICE, f"no quote of {draft.symbol} has come yet")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AllowedSymbols:
     """Symbols that may be entered; empty means all."""
 
@@ -196,7 +197,7 @@ class AllowedSymbols:
         return Refusal(Denial.SYMBOL_NOT_ALLOWED, f"{draft.symbol} is not among the allowed symbols")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StaleData:
     """No entry on data older than `after_ms`, or on a symbol whose feed is stale or has a gap."""
 
@@ -215,7 +216,7 @@ class StaleData:
         return draft
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PriceCollar:
     """No entry when the live price has left the decision's reference by more than `fraction`."""
 
@@ -232,7 +233,7 @@ class PriceCollar:
         return Refusal(Denial.PRICE_COLLAR, f"{draft.price:g} is {distance:.2%} from the decision's {draft.reference:g}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SymbolCoolDown:
     """No new entry on a symbol within `wait_ms` of leaving it."""
 
@@ -246,7 +247,7 @@ class SymbolCoolDown:
         return Refusal(Denial.COOL_DOWN, f"{draft.symbol} was left {book.now - left} ms ago, cool-down {self.wait_ms} ms")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LossStreak:
     """After `losses` losing trades in a row, no entry for `wait_ms`."""
 
@@ -263,7 +264,7 @@ class LossStreak:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MaxDailyLoss:
     """No entry once equity has lost `fraction` since the UTC day began."""
 
@@ -277,7 +278,7 @@ class MaxDailyLoss:
         return Refusal(Denial.DAILY_LOSS, f"{1.0 - book.equity / start:.2%} lost today, limit {self.fraction:.2%}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MaxDrawdown:
     """No entry once equity is `fraction` below its peak."""
 
@@ -291,7 +292,7 @@ class MaxDrawdown:
         return Refusal(Denial.DRAWDOWN, f"{1.0 - book.equity / peak:.2%} below the peak, limit {self.fraction:.2%}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MaxOrderRate:
     """At most `per_minute` orders in any 60 seconds; exits count but are never refused for it."""
 
@@ -304,7 +305,7 @@ class MaxOrderRate:
         return Refusal(Denial.ORDER_RATE, f"{self.per_minute} orders were sent within a minute")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MaxOpenOrders:
     """At most `count` orders working at once."""
 
@@ -317,7 +318,7 @@ class MaxOpenOrders:
         return Refusal(Denial.MAX_OPEN_ORDERS, f"{len(book.working)} orders are working, limit {self.count}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MaxPosition:
     """Cap the notional held in one symbol, working entries counted, as a fraction of equity."""
 
@@ -332,7 +333,7 @@ class MaxPosition:
         return _fit(draft, limit - held, Denial.MAX_POSITION, f"{held:.2f} of {limit:.2f} is held in {draft.symbol}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MaxExposure:
     """Cap the gross exposure of the whole book, working entries counted, as a fraction of equity."""
 
@@ -347,7 +348,7 @@ class MaxExposure:
         return _fit(draft, limit - used, Denial.MAX_EXPOSURE, f"{used:.2f} of {limit:.2f} gross exposure is used")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SourceCapital:
     """A source holds no more than the capital allocated to it."""
 
@@ -360,7 +361,7 @@ class SourceCapital:
         return _fit(draft, limit - used, Denial.NO_CAPITAL, f"{draft.source} uses {used:.2f} of its {limit:.2f}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MaxOrderNotional:
     """Cap one order, in the accounting currency."""
 
@@ -374,7 +375,7 @@ class MaxOrderNotional:
         return _fit(draft, self.notional, Denial.MAX_ORDER_NOTIONAL, f"orders are capped at {self.notional:.2f}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cash:
     """A buy is paid from free cash; `buffer` (a fraction) is kept for slippage between now and the fill."""
 
@@ -389,7 +390,7 @@ class Cash:
         return _fit(draft, room, Denial.INSUFFICIENT_CASH, f"{free:.2f} {book.portfolio.currency} is free")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shape:
     """Precision and minimums of the venue: amounts are floored to the step; what is then too small is refused, never looped."""
 
@@ -407,7 +408,7 @@ class Shape:
         return draft if amount == draft.amount else replace(draft, amount=amount)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RiskLimits:
     """`config/risk.yaml` as the desk needs it. Fractions are of equity, times in milliseconds; None switches a check off."""
 
@@ -429,36 +430,27 @@ class RiskLimits:
 
     def checks(self) -> tuple[Check, ...]:
         """The checks in the order in which they are asked: states, permissions, pace, sizes, and shape last."""
-        checks: list[Check] = [States(), AllowedSymbols(frozenset(self.allowed_symbols))]
-        if self.live_quote:
-            checks.append(LiveQuote())
-        if self.stale_after_ms is not None:
-            checks.append(StaleData(self.stale_after_ms))
-        if self.price_collar is not None:
-            checks.append(PriceCollar(self.price_collar))
-        if self.symbol_cool_down_ms is not None:
-            checks.append(SymbolCoolDown(self.symbol_cool_down_ms))
-        if self.loss_streak is not None:
-            checks.append(LossStreak(self.loss_streak, self.loss_streak_cool_down_ms))
-        if self.max_daily_loss is not None:
-            checks.append(MaxDailyLoss(self.max_daily_loss))
-        if self.max_drawdown is not None:
-            checks.append(MaxDrawdown(self.max_drawdown))
-        if self.max_orders_per_minute is not None:
-            checks.append(MaxOrderRate(self.max_orders_per_minute))
-        if self.max_open_orders is not None:
-            checks.append(MaxOpenOrders(self.max_open_orders))
-        if self.max_position is not None:
-            checks.append(MaxPosition(self.max_position))
-        if self.max_exposure is not None:
-            checks.append(MaxExposure(self.max_exposure))
-        checks.append(SourceCapital())
-        if self.max_order_notional is not None:
-            checks.append(MaxOrderNotional(self.max_order_notional))
-        return (*checks, Cash(self.cash_buffer), Shape())
+        streak, pause = self.loss_streak, self.loss_streak_cool_down_ms
+        optional: tuple[Check | None, ...] = (
+            LiveQuote() if self.live_quote else None,
+            None if self.stale_after_ms is None else StaleData(self.stale_after_ms),
+            None if self.price_collar is None else PriceCollar(self.price_collar),
+            None if self.symbol_cool_down_ms is None else SymbolCoolDown(self.symbol_cool_down_ms),
+            None if streak is None else LossStreak(streak, pause),
+            None if self.max_daily_loss is None else MaxDailyLoss(self.max_daily_loss),
+            None if self.max_drawdown is None else MaxDrawdown(self.max_drawdown),
+            None if self.max_orders_per_minute is None else MaxOrderRate(self.max_orders_per_minute),
+            None if self.max_open_orders is None else MaxOpenOrders(self.max_open_orders),
+            None if self.max_position is None else MaxPosition(self.max_position),
+            None if self.max_exposure is None else MaxExposure(self.max_exposure),
+            SourceCapital(),
+            None if self.max_order_notional is None else MaxOrderNotional(self.max_order_notional),
+        )
+        asked = (check for check in optional if check is not None)
+        return (States(), AllowedSymbols(frozenset(self.allowed_symbols)), *asked, Cash(self.cash_buffer), Shape())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RiskGate:
     """Asks every check in order; the first refusal ends it."""
 

@@ -7,13 +7,13 @@ capital allocated to the source (equity x capital); risk may shrink it further a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bot.core.decision import Decision
 from bot.core.market import Candle
+from bot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TrackRecord:
     """A source's closed shadow trades: counts and mean returns on entry notional (losses as a positive number)."""
 
@@ -23,7 +23,7 @@ class TrackRecord:
     mean_loss: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SizingContext:
     """What a policy may know. `capital` is the source's allocation in the accounting currency; candles are oldest first."""
 
@@ -33,7 +33,7 @@ class SizingContext:
     record: TrackRecord
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FixedFraction:
     """The same fraction of the source's capital, whatever is said."""
 
@@ -45,7 +45,7 @@ class FixedFraction:
         return self.fraction * context.capital
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConfidenceScaled:
     """From `least` of the capital at confidence 0 to `most` at confidence 1."""
 
@@ -57,7 +57,7 @@ class ConfidenceScaled:
         return (self.least + (self.most - self.least) * decision.confidence) * context.capital
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class VolatilityTarget:
     """Risk `risk` of the capital over a move of `multiple` average true ranges (mean of the last `period` true ranges).
 
@@ -81,7 +81,7 @@ class VolatilityTarget:
         return context.capital * self.risk * context.price / (self.multiple * average)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CappedKelly:
     """`share` of the Kelly fraction of the source's shadow record, between 0 and `cap`; `fallback` below `least_trades`.
 

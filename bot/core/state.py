@@ -151,12 +151,13 @@ class DeskState:
         self.ignored[reason] = self.ignored.get(reason, 0) + 1
 
     def remember(self, key: str, bound: int = 4_096) -> bool:
-        """Note an id; False when it was already known. The oldest of `bound` are forgotten."""
+        """Note an id; False when it was already known. The newest `bound` are remembered, and up to as many before them."""
         if key in self.seen:
             return False
         self.seen[key] = None
-        if len(self.seen) > bound:
-            del self.seen[next(iter(self.seen))]
+        if len(self.seen) > 2 * bound:
+            for old in list(self.seen)[:bound]:
+                del self.seen[old]
         return True
 
 

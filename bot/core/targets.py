@@ -6,7 +6,6 @@ marked `adds` builds on what is there. A buy never sells: a position within `ban
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from bot.core.decision import Action, Decision, Fate, SourceSpec
@@ -15,9 +14,10 @@ from bot.core.orders import ZERO
 from bot.core.portfolio import Portfolio
 from bot.core.risk import OrderDraft, whole_steps
 from bot.core.sizing import Sizing, SizingContext, TrackRecord, target_notional
+from bot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TargetRules:
     """How decisions become targets.
 
@@ -31,7 +31,7 @@ class TargetRules:
     timeframe: str = "1m"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """The target position of a decision and what is missing to it; `fate` says that nothing is, and why."""
 

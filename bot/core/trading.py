@@ -19,9 +19,10 @@ from bot.core.shadow import Shadows
 from bot.core.state import Bench, DeskState, ExitWanted, Outbox
 from bot.core.targets import TargetRules, plan, touch
 from bot.core.tracking import OrderTracker
+from bot.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """What trying for a decision's target would do now: nothing (`fate`), be refused, or send `draft`."""
 
