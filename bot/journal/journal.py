@@ -8,31 +8,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bot.core.effects import Effect
 from bot.core.facts import Fact
 from bot.core.inputs import Input
 from bot.core.orders import OrderRequest
+from bot.journal.address import database_name, is_postgres, sqlite_path
 from bot.journal.codec import encode_snapshot
-from bot.journal.engine import TRIM
+from bot.journal.engine import TRIM, Engine
 from bot.journal.errors import JournalError, Trouble
 from bot.journal.rescue import restore
 from bot.journal.rows import Row
 from bot.journal.run import RunStart
 from bot.journal.segments import SegmentLimits, SegmentRecorder
-from bot.journal.upgrade import sqlite_path, upgrade
+from bot.journal.upgrade import upgrade
 from bot.journal.writer import JournalWriter, OnStored, Watch, WriterCounts, WriterLimits
-
-if TYPE_CHECKING:
-    from bot.journal.sqlite import SqliteEngine
 
 _SNAPSHOTS_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class JournalLimits:
-    """Every bound of the journal in one place; `busy_ms` bounds the wait for another process's lock."""
+    """Every bound of the journal in one place; `busy_ms` bounds the wait for another process's lock.
+
+    The ballast and `max_bytes` are for a database on this machine's disk: SQLite.
+    """
 
     writer: WriterLimits = field(default_factory=WriterLimits)
     segments: SegmentLimits = field(default_factory=SegmentLimits)
@@ -44,11 +44,11 @@ class JournalLimits:
 
 
 class Journal:
-    """One run's journal; made by `open`."""
+    """One run's journal; made by `open`. `beside` begins the names of what is kept beside the database."""
 
-    def __init__(self, engine: SqliteEngine, path: Path, data_dir: Path, limits: JournalLimits) -> None:
+    def __init__(self, engine: Engine, beside: Path, data_dir: Path, limits: JournalLimits) -> None:
         self._engine = engine
-        self._path = path
+        self._beside = beside
         self._data_dir = data_dir
         self._limits = limits
         self._run: Row = {}
@@ -61,24 +61,15 @@ class Journal:
 
         Raises `JournalCorrupt`, `JournalUnavailable`, or `StoreFault` if rescued facts do not go in.
         """
-        # SQLAlchemy, which this imports, would cost the command line's --help its quickness.
-        from bot.journal.sqlite import SqliteEngine  # noqa: PLC0415
-
         limits = limits or JournalLimits()
-        path = sqlite_path(url)
+        beside = data_dir / f"postgresql-{database_name(url)}" if is_postgres(url) else sqlite_path(url)
         upgrade(url)
-        engine = SqliteEngine(
-            path,
-            busy_ms=limits.busy_ms,
-            ballast_bytes=limits.ballast_bytes,
-            ballast_seconds=limits.ballast_seconds,
-            max_bytes=limits.max_bytes,
-        )
+        engine = _engine(url, limits)
         try:
-            restore(path.parent, path.name, engine)
+            restore(beside.parent, beside.name, engine)
         finally:
             engine.close()
-        return cls(engine, path, data_dir, limits)
+        return cls(engine, beside, data_dir, limits)
 
     def begin(self, run: RunStart, watch: Watch) -> None:
         """Enter the run and start the threads; inside the running loop. Raises `JournalUnavailable`."""
@@ -87,9 +78,9 @@ class Journal:
             raise JournalError(message)
         book = self._engine.enter(run.book, run.row())
         self._run = run.row() | {"book": book}
-        rescue = self._path.with_name(f"{self._path.name}.rescue-{run.id}.jsonl")
+        rescue = self._beside.with_name(f"{self._beside.name}.rescue-{run.id}.jsonl")
         self._engine.hold_reserve()
-        self._writer = JournalWriter(self._engine, {"book": book, "run": run.id}, rescue, watch, self._limits.writer)
+        self._writer = JournalWriter(self._engine, book, run.id, rescue, watch, self._limits.writer)
         self._writer.start()
         if self._limits.record_inputs:
             self._segments = SegmentRecorder(self._data_dir, run.id, self._index, watch.on_trouble, self._limits.segments)
@@ -166,3 +157,20 @@ class Journal:
             state = None if final is None else encode_snapshot(final).decode()
             writer.put("runs", self._run | {"ended": ended, "final_snapshot": state, "closed_cleanly": True}, durable=True)
             await writer.close(timeout)
+
+
+def _engine(url: str, limits: JournalLimits) -> Engine:
+    """The engine of the URL; imported here, because SQLAlchemy would cost the command line's --help its quickness."""
+    if is_postgres(url):
+        from bot.journal.postgres import PostgresEngine  # noqa: PLC0415
+
+        return PostgresEngine(url, busy_ms=limits.busy_ms)
+    from bot.journal.sqlite import SqliteEngine  # noqa: PLC0415
+
+    return SqliteEngine(
+        sqlite_path(url),
+        busy_ms=limits.busy_ms,
+        ballast_bytes=limits.ballast_bytes,
+        ballast_seconds=limits.ballast_seconds,
+        max_bytes=limits.max_bytes,
+    )

@@ -7,33 +7,28 @@ answer.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from pathlib import Path
+from operator import attrgetter
 from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
-from urllib.parse import quote
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, create_engine, func, select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, select
 
 from bot.core.decision import Evidence, Fate
 from bot.core.orders import OrderState
 from bot.journal import records as r
 from bot.journal import tables as t
 from bot.journal.codec import decode_snapshot
-from bot.journal.errors import JournalCorrupt, JournalUnavailable
+from bot.journal.database import open_database
 from bot.journal.run import BookKey
-from bot.journal.upgrade import sqlite_path
 
 R = TypeVar("R")
+T = TypeVar("T")
 _LIVE_STATES = [state.value for state in OrderState if not state.terminal]
 
 
@@ -69,18 +64,7 @@ class Queries:
     """A read-only view of the journal at `url`; each query has a connection of its own, so threads may share this."""
 
     def __init__(self, url: str, *, busy_ms: int = 2_000) -> None:
-        self._path = sqlite_path(url).absolute()
-        self._busy_ms = busy_ms
-        if not self._path.exists():
-            message = f"{self._path} does not exist: no run was journaled there yet"
-            raise JournalUnavailable(message)
-        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
-
-    def _connect(self) -> sqlite3.Connection:
-        uri = f"file:{quote(str(self._path))}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=self._busy_ms / 1000, check_same_thread=False)
-        connection.execute("PRAGMA query_only = ON").close()
-        return connection
+        self._database = open_database(url, busy_ms=busy_ms)
 
     def __enter__(self) -> Self:
         return self
@@ -89,29 +73,21 @@ class Queries:
         self.close()
 
     def close(self) -> None:
-        """Release what the engine holds."""
-        self._engine.dispose()
+        """Release the connections."""
+        self._database.close()
 
     @property
-    def path(self) -> Path:
-        """The database file."""
-        return self._path
+    def path(self) -> str:
+        """The database as a message may show it: its file, or where it is served."""
+        return self._database.place
 
-    @contextmanager
-    def _session(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except (DBAPIError, sqlite3.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            message = f"{self._path} cannot be queried: {cause}"
-            if isinstance(cause, sqlite3.OperationalError):
-                raise JournalUnavailable(message) from error
-            raise JournalCorrupt(f"{message}; restore a backup over it, or move it away") from error
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """What a question of one's own finds on a read-only connection; `work` may run in another thread."""
+        return self._database.run(work)
 
     def _all(self, cls: type[R], statement: Select[Any]) -> list[R]:
-        with self._session() as connection:
-            return [_record(cls, row) for row in connection.execute(statement).mappings()]
+        rows = self._database.run(lambda connection: connection.execute(statement).mappings().all())
+        return [_record(cls, row) for row in rows]
 
     def _first(self, cls: type[R], statement: Select[Any]) -> R | None:
         found = self._all(cls, statement.limit(1))
@@ -225,7 +201,8 @@ class Queries:
     def _newest(self, cls: type[R], table: Table, by: str, run: str | None, book: BookKey | None) -> list[R]:
         newest = select(func.max(table.c.row)).where(*_within(table, run, book)).group_by(table.c.book, table.c[by])
         columns = [table.c[field.name] for field in fields(cls)]  # type: ignore[arg-type]
-        return self._all(cls, select(*columns).where(table.c.row.in_(newest)).order_by(table.c[by]))
+        # Sorted here: databases differ in how they sort text.
+        return sorted(self._all(cls, select(*columns).where(table.c.row.in_(newest))), key=attrgetter(by))
 
     def equity(
         self,
@@ -242,9 +219,9 @@ class Queries:
         columns = [c[field.name] for field in fields(r.EquityPoint)]
         numbered = select(*columns, func.row_number().over(order_by=c.row.desc()).label("number")).where(*bounds).subquery()
         total = select(func.count()).select_from(t.equity).where(*bounds).scalar_subquery()
-        step = total / limit + 1
+        step = total // limit + 1
         thinned = select(*[numbered.c[field.name] for field in fields(r.EquityPoint)])
-        thinned = thinned.where((numbered.c.number - 1) % func.round(step - 0.5) == 0)
+        thinned = thinned.where((numbered.c.number - 1) % step == 0)
         return self._all(r.EquityPoint, thinned.order_by(numbered.c.row))
 
     def shadow_trades(
@@ -318,7 +295,7 @@ class Queries:
         """How many decisions each source made, by fate; those without a fate yet come with None."""
         joined = _decisions().where(*_within(t.decisions, run, book)).subquery()
         statement = select(joined.c.source, joined.c.fate, func.count().label("count")).group_by(joined.c.source, joined.c.fate)
-        return self._all(r.FateCount, statement.order_by(joined.c.source, joined.c.fate))
+        return sorted(self._all(r.FateCount, statement), key=lambda count: (count.source, count.fate or ""))
 
     def segments(self, run: str) -> list[r.Segment]:
         """The indexed segments of a run, oldest first."""
@@ -327,28 +304,29 @@ class Queries:
 
     def initial_snapshot(self, run: str) -> object:
         """The desk's state as the run began, None if it began with none; what replay starts from."""
-        with self._session() as connection:
-            state = connection.execute(select(t.runs.c.initial_snapshot).where(t.runs.c.id == run)).scalar_one_or_none()
+        statement = select(t.runs.c.initial_snapshot).where(t.runs.c.id == run)
+        state = self._database.run(lambda connection: connection.execute(statement).scalar_one_or_none())
         return None if state is None else decode_snapshot(state)
 
     def last_snapshot(self, book: BookKey) -> r.Snapshot | None:
         """The newest state of a book, None for new books: of its newest run that has any, the final one, else the newest kept."""
-        s, runs = t.snapshots.c, t.runs.c
-        newest = _runs().where(*_same_book(book)).with_only_columns(runs.id, runs.started, runs.ended)
-        with self._session() as connection:
-            for run, started, ended in connection.execute(newest.limit(1_000)):
-                states = select(runs.final_snapshot, runs.initial_snapshot).where(runs.id == run)
-                final, initial = connection.execute(states).one()
-                kept = connection.execute(
-                    select(s.at, s.seq, s.state).where(s.run == run).order_by(s.seq.desc()).limit(1)
-                ).first()
-                if final is not None:
-                    return r.Snapshot(run, ended, None, decode_snapshot(final))
-                if kept is not None:
-                    return r.Snapshot(run, kept.at, kept.seq, decode_snapshot(kept.state))
-                if initial is not None:
-                    return r.Snapshot(run, started, 0, decode_snapshot(initial))
-        return None
+        return self._database.run(lambda connection: _last_snapshot(connection, book))
+
+
+def _last_snapshot(connection: Connection, book: BookKey) -> r.Snapshot | None:
+    s, runs = t.snapshots.c, t.runs.c
+    newest = _runs().where(*_same_book(book)).with_only_columns(runs.id, runs.started, runs.ended)
+    for run, started, ended in connection.execute(newest.limit(1_000)).all():
+        states = select(runs.final_snapshot, runs.initial_snapshot).where(runs.id == run)
+        final, initial = connection.execute(states).one()
+        kept = connection.execute(select(s.at, s.seq, s.state).where(s.run == run).order_by(s.seq.desc()).limit(1)).first()
+        if final is not None:
+            return r.Snapshot(run, ended, None, decode_snapshot(final))
+        if kept is not None:
+            return r.Snapshot(run, kept.at, kept.seq, decode_snapshot(kept.state))
+        if initial is not None:
+            return r.Snapshot(run, started, 0, decode_snapshot(initial))
+    return None
 
 
 def _same_book(book: BookKey | None) -> list[ColumnElement[bool]]:

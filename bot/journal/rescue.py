@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import orjson
 import structlog
 
-from bot.journal.engine import Engine, Write
+from bot.journal.engine import Engine, Mark, Write
 from bot.journal.errors import RowFault
 
 log = structlog.get_logger(__name__)
 
 
-def save(path: Path, writes: Iterable[Write]) -> int:
-    """Append the rows to a JSON Lines file on the disk; how many there were. Raises `OSError` if even that is impossible."""
+def save(path: Path, writes: Iterable[Write], number: int) -> int:
+    """Append the rows of batch `number` to a JSON Lines file on the disk; how many. Raises `OSError` if that is impossible."""
     count = 0
     with path.open("ab") as file:
         for write in writes:
             for row in write.rows:
-                file.write(orjson.dumps({"table": write.table, "row": row}) + b"\n")
+                file.write(orjson.dumps({"table": write.table, "row": row, "batch": number}) + b"\n")
                 count += 1
         file.flush()
         os.fsync(file.fileno())
@@ -35,18 +36,19 @@ def restore(folder: Path, name: str, engine: Engine) -> int:
     """
     restored = 0
     for path in sorted(folder.glob(f"{name}.rescue-*.jsonl")):
-        lines = path.read_bytes().splitlines(keepends=True)
-        try:
-            engine.commit((_write(line) for line in lines), durable=True)
-            restored += len(lines)
-        except RowFault:
-            restored += _restore_singly(path, lines, engine)
+        for mark, group in groupby(path.read_bytes().splitlines(keepends=True), _mark):
+            lines = list(group)
+            try:
+                engine.commit((_write(line) for line in lines), durable=True, mark=mark)
+                restored += len(lines)
+            except RowFault:
+                restored += _restore_singly(path, lines, engine)
         path.unlink()
         log.warning("rescued_rows_restored", path=str(path), rows=restored)
     return restored
 
 
-def _restore_singly(path: Path, lines: list[bytes], engine: Engine) -> int:
+def _restore_singly(path: Path, lines: Sequence[bytes], engine: Engine) -> int:
     restored = 0
     for line in lines:
         try:
@@ -57,6 +59,15 @@ def _restore_singly(path: Path, lines: list[bytes], engine: Engine) -> int:
                 file.write(line)
             log.error("rescued_row_refused", path=str(path), error=str(fault))
     return restored
+
+
+def _mark(line: bytes) -> Mark | None:
+    """The batch of a line, None if it tells none."""
+    try:
+        entry = orjson.loads(line)
+        return Mark(entry["row"]["run"], entry["batch"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _write(line: bytes) -> Write:

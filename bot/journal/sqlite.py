@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy.dialects import sqlite
 
 from bot.journal.ballast import Ballast
-from bot.journal.engine import Write
+from bot.journal.engine import Mark, Write
 from bot.journal.errors import JournalError, JournalUnavailable, RowFault, StoreFault, Trouble
 from bot.journal.rows import Row
 from bot.journal.run import BookKey
@@ -35,6 +35,7 @@ _KINDS = {
     sqlite3.SQLITE_LOCKED: Trouble.LOCKED,
     sqlite3.SQLITE_CORRUPT: Trouble.CORRUPT,
     sqlite3.SQLITE_NOTADB: Trouble.CORRUPT,
+    sqlite3.SQLITE_READONLY: Trouble.READ_ONLY,
 }
 _PRIMARY = 0xFF
 _ENTER_BOOK = "INSERT INTO books (bot, mode, venue, world) VALUES (:bot, :mode, :venue, :world) ON CONFLICT DO NOTHING"
@@ -107,10 +108,7 @@ class SqliteEngine:
         return connection
 
     def enter(self, book: BookKey, row: Row) -> int:
-        """Find or make the book and store the run's row durably, before the writer starts; the book's key.
-
-        Raises `JournalUnavailable` if the database cannot be written, `JournalError` if the run is there already.
-        """
+        """Find or make the book and store the run's row durably; see `Engine.enter`."""
         try:
             with closing(self._open()) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
@@ -127,8 +125,9 @@ class SqliteEngine:
             message = f"{self._path} cannot be written: {error}; check its permissions, the disk, and who else has it open"
             raise JournalUnavailable(message) from error
 
-    def commit(self, writes: Iterable[Write], *, durable: bool) -> None:
-        """Write all or nothing; see `Engine.commit`."""
+    def commit(self, writes: Iterable[Write], *, durable: bool, mark: Mark | None = None) -> None:
+        """Write all or nothing; see `Engine.commit`. The answer cannot be lost here, so the mark is not needed."""
+        del mark
         try:
             if self._connection is None:
                 self._connection = self._open()

@@ -116,6 +116,14 @@ runs = Table(
     Column("closed_cleanly", Boolean, nullable=False),
 )
 
+# How far the batches of a run are in the database, for engines whose answer to a commit can be lost on its way. SQLite's cannot.
+batches = Table(
+    "batches",
+    metadata,
+    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
 snapshots = Table(
     "snapshots",
     metadata,

@@ -20,7 +20,7 @@ import structlog
 
 from bot.core.facts import Fact, OrderChanged
 from bot.core.orders import ZERO, OrderRequest, OrderState
-from bot.journal.engine import Engine, Write
+from bot.journal.engine import Engine, Mark, Write
 from bot.journal.errors import JournalTrouble, JournalUnavailable, RowFault, StoreFault, Trouble
 from bot.journal.rescue import save
 from bot.journal.rows import STATISTICS, Row, rows_by_table
@@ -99,8 +99,12 @@ class Watch:
 
 @dataclass(slots=True)
 class _Batch:
+    """What is committed together, under a number of its own; `unsure` once it may be stored although a commit failed."""
+
+    number: int
     intents: list[Intent]
     entries: list[Entry]
+    unsure: bool = False
 
     @property
     def durable(self) -> bool:
@@ -109,29 +113,32 @@ class _Batch:
     def __len__(self) -> int:
         return len(self.intents) + len(self.entries)
 
-    def singly(self) -> Iterator[_Batch]:
+    def singly(self) -> Iterator[tuple[list[Intent], list[Entry]]]:
         """The same, one by one."""
         for intent in self.intents:
-            yield _Batch([intent], [])
+            yield [intent], []
         for entry in self.entries:
-            yield _Batch([], [entry])
+            yield [], [entry]
 
 
 class JournalWriter:
-    """Facts in, batches out. `scope` is what every fact's row carries: its book and run.
+    """Facts in, batches out. `scope` is what every fact's row carries: its book and `run`.
 
     Built anywhere, started inside a running loop. `rescue` is where accepted facts go if the database takes none until the close.
     """
 
-    def __init__(self, engine: Engine, scope: Row, rescue: Path, watch: Watch, limits: WriterLimits) -> None:
+    def __init__(self, engine: Engine, book: int, run: str, rescue: Path, watch: Watch, limits: WriterLimits) -> None:
         self.counts = WriterCounts()
         self._engine = engine
-        self._scope = dict(scope)
+        self._run_id = run
+        self._scope: Row = {"book": book, "run": run}
         self._rescue = rescue
         self._watch = watch
         self._limits = limits
         self._intents: deque[Intent] = deque()
         self._entries: deque[Entry] = deque()
+        self._unsure: _Batch | None = None
+        self._number = 0
         self._signal: SimpleQueue[None] = SimpleQueue()
         self._trouble: Trouble | None = None
         self._failing = False
@@ -150,7 +157,8 @@ class JournalWriter:
     @property
     def pending(self) -> int:
         """Facts and intents accepted and not yet committed (those of the batch being written are not counted)."""
-        return len(self._intents) + len(self._entries)
+        unsure = self._unsure
+        return len(self._intents) + len(self._entries) + (0 if unsure is None else len(unsure))
 
     @property
     def trouble(self) -> Trouble | None:
@@ -275,10 +283,17 @@ class JournalWriter:
         """The next batch: intents alone, so that an exit waits for nothing and needs the least of the disk; then facts."""
         if self._intents and (intents_only or not self._facts_are_next):
             self._facts_are_next = True
-            return _Batch([self._intents.popleft() for _ in range(min(len(self._intents), _BATCH))], [])
+            return self._batch([self._intents.popleft() for _ in range(min(len(self._intents), _BATCH))], [])
         self._facts_are_next = False
+        if self._unsure is not None and not intents_only:
+            batch, self._unsure = self._unsure, None
+            return batch
         room = 0 if intents_only else _BATCH_BETWEEN_INTENTS if self._intents else _BATCH
-        return _Batch([], [self._entries.popleft() for _ in range(min(len(self._entries), room))])
+        return self._batch([], [self._entries.popleft() for _ in range(min(len(self._entries), room))])
+
+    def _batch(self, intents: list[Intent], entries: list[Entry]) -> _Batch:
+        self._number += 1
+        return _Batch(self._number, intents, entries)
 
     def _commit(self, batch: _Batch) -> bool:
         """Whether the batch, except for rows that can never be stored, is in the database."""
@@ -299,8 +314,10 @@ class JournalWriter:
         return True
 
     def _write(self, batch: _Batch) -> None:
+        # Intents are never tried again, so they need no mark; and they may overtake a batch that is.
+        mark = Mark(self._run_id, batch.number) if batch.entries else None
         try:
-            self._engine.commit(self._writes(batch), durable=batch.durable)
+            self._engine.commit(self._writes(batch), durable=batch.durable, mark=mark)
         except (StoreFault, RowFault):
             raise
         except Exception as error:
@@ -321,15 +338,17 @@ class JournalWriter:
 
     def _commit_singly(self, batch: _Batch) -> bool:
         """One row of the batch is bad: find it, and keep it from holding up the others."""
-        singles = list(batch.singly())
-        for number, single in enumerate(singles):
+        singles = deque(self._batch(*items) for items in batch.singly())
+        while singles:
+            single = singles.popleft()
             try:
                 self._write(single)
             except RowFault as fault:
                 self._refuse(single, fault)
             except StoreFault as fault:
-                rest = singles[number:]
-                self._give_back(_Batch([i for s in rest for i in s.intents], [e for s in rest for e in s.entries]), fault)
+                self._entries.extendleft(entry for rest in reversed(singles) for entry in rest.entries)
+                single.intents.extend(intent for rest in singles for intent in rest.intents)
+                self._give_back(single, fault)
                 return False
             else:
                 self._settle(single)
@@ -353,7 +372,7 @@ class JournalWriter:
         acks: list[Ack] = [(intent.on_stored, None) for intent in batch.intents]
         acks.extend((item.on_stored, None) for item, _ in batch.entries if isinstance(item, Barrier))
         self._answer(acks)
-        if self._failing and (batch.entries or not self._entries):
+        if self._failing and (batch.entries or not (self._entries or self._unsure)):
             self._failing = False
             self._delay = self._limits.retry
 
@@ -365,8 +384,12 @@ class JournalWriter:
             self._call(self._watch.on_recovered)
 
     def _give_back(self, batch: _Batch, fault: StoreFault) -> None:
-        """Nothing of the batch is stored: its intents fail, the rest waits where it was."""
-        self._entries.extendleft(reversed(batch.entries))
+        """The batch is not known to be stored: its intents fail, the rest waits where it was, or as it is if that is unsure."""
+        batch.unsure = batch.unsure or fault.unsure
+        if batch.unsure and batch.entries:
+            self._unsure = _Batch(batch.number, [], batch.entries, unsure=True)
+        else:
+            self._entries.extendleft(reversed(batch.entries))
         self.counts.intents_failed += len(batch.intents)
         self._failing = True
         self._retry_at = time.monotonic() + self._delay
@@ -384,23 +407,28 @@ class JournalWriter:
 
     def _save_rest(self) -> None:
         """The bot must stop and the database still refuses: keep what was accepted beside it."""
-        entries = list(self._entries)
-        self._entries.clear()
-        acks: list[Ack] = [
-            (item.on_stored, JournalUnavailable("the journal closed")) for item, _ in entries if isinstance(item, Barrier)
-        ]
-        acks.extend((intent.on_stored, JournalUnavailable("the journal closed")) for intent in self._intents)
+        rest = [self._batch(list(self._intents), list(self._entries))]
+        if self._unsure is not None:
+            rest.insert(0, self._unsure)
         self._intents.clear()
+        self._entries.clear()
+        self._unsure = None
+        closed = JournalUnavailable("the journal closed")
+        acks: list[Ack] = [(item.on_stored, closed) for b in rest for item, _ in b.entries if isinstance(item, Barrier)]
+        acks.extend((intent.on_stored, closed) for b in rest for intent in b.intents)
         self._answer(acks)
-        rest = _Batch([], [entry for entry in entries if not isinstance(entry[0], Barrier)])
-        if not rest.entries:
-            return
+        for batch in rest:
+            kept = [entry for entry in batch.entries if not isinstance(entry[0], Barrier)]
+            if kept:
+                self._save(_Batch(batch.number, [], kept))
+
+    def _save(self, batch: _Batch) -> None:
         try:
-            self.counts.rescued = save(self._rescue, self._writes(rest))
+            self.counts.rescued += save(self._rescue, self._writes(batch), batch.number)
             log.error("journal_rest_rescued", path=str(self._rescue), rows=self.counts.rescued)
         except OSError as error:
-            self.counts.lost += len(rest.entries)
-            log.critical("journal_rest_lost", path=str(self._rescue), error=str(error), facts=len(rest.entries))
+            self.counts.lost += len(batch.entries)
+            log.critical("journal_rest_lost", path=str(self._rescue), error=str(error), facts=len(batch.entries))
 
     def _tell(self, trouble: JournalTrouble) -> None:
         self._call(lambda: self._watch.on_trouble(trouble))

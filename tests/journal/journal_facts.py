@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from bot.core import facts as f
 from bot.core.decision import Abstention, Action, Claim, Decision, Denial, Fate, Tier
@@ -17,7 +13,6 @@ from bot.core.orders import Fill, Leg, OrderRequest, OrderState, OrderType
 from bot.journal.errors import JournalTrouble
 from bot.journal.journal import Journal, JournalLimits
 from bot.journal.run import BookKey, RunStart
-from bot.journal.upgrade import upgrade
 from bot.journal.writer import Watch
 
 NOW = 1_700_000_000_000
@@ -170,20 +165,9 @@ def run_of(name: str = "run1") -> RunStart:
     return RunStart(name, BOOK, NOW, simulated=True, config={"a": 1}, code_version="test", seed=7, initial={"cash": "10000"})
 
 
-@cache
-def empty_database() -> bytes:
-    """A migrated, empty journal: migrating once is enough for a test run."""
-    with TemporaryDirectory() as folder:
-        upgrade(f"sqlite:///{folder}/journal.db")
-        return (Path(folder) / "journal.db").read_bytes()
-
-
-def journal_of(tmp_path: Path, limits: JournalLimits | None = None) -> Journal:
+def journal_of(url: str, folder: Path, limits: JournalLimits | None = None) -> Journal:
     fallback = JournalLimits(ballast_bytes=65_536, busy_ms=50)
-    path = tmp_path / "journal.db"
-    if not path.exists():
-        path.write_bytes(empty_database())
-    return Journal.open(f"sqlite:///{path}", tmp_path, limits or fallback)
+    return Journal.open(url, folder, limits or fallback)
 
 
 async def stored(journal: Journal, number: int = 1) -> Exception | None:
@@ -191,8 +175,3 @@ async def stored(journal: Journal, number: int = 1) -> Exception | None:
     answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
     journal.store(request(number), NOW, answer.set_result)
     return await asyncio.wait_for(answer, 10)
-
-
-def rows(tmp_path: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
-        return connection.execute(sql).fetchall()

@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_facts import NOW, decision, every_fact, fill_of, request
 
 from bot.core import inputs as i
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec, Tier
@@ -17,6 +16,7 @@ from bot.core.inputs import Input
 from bot.core.market import Candle, Health, Instrument, Quote
 from bot.journal.codec import decode_input, decode_snapshot, encode_effects, encode_input, encode_snapshot
 from bot.journal.errors import JournalCorrupt
+from tests.journal.journal_facts import NOW, decision, every_fact, fill_of, request
 
 EXAMPLES: list[Input] = [
     Quote.of("BTC/USDT", NOW, 1.5, 2.5),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
@@ -8,38 +7,52 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from journal_facts import BOOK, NOW, Watcher, decision, equity, every_fact, fate, fill_of, journal_of, order, rows, run_of, stored
 
 from bot.core.decision import Action, Denial, Fate, Tier
 from bot.core.facts import DecisionSeen, PositionChanged
 from bot.core.inputs import TradingState
 from bot.core.market import Health
 from bot.core.orders import OrderState
+from bot.journal.address import is_postgres
+from bot.journal.database import open_database
 from bot.journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from bot.journal.journal import Journal
 from bot.journal.queries import Queries
 from bot.journal.run import BookKey
-from bot.journal.upkeep import DAY_MS, Retention, backup, check, retire
+from bot.journal.soundness import backup, check
+from bot.journal.tables import runs
+from bot.journal.upkeep import DAY_MS, Retention, retire
+from tests.journal.journal_databases import another_database, change, rows
+from tests.journal.journal_facts import (
+    BOOK,
+    NOW,
+    Watcher,
+    decision,
+    equity,
+    every_fact,
+    fate,
+    fill_of,
+    journal_of,
+    order,
+    run_of,
+    stored,
+)
+from tests.servers import free_port
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'journal.db'}"
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    opened = journal_of(tmp_path)
+async def journal(tmp_path: Path, database_url: str) -> AsyncIterator[Journal]:
+    opened = journal_of(database_url, tmp_path)
     opened.begin(run_of(), Watcher().watch)
     yield opened
     await opened.close(NOW + 9, final={"n": 1})
 
 
-async def test_every_table_answers_with_its_types(journal: Journal, url: str) -> None:
+async def test_every_table_answers_with_its_types(journal: Journal, database_url: str) -> None:
     for fact in every_fact():
         journal.append(fact)
     await journal.flush()
-    with Queries(url) as q:
+    with Queries(database_url) as q:
         (seen,) = q.decisions()
         assert seen.cost == Decimal("0.00120")
         assert str(seen.cost) == "0.00120"
@@ -73,14 +86,14 @@ async def test_every_table_answers_with_its_types(journal: Journal, url: str) ->
         assert q.initial_snapshot("run1") == {"cash": "10000"}
 
 
-async def test_decisions_are_filtered_paged_and_counted(journal: Journal, url: str) -> None:
+async def test_decisions_are_filtered_paged_and_counted(journal: Journal, database_url: str) -> None:
     for number in range(10):
         source = "llm:x" if number % 2 else "rules:sma"
         journal.append(DecisionSeen(NOW + number, decision(number, source, "ETH/USDT" if number > 7 else "BTC/USDT")))
         if number < 8:
             journal.append(fate(number, Fate.OUTRANKED if number % 2 else Fate.EXECUTED, NOW + number, source))
     await journal.flush()
-    with Queries(url) as q:
+    with Queries(database_url) as q:
         first = q.decisions(limit=4)
         assert [one.id for one in first] == ["d9", "d8", "d7", "d6"]
         assert [one.id for one in q.decisions(limit=4, before=first[-1].row)] == ["d5", "d4", "d3", "d2"]
@@ -97,33 +110,33 @@ async def test_decisions_are_filtered_paged_and_counted(journal: Journal, url: s
         assert q.decisions(book=BookKey("other", "paper", "binance", "real")) == []
 
 
-async def test_a_decision_seen_again_in_a_later_run_keeps_both_fates_apart(tmp_path: Path, url: str) -> None:
+async def test_a_decision_seen_again_in_a_later_run_keeps_both_fates_apart(tmp_path: Path, database_url: str) -> None:
     for number, became in enumerate((Fate.EXECUTED, Fate.EXPIRED)):
-        journal = journal_of(tmp_path)
+        journal = journal_of(database_url, tmp_path)
         journal.begin(run_of(f"r{number}"), Watcher().watch)
         journal.append(DecisionSeen(NOW + number * 100, decision()))
         journal.append(fate(1, became, NOW + number * 100 + 5))
         await journal.close(NOW + number)
-    with Queries(url) as q:
+    with Queries(database_url) as q:
         assert [(one.run, one.fate) for one in q.decisions()] == [("r1", Fate.EXPIRED), ("r0", Fate.EXECUTED)]
 
 
-async def test_open_orders_outlive_their_run(tmp_path: Path, url: str) -> None:
-    journal = journal_of(tmp_path)
+async def test_open_orders_outlive_their_run(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     journal.begin(run_of("a"), Watcher().watch)
     for number in (1, 2, 3):
         assert await stored(journal, number) is None
     journal.append(order(2, OrderState.FILLED))
     journal.append(order(3, OrderState.UNKNOWN))
     await journal.close(NOW)
-    with Queries(url) as q:
+    with Queries(database_url) as q:
         assert [(one.id, one.state) for one in q.open_orders(BOOK)] == [("arb1", OrderState.INTENT), ("arb3", OrderState.UNKNOWN)]
         assert q.open_orders(BookKey("arbiter", "paper", "binance", "real")) == []
 
 
-async def test_the_last_snapshot_of_a_book_is_its_newest_state(tmp_path: Path, url: str) -> None:
-    journal = journal_of(tmp_path)
-    with Queries(url) as q:
+async def test_the_last_snapshot_of_a_book_is_its_newest_state(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
+    with Queries(database_url) as q:
         assert q.last_snapshot(BOOK) is None
         journal.begin(run_of("a"), Watcher().watch)
         begun = q.last_snapshot(BOOK)
@@ -140,11 +153,11 @@ async def test_the_last_snapshot_of_a_book_is_its_newest_state(tmp_path: Path, u
         assert (final.at, final.seq, final.state) == (NOW + 2, None, {"cash": Decimal(8)})
 
 
-async def test_the_equity_curve_is_thinned_and_ends_with_the_newest(journal: Journal, url: str) -> None:
+async def test_the_equity_curve_is_thinned_and_ends_with_the_newest(journal: Journal, database_url: str) -> None:
     for number in range(1_000):
         journal.append(equity(NOW + number, float(number)))
     await journal.flush()
-    with Queries(url) as q:
+    with Queries(database_url) as q:
         thin = q.equity(run="run1", limit=100)
         assert 90 <= len(thin) <= 101
         assert thin[-1].equity == 999.0
@@ -153,22 +166,35 @@ async def test_the_equity_curve_is_thinned_and_ends_with_the_newest(journal: Jou
         assert len(q.equity(limit=5_000)) == 1_000
 
 
-def test_a_missing_or_broken_journal_is_an_error_not_an_empty_answer(tmp_path: Path, url: str) -> None:
-    with pytest.raises(JournalUnavailable, match="does not exist"):
-        Queries(url)
+def test_a_missing_journal_is_an_error_not_an_empty_answer(nowhere_url: str) -> None:
+    with pytest.raises(JournalUnavailable, match=r"does not exist|holds no journal"), Queries(nowhere_url) as q:
+        q.runs()
+
+
+def test_a_server_that_is_not_there_is_an_error_not_an_empty_answer(server_url: str) -> None:
+    for url in (another_database(server_url, "nowhere"), f"postgresql://bot:hunter2@127.0.0.1:{free_port()}/journal"):
+        with pytest.raises(JournalUnavailable, match=r"does not exist|refused") as caught, Queries(url) as q:
+            q.runs()
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_broken_journal_is_an_error_not_an_empty_answer(tmp_path: Path, sqlite_url: str) -> None:
     (tmp_path / "journal.db").write_bytes(b"x" * 5_000)
-    with Queries(url) as q, pytest.raises(JournalCorrupt, match=r"journal\.db"):
+    with Queries(sqlite_url) as q, pytest.raises(JournalCorrupt, match=r"journal\.db"):
         q.runs()
     with pytest.raises(JournalCorrupt):
-        check(url)
+        check(sqlite_url)
 
 
-async def test_queries_cannot_write(journal: Journal, url: str) -> None:
-    with Queries(url) as q, closing(q._connect()) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
-        connection.execute("DELETE FROM runs")
+async def test_queries_cannot_write(journal: Journal, database_url: str) -> None:
+    with closing(open_database(database_url)) as database, pytest.raises(JournalUnavailable, match=r"read-?only"):
+        database.run(lambda connection: connection.execute(runs.delete()))
+    assert rows(database_url, "SELECT count(*) FROM runs") == [(1,)]
 
 
-async def test_retention_spares_orders_fills_open_decisions_and_the_present(tmp_path: Path, journal: Journal, url: str) -> None:
+async def test_retention_spares_orders_fills_open_decisions_and_the_present(
+    tmp_path: Path, journal: Journal, database_url: str
+) -> None:
     old = NOW - 40 * DAY_MS
     for number in (1, 2, 3):
         journal.append(DecisionSeen(old, replace(decision(number), created=old)))
@@ -181,60 +207,82 @@ async def test_retention_spares_orders_fills_open_decisions_and_the_present(tmp_
     for amount in ("1", "2"):
         journal.append(PositionChanged(old, "BTC/USDT", Decimal(amount), None, 1.0, Decimal(0), 0.0, None))
     await journal.flush()
-    done = retire(url, tmp_path, NOW, Retention(row_days=30))
+    done = retire(database_url, tmp_path, NOW, Retention(row_days=30))
     assert done.rows == 4
-    assert rows(tmp_path, "SELECT id FROM decisions ORDER BY id") == [("d1",), ("d3",)]
-    assert rows(tmp_path, "SELECT decision_id FROM fates") == [("d1",)]
-    assert rows(tmp_path, "SELECT count(*) FROM orders UNION ALL SELECT count(*) FROM fills") == [(1,), (1,)]
-    assert rows(tmp_path, "SELECT at FROM equity") == [(NOW,)]
-    assert rows(tmp_path, "SELECT amount FROM positions") == [("2",)]
-    assert retire(url, tmp_path, NOW, Retention(row_days=30)).rows == 0
+    assert rows(database_url, "SELECT id FROM decisions ORDER BY id") == [("d1",), ("d3",)]
+    assert rows(database_url, "SELECT decision_id FROM fates") == [("d1",)]
+    assert rows(database_url, "SELECT count(*) FROM orders UNION ALL SELECT count(*) FROM fills") == [(1,), (1,)]
+    assert rows(database_url, "SELECT at FROM equity") == [(NOW,)]
+    assert rows(database_url, "SELECT amount FROM positions") == [("2",)]
+    assert retire(database_url, tmp_path, NOW, Retention(row_days=30)).rows == 0
 
 
-async def test_old_and_surplus_segments_go_oldest_first(tmp_path: Path, url: str) -> None:
+async def test_old_and_surplus_segments_go_oldest_first(tmp_path: Path, database_url: str) -> None:
     from bot.core.inputs import Wake
 
     for number in range(4):
-        journal = journal_of(tmp_path)
+        journal = journal_of(database_url, tmp_path)
         journal.begin(run_of(f"r{number}"), Watcher().watch)
         for at in range(100):
             journal.input(Wake(NOW + number * DAY_MS + at))
         await journal.close(NOW)
     size = next((tmp_path / "segments" / "r0").iterdir()).stat().st_size
-    done = retire(url, tmp_path, NOW + 3 * DAY_MS, Retention(None, 2, None))
+    done = retire(database_url, tmp_path, NOW + 3 * DAY_MS, Retention(None, 2, None))
     assert (done.segments, done.segment_bytes) == (1, size)
     assert not (tmp_path / "segments" / "r0").exists()
-    done = retire(url, tmp_path, NOW + 3 * DAY_MS, Retention(None, None, int(size * 1.5)))
+    done = retire(database_url, tmp_path, NOW + 3 * DAY_MS, Retention(None, None, int(size * 1.5)))
     assert done.segments == 2
     assert [path.name for path in (tmp_path / "segments").iterdir()] == ["r3"]
-    assert rows(tmp_path, "SELECT run FROM segments") == [("r3",)]
+    assert rows(database_url, "SELECT run FROM segments") == [("r3",)]
 
 
-async def test_a_backup_of_a_running_journal_is_whole_and_opens(tmp_path: Path, journal: Journal, url: str) -> None:
+async def test_a_backup_of_a_running_journal_is_whole_and_opens(tmp_path: Path, sqlite_url: str) -> None:
+    journal = journal_of(sqlite_url, tmp_path)
+    journal.begin(run_of(), Watcher().watch)
     for number in range(3_000):
         journal.append(DecisionSeen(NOW, decision(number)))
     await journal.flush()
     for number in range(2_000):
         journal.append(fate(number))
     copy = tmp_path / "copies" / "journal.db"
-    assert backup(url, copy) == copy.stat().st_size
+    assert backup(sqlite_url, copy) == copy.stat().st_size
     check(f"sqlite:///{copy}")
     with Queries(f"sqlite:///{copy}") as q:
         assert len(q.decisions(limit=10_000)) == 3_000
     with pytest.raises(JournalError, match="exists already"):
-        backup(url, copy)
+        backup(sqlite_url, copy)
+    await journal.close(NOW)
 
 
-async def test_a_check_finds_a_damaged_page(tmp_path: Path, url: str) -> None:
-    journal = journal_of(tmp_path)
+def test_a_backup_on_a_server_is_left_to_its_own_tools(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="pg_dump") as caught:
+        backup("postgresql://bot:hunter2@db/journal", tmp_path / "copy")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_check_follows_every_reference(tmp_path: Path, journal: Journal, database_url: str) -> None:
+    journal.append(order(filled="0.0050"))
+    await journal.flush()
+    check(database_url)
+    if is_postgres(database_url):
+        # As only a superuser can, or a disk.
+        change(database_url, "SET session_replication_role = replica", "DELETE FROM orders")
+    else:
+        change(database_url, "DELETE FROM orders")
+    with pytest.raises(JournalCorrupt, match="a row of order_events refers to nothing in orders"):
+        check(database_url)
+
+
+async def test_a_check_finds_a_damaged_page(tmp_path: Path, sqlite_url: str) -> None:
+    journal = journal_of(sqlite_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)
     for number in range(2_000):
         journal.append(fate(number))
     await journal.close(NOW)
-    check(url)
+    check(sqlite_url)
     path = tmp_path / "journal.db"
     content = bytearray(path.read_bytes())
     content[-4096 * 20 : -4096 * 10] = b"\xa5" * (4096 * 10)
     path.write_bytes(content)
     with pytest.raises(JournalCorrupt, match=r"journal\.db is damaged"):
-        check(url)
+        check(sqlite_url)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -9,24 +9,27 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import Connection, inspect
 
+from bot.journal.address import is_postgres, sqlite_path
+from bot.journal.database import open_database
 from bot.journal.errors import JournalCorrupt, JournalError
+from bot.journal.journal import Journal
 from bot.journal.migrations import HEAD
+from bot.journal.queries import Queries
 from bot.journal.tables import metadata
-from bot.journal.upgrade import upgrade
+from bot.journal.upgrade import downgrade, examine, upgrade
+from tests.journal.journal_databases import change, rows
+from tests.journal.journal_facts import NOW, Watcher, every_fact, journal_of, run_of, stored
 
 
-def test_the_migrated_schema_is_the_declared_one(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'journal.db'}"
-    upgrade(url)
-    engine = create_engine(url)
-    with engine.connect() as connection:
+def test_the_migrated_schema_is_the_declared_one(database_url: str) -> None:
+    def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
-    engine.dispose()
+        return list(compare_metadata(context, metadata))
+
+    with closing(open_database(database_url)) as database:
+        assert database.run(differences) == []
 
 
 def test_the_known_head_is_the_newest_revision() -> None:
@@ -35,10 +38,50 @@ def test_the_known_head_is_the_newest_revision() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-def test_every_table_compiles_for_postgresql() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    for table in metadata.sorted_tables:
-        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
+def test_a_journal_is_made_where_there_is_none(nowhere_url: str) -> None:
+    assert examine(nowhere_url) is None
+    upgrade(nowhere_url)
+    assert examine(nowhere_url) == HEAD
+
+
+async def test_an_upgrade_may_be_asked_for_from_a_running_loop(nowhere_url: str) -> None:
+    upgrade(nowhere_url)
+    assert examine(nowhere_url) == HEAD
+
+
+async def test_an_older_schema_comes_back_and_goes_again_with_its_rows(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
+    journal.begin(run_of(), Watcher().watch)
+    for fact in every_fact():
+        journal.append(fact)
+    await journal.close(NOW)
+    downgrade(database_url, "0001")
+    assert examine(database_url) == "0001"
+    again = journal_of(database_url, tmp_path)
+    again.begin(run_of("run2"), Watcher().watch)
+    assert await stored(again, 2) is None
+    await again.close(NOW)
+    assert examine(database_url) == HEAD
+    assert rows(database_url, "SELECT amount, price FROM fills") == [("0.0050", "50000.10")]
+    assert rows(database_url, "SELECT id, run FROM orders ORDER BY id") == [("arb1", "run1"), ("arb2", "run2")]
+
+
+def test_every_table_goes_with_the_last_downgrade(database_url: str) -> None:
+    def tables(connection: Connection) -> list[str]:
+        return inspect(connection).get_table_names()
+
+    downgrade(database_url, "base")
+    with closing(open_database(database_url)) as database:
+        assert database.run(tables) == ["alembic_version"]
+    assert examine(database_url) is None
+    upgrade(database_url)
+    assert examine(database_url) == HEAD
+
+
+def test_bots_may_upgrade_a_new_journal_at_once(nowhere_url: str) -> None:
+    with ThreadPoolExecutor(3) as bots:
+        assert list(bots.map(upgrade, [nowhere_url] * 3)) == [None] * 3
+    assert examine(nowhere_url) == HEAD
 
 
 def test_upgrading_twice_changes_nothing(tmp_path: Path) -> None:
@@ -57,12 +100,12 @@ def test_a_file_that_is_no_database_is_named_with_the_remedy(tmp_path: Path) -> 
     assert path.read_bytes().startswith(b"hello")
 
 
-def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE photos (id INTEGER)")
+def test_another_programs_database_is_not_touched(nowhere_url: str) -> None:
+    if not is_postgres(nowhere_url):
+        sqlite_path(nowhere_url).parent.mkdir()
+    change(nowhere_url, "CREATE TABLE photos (id INTEGER)")
     with pytest.raises(JournalCorrupt, match=r"not a journal.*photos"):
-        upgrade(f"sqlite:///{path}")
+        upgrade(nowhere_url)
 
 
 def test_a_damaged_database_is_recognised_at_open(tmp_path: Path) -> None:
@@ -75,28 +118,33 @@ def test_a_damaged_database_is_recognised_at_open(tmp_path: Path) -> None:
         upgrade(f"sqlite:///{path}")
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    upgrade(f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.commit()
+def test_a_newer_schema_is_refused(database_url: str) -> None:
+    change(database_url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(JournalCorrupt, match="newer version"):
-        upgrade(f"sqlite:///{path}")
+        upgrade(database_url)
 
 
-def test_an_url_that_is_not_served_is_refused_without_its_password() -> None:
-    from bot.journal.upgrade import sqlite_path
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://bot:hunter2@db/journal",
+        "postgresql://bot:hunter2@db",
+        "postgresql://bot:hunter2@db:port/journal",
+        "postgresql://db/journal?user=bot&password=hunter2",
+        "sqlite:///",
+        "postgresql+psycopg://bot:hunter2@db/journal",
+    ],
+)
+def test_an_url_that_is_not_served_is_refused_without_its_password(tmp_path: Path, url: str) -> None:
+    for door in (upgrade, examine, Queries, lambda url: Journal.open(url, tmp_path)):
+        with pytest.raises(JournalError) as caught:
+            door(url)
+        assert "hunter2" not in str(caught.value)
 
-    with pytest.raises(JournalError) as caught:
-        sqlite_path("postgresql://bot:hunter2@db/journal")
-    assert "hunter2" not in str(caught.value)
 
-
-def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_leaves_nothing_behind(nowhere_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from alembic import op
 
-    path = tmp_path / "journal.db"
     create_index = op.create_index
 
     def failing(name: str, table: str, columns: list[str]) -> None:
@@ -107,8 +155,8 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(op, "create_index", failing)
     with pytest.raises(RuntimeError, match="power cut"):
-        upgrade(f"sqlite:///{path}")
+        upgrade(nowhere_url)
     monkeypatch.undo()
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-    upgrade(f"sqlite:///{path}")
+    with closing(open_database(nowhere_url)) as database:
+        assert database.run(lambda connection: inspect(connection).get_table_names()) == []
+    upgrade(nowhere_url)

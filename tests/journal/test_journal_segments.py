@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from journal_facts import NOW, Watcher, journal_of, run_of
 
 from bot.core.effects import SetTimer
 from bot.core.inputs import Wake
@@ -19,10 +18,13 @@ from bot.journal.journal import JournalLimits
 from bot.journal.queries import Queries
 from bot.journal.reading import SegmentReader, digest_of, segment_paths
 from bot.journal.segments import SegmentLimits, segment_folder
+from tests.journal.journal_databases import empty_file
+from tests.journal.journal_facts import NOW, Watcher, journal_of, run_of
 
 
-async def record(tmp_path: Path, count: int, limits: SegmentLimits | None = None) -> None:
-    journal = journal_of(tmp_path, JournalLimits(segments=limits or SegmentLimits(), ballast_bytes=0))
+async def record(tmp_path: Path, count: int, limits: SegmentLimits | None = None, url: str | None = None) -> None:
+    wanted = JournalLimits(segments=limits or SegmentLimits(), ballast_bytes=0)
+    journal = journal_of(url or empty_file(tmp_path), tmp_path, wanted)
     journal.begin(run_of(), Watcher().watch)
     for number in range(count):
         n = journal.input(Quote.of("BTC/USDT", NOW + number, 1.0 + number, 2.0 + number))
@@ -43,13 +45,13 @@ async def test_what_was_recorded_is_read_back_in_order(tmp_path: Path) -> None:
     assert reader.torn == 0
 
 
-async def test_full_segments_rotate_are_compressed_and_indexed(tmp_path: Path) -> None:
-    await record(tmp_path, 600, SegmentLimits(segment_bytes=10_000))
+async def test_full_segments_rotate_are_compressed_and_indexed(tmp_path: Path, database_url: str) -> None:
+    await record(tmp_path, 600, SegmentLimits(segment_bytes=10_000), database_url)
     paths = segment_paths(tmp_path, "run1")
     assert len(paths) > 2
     assert [path.suffix for path in paths[:-1]] == [".gz"] * (len(paths) - 1)
     assert [one.n for one in SegmentReader(paths)] == list(range(1, 601))
-    with Queries(f"sqlite:///{tmp_path / 'journal.db'}") as queries:
+    with Queries(database_url) as queries:
         index = queries.segments("run1")
     assert [tmp_path / entry.path for entry in index] == paths
     assert all(entry.closed and entry.sha256 == digest_of(tmp_path / entry.path) for entry in index)
@@ -81,7 +83,7 @@ async def test_a_damaged_or_missing_line_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_segment_that_cannot_be_written_is_told_and_trading_goes_on(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+    journal = journal_of(empty_file(tmp_path), tmp_path)
     watcher = Watcher()
     journal.begin(run_of(), watcher.watch)
     folder = segment_folder(tmp_path, "run1")
@@ -100,7 +102,8 @@ import asyncio, sys
 from pathlib import Path
 from bot.core.market import Quote
 from bot.journal.journal import Journal, JournalLimits
-from journal_facts import NOW, Watcher, run_of
+from tests.journal.journal_databases import empty_file
+from tests.journal.journal_facts import NOW, Watcher, run_of
 
 async def main(folder):
     journal = Journal.open(f"sqlite:///{folder / 'journal.db'}", folder, JournalLimits(ballast_bytes=0))
@@ -117,7 +120,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 def test_a_killed_run_can_be_read_to_its_last_whole_line(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": f".:{Path(__file__).parent}"}
+    environment = {**os.environ, "PYTHONPATH": "."}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for _ in range(100):

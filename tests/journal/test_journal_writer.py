@@ -4,15 +4,12 @@ import asyncio
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from journal_facts import NOW, Watcher, decision, equity, every_fact, fate, journal_of, order, request, rows, run_of, stored
 
 from bot.core.facts import DecisionSeen
 from bot.core.orders import OrderState
@@ -20,10 +17,24 @@ from bot.journal.errors import JournalUnavailable, Trouble
 from bot.journal.journal import JournalLimits
 from bot.journal.run import BookKey, RunStart
 from bot.journal.writer import WriterLimits
+from tests.journal.journal_databases import change, locked, rescue_file, rows
+from tests.journal.journal_facts import (
+    NOW,
+    Watcher,
+    decision,
+    equity,
+    every_fact,
+    fate,
+    journal_of,
+    order,
+    request,
+    run_of,
+    stored,
+)
 
 
-async def test_every_kind_of_fact_becomes_its_rows(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+async def test_every_kind_of_fact_becomes_its_rows(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     watcher = Watcher()
     journal.begin(run_of(), watcher.watch)
     facts = every_fact()
@@ -34,33 +45,35 @@ async def test_every_kind_of_fact_becomes_its_rows(tmp_path: Path) -> None:
     assert journal.counts.refused == 0
     await journal.close(NOW + 1)
     assert watcher.troubles == []
-    assert rows(tmp_path, "SELECT amount, price, decision_id, realised FROM fills") == [("0.0050", "50000.10", "d1", "-0.1")]
-    assert rows(tmp_path, "SELECT state, filled, venue_id FROM orders") == [("open", "0.0050", "v1")]
-    assert rows(tmp_path, "SELECT ended, closed_cleanly FROM runs") == [(NOW + 1, 1)]
+    assert rows(database_url, "SELECT amount, price, decision_id, realised FROM fills") == [("0.0050", "50000.10", "d1", "-0.1")]
+    assert rows(database_url, "SELECT state, filled, venue_id FROM orders") == [("open", "0.0050", "v1")]
+    assert rows(database_url, "SELECT ended, closed_cleanly FROM runs") == [(NOW + 1, 1)]
 
 
-async def test_an_intent_is_on_the_disk_before_it_is_answered(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+async def test_an_intent_is_on_the_disk_before_it_is_answered(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)
     assert await stored(journal) is None
-    assert rows(tmp_path, "SELECT id, state FROM orders") == [("arb1", "intent")]
-    assert rows(tmp_path, "SELECT order_id, state FROM order_events") == [("arb1", "intent")]
+    assert rows(database_url, "SELECT id, state FROM orders") == [("arb1", "intent")]
+    assert rows(database_url, "SELECT order_id, state FROM order_events") == [("arb1", "intent")]
     await journal.close(NOW)
 
 
-async def test_an_order_has_one_row_and_all_its_events(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+async def test_an_order_has_one_row_and_all_its_events(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)
     assert await stored(journal) is None
     for state in (OrderState.SENT, OrderState.OPEN, OrderState.FILLED):
         journal.append(order(state=state), durable=True)
     await journal.close(NOW)
-    assert rows(tmp_path, "SELECT state FROM orders") == [("filled",)]
-    assert rows(tmp_path, "SELECT state FROM order_events ORDER BY row") == [("intent",), ("sent",), ("open",), ("filled",)]
+    assert rows(database_url, "SELECT state FROM orders") == [("filled",)]
+    assert rows(database_url, 'SELECT state FROM order_events ORDER BY "row"') == [("intent",), ("sent",), ("open",), ("filled",)]
 
 
-async def test_one_answer_per_intent_and_one_call_per_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = journal_of(tmp_path)
+async def test_one_answer_per_intent_and_one_call_per_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    journal = journal_of(database_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)
     loop = asyncio.get_running_loop()
     calls: list[object] = []
@@ -89,8 +102,8 @@ async def test_one_answer_per_intent_and_one_call_per_batch(tmp_path: Path, monk
     await journal.close(NOW)
 
 
-async def test_a_row_the_database_cannot_hold_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+async def test_a_row_the_database_cannot_hold_does_not_hold_up_the_others(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     watcher = Watcher()
     journal.begin(run_of(), watcher.watch)
     journal.append(fate(1))
@@ -100,25 +113,24 @@ async def test_a_row_the_database_cannot_hold_does_not_hold_up_the_others(tmp_pa
     assert journal.counts.refused == 1
     assert [trouble.kind for trouble in watcher.troubles] == [Trouble.ROW_REFUSED]
     await journal.close(NOW)
-    assert rows(tmp_path, "SELECT decision_id FROM fates ORDER BY row") == [("d1",), ("d2",)]
+    assert rows(database_url, 'SELECT decision_id FROM fates ORDER BY "row"') == [("d1",), ("d2",)]
 
 
-async def test_text_that_no_database_takes_is_made_storable(tmp_path: Path) -> None:
+async def test_text_that_no_database_takes_is_made_storable(tmp_path: Path, database_url: str) -> None:
     from dataclasses import replace
 
-    journal = journal_of(tmp_path)
+    journal = journal_of(database_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)
     journal.append(DecisionSeen(NOW, replace(decision(), reasoning="bad \ud800 \0 text é", confidence=float("nan"))))
     await journal.close(NOW)
-    assert rows(tmp_path, "SELECT reasoning, confidence FROM decisions") == [("bad ?  text é", None)]
+    assert rows(database_url, "SELECT reasoning, confidence FROM decisions") == [("bad ?  text é", None)]
 
 
-async def test_a_lock_fails_intents_and_keeps_everything_else(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+async def test_a_lock_fails_intents_and_keeps_everything_else(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     watcher = Watcher()
     journal.begin(run_of(), watcher.watch)
-    with closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(database_url):
         for number in range(100):
             assert journal.append(fate(number))
         error = await stored(journal)
@@ -127,17 +139,16 @@ async def test_a_lock_fails_intents_and_keeps_everything_else(tmp_path: Path) ->
         assert watcher.troubles[0].kind is Trouble.LOCKED
         with pytest.raises(JournalUnavailable, match="locked"):
             await journal.flush(0.2)
-        other.execute("ROLLBACK")
     await asyncio.wait_for(watcher.recovered.wait(), 10)
     assert await stored(journal, 2) is None
     await journal.close(NOW)
-    assert rows(tmp_path, "SELECT count(*), count(DISTINCT decision_id) FROM fates") == [(100, 100)]
-    assert rows(tmp_path, "SELECT id FROM orders") == [("arb2",)]
+    assert rows(database_url, "SELECT count(*), count(DISTINCT decision_id) FROM fates") == [(100, 100)]
+    assert rows(database_url, "SELECT id FROM orders") == [("arb2",)]
 
 
-async def test_a_full_disk_is_told_and_loses_nothing_accepted(tmp_path: Path) -> None:
+async def test_a_full_disk_is_told_and_loses_nothing_accepted(tmp_path: Path, sqlite_url: str) -> None:
     """`max_bytes` makes SQLite answer as a full disk does; what could not go in waits for the next start."""
-    journal = journal_of(tmp_path, JournalLimits(max_bytes=600_000, ballast_bytes=65_536))
+    journal = journal_of(sqlite_url, tmp_path, JournalLimits(max_bytes=600_000, ballast_bytes=65_536))
     watcher = Watcher()
     journal.begin(run_of(), watcher.watch)
     ballast = tmp_path / "journal.db.ballast"
@@ -152,16 +163,16 @@ async def test_a_full_disk_is_told_and_loses_nothing_accepted(tmp_path: Path) ->
     assert journal.counts.rescued > 0
     assert journal.counts.lost == 0
 
-    again = journal_of(tmp_path)
-    assert rows(tmp_path, "SELECT count(*), count(DISTINCT decision_id) FROM fates") == [(accepted, accepted)]
+    again = journal_of(sqlite_url, tmp_path)
+    assert rows(sqlite_url, "SELECT count(*), count(DISTINCT decision_id) FROM fates") == [(accepted, accepted)]
     assert list(tmp_path.glob("*.rescue-*")) == []
     again.begin(run_of("run2"), Watcher().watch)
     assert await stored(again, 3) is None
     await again.close(NOW)
 
 
-async def test_a_full_disk_fails_the_intent_that_does_not_fit(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path, JournalLimits(max_bytes=500_000, ballast_bytes=0))
+async def test_a_full_disk_fails_the_intent_that_does_not_fit(tmp_path: Path, sqlite_url: str) -> None:
+    journal = journal_of(sqlite_url, tmp_path, JournalLimits(max_bytes=500_000, ballast_bytes=0))
     watcher = Watcher()
     journal.begin(run_of(), watcher.watch)
     for number in range(20_000):
@@ -171,26 +182,24 @@ async def test_a_full_disk_fails_the_intent_that_does_not_fit(tmp_path: Path) ->
     assert isinstance(error, JournalUnavailable)
     assert "full" in str(error)
     await journal.close(NOW)
-    assert (f"arb{number}",) not in rows(tmp_path, "SELECT id FROM orders")
+    assert (f"arb{number}",) not in rows(sqlite_url, "SELECT id FROM orders")
 
 
-async def test_statistics_are_dropped_and_counted_decisions_never(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path, JournalLimits(WriterLimits(waiting=10), busy_ms=20, ballast_bytes=0))
+async def test_statistics_are_dropped_and_counted_decisions_never(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path, JournalLimits(WriterLimits(waiting=10), busy_ms=20, ballast_bytes=0))
     journal.begin(run_of(), Watcher().watch)
-    with closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(database_url):
         for number in range(40):
             assert journal.append(fate(number))
         assert [journal.append(equity()) for _ in range(5)] == [False] * 5
-        other.execute("ROLLBACK")
     await journal.flush()
     assert journal.counts.dropped == 5
     await journal.close(NOW)
-    assert rows(tmp_path, "SELECT count(*) FROM fates") == [(40,)]
+    assert rows(database_url, "SELECT count(*) FROM fates") == [(40,)]
 
 
-async def test_after_close_nothing_is_promised(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+async def test_after_close_nothing_is_promised(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)
     await journal.close(NOW)
     assert isinstance(await stored(journal), JournalUnavailable)
@@ -199,19 +208,19 @@ async def test_after_close_nothing_is_promised(tmp_path: Path) -> None:
         await journal.flush()
 
 
-async def test_books_of_two_worlds_never_meet(tmp_path: Path) -> None:
+async def test_books_of_two_worlds_never_meet(tmp_path: Path, database_url: str) -> None:
     for name, world in (("a", "real"), ("b", "simulated"), ("c", "real")):
-        journal = journal_of(tmp_path)
+        journal = journal_of(database_url, tmp_path)
         run = RunStart(name, BookKey("arbiter", "paper", "binance", world), NOW, simulated=False, config={}, code_version="t")
         journal.begin(run, Watcher().watch)
         assert await stored(journal) is None
         await journal.close(NOW)
-    assert rows(tmp_path, "SELECT book, run FROM orders ORDER BY book") == [(1, "a"), (2, "b")]
-    assert rows(tmp_path, "SELECT id, book FROM runs ORDER BY id") == [("a", 1), ("b", 2), ("c", 1)]
+    assert rows(database_url, "SELECT book, run FROM orders ORDER BY book") == [(1, "a"), (2, "b")]
+    assert rows(database_url, "SELECT id, book FROM runs ORDER BY id") == [("a", 1), ("b", 2), ("c", 1)]
 
 
-async def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path)
+async def test_only_the_newest_snapshots_are_kept(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)
     from bot.core.inputs import Wake
 
@@ -219,18 +228,18 @@ async def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
         journal.input(Wake(NOW + number))
         journal.snapshot(NOW + number, {"n": number})
     await journal.close(NOW + 9, final={"n": 99})
-    assert rows(tmp_path, "SELECT seq FROM snapshots ORDER BY seq") == [(4,), (5,), (6,)]
-    assert rows(tmp_path, "SELECT final_snapshot FROM runs") == [('{"n":99}',)]
+    assert rows(database_url, "SELECT seq FROM snapshots ORDER BY seq") == [(4,), (5,), (6,)]
+    assert rows(database_url, "SELECT final_snapshot FROM runs") == [('{"n":99}',)]
 
 
 KILLED = """
 import asyncio, sys
 from pathlib import Path
 from bot.journal.journal import Journal, JournalLimits
-from journal_facts import NOW, Watcher, request, run_of
+from tests.journal.journal_facts import NOW, Watcher, request, run_of
 
-async def main(folder):
-    journal = Journal.open(f"sqlite:///{folder / 'journal.db'}", folder, JournalLimits(ballast_bytes=0))
+async def main(url, folder):
+    journal = Journal.open(url, folder, JournalLimits(ballast_bytes=0))
     journal.begin(run_of(), Watcher().watch)
     def said(number):
         def on_stored(error):
@@ -244,20 +253,18 @@ async def main(folder):
         journal.store(request(number), NOW, said(number))
         await asyncio.sleep(0.0002)
 
-asyncio.run(main(Path(sys.argv[1])))
+asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
 """
 
 
-def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": f".:{Path(__file__).parent}"}
-    ) as process:
+def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path, database_url: str) -> None:
+    command = [sys.executable, "-c", KILLED, database_url, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."}) as process:
         assert process.stdout is not None
         acknowledged = [process.stdout.readline().strip() for _ in range(300)]
         process.send_signal(signal.SIGKILL)
         acknowledged += [line.strip() for line in process.stdout.read().splitlines()]
-    kept = {name for (name,) in rows(tmp_path, "SELECT id FROM orders")}
+    kept = {name for (name,) in rows(database_url, "SELECT id FROM orders")}
     assert len(acknowledged) >= 300
     assert set(acknowledged) <= kept
 
@@ -265,11 +272,12 @@ def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
 FULL = """
 import asyncio, sys
 from pathlib import Path
-from journal_facts import NOW, Watcher, fate, journal_of, request, run_of, stored
+from tests.journal.journal_facts import NOW, Watcher, fate, journal_of, request, run_of, stored
 from bot.journal.journal import JournalLimits
 
 async def main(folder):
-    journal = journal_of(folder, JournalLimits(ballast_bytes=512 * 1024, ballast_seconds=0.1))
+    url = f"sqlite:///{folder / 'journal.db'}"
+    journal = journal_of(url, folder, JournalLimits(ballast_bytes=512 * 1024, ballast_seconds=0.1))
     watcher = Watcher()
     journal.begin(run_of(), watcher.watch)
     assert await stored(journal, 1) is None
@@ -309,7 +317,7 @@ def test_on_a_really_full_disk_the_ballast_lets_exits_in_until_there_is_room(tmp
     """A small file system of its own, where the kernel allows an ordinary user to mount one."""
     script = 'mount -t tmpfs -o size=6m tmpfs "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, FULL]
-    environment = {**os.environ, "PYTHONPATH": f".:{Path(__file__).parent}"}
+    environment = {**os.environ, "PYTHONPATH": "."}
     probe = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$1"', "sh", str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("this kernel lets nobody mount a small file system here")
@@ -318,16 +326,14 @@ def test_on_a_really_full_disk_the_ballast_lets_exits_in_until_there_is_room(tmp
     assert done.stdout.splitlines()[-2:] == ["0", "11"]
 
 
-def test_a_torn_rescue_file_gives_back_its_whole_lines_and_keeps_the_rest(tmp_path: Path) -> None:
-    journal_of(tmp_path)
-    path = tmp_path / "journal.db.rescue-r0.jsonl"
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
-        connection.execute("INSERT INTO books VALUES (1, 'a', 'paper', 'binance', 'real')")
-        connection.execute("INSERT INTO runs VALUES ('r0', 1, 1, NULL, 0, '', '{}', 't', NULL, NULL, NULL, 0)")
-        connection.commit()
+def test_a_torn_rescue_file_gives_back_its_whole_lines_and_keeps_the_rest(tmp_path: Path, database_url: str) -> None:
+    journal_of(database_url, tmp_path)
+    path = rescue_file(database_url, tmp_path, "r0")
+    change(database_url, "INSERT INTO books VALUES (1, 'a', 'paper', 'binance', 'real')")
+    change(database_url, "INSERT INTO runs VALUES ('r0', 1, 1, NULL, false, '', '{}', 't', NULL, NULL, NULL, false)")
     row = '{"table":"commands","row":{"book":1,"run":"r0","at":1,"actor":"me","command":"kill","detail":""}}\n'
     path.write_text(row + row.replace("kill", "resume") + row[:40])
-    journal_of(tmp_path)
-    assert rows(tmp_path, "SELECT command FROM commands ORDER BY row") == [("kill",), ("resume",)]
+    journal_of(database_url, tmp_path)
+    assert rows(database_url, 'SELECT command FROM commands ORDER BY "row"') == [("kill",), ("resume",)]
     assert not path.exists()
     assert path.with_suffix(".refused").read_text() == row[:40]

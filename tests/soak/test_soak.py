@@ -204,11 +204,13 @@ class _Forgetful(list):  # type: ignore[type-arg]
 
 def journaled(rig: Rig) -> tuple[int, int, int]:
     """Decisions, orders sent and fills in the database."""
-    with Queries(f"sqlite:///{rig.database}") as queries, queries._session() as connection:
-        sql = connection.exec_driver_sql
-        decisions = sql("SELECT count(*) FROM decisions").scalar_one()
-        sent = sql("SELECT count(DISTINCT order_id) FROM order_events WHERE state = 'sent'").scalar_one()
-        fills = sql("SELECT count(*) FROM fills").scalar_one()
+    asked = (
+        "SELECT count(*) FROM decisions",
+        "SELECT count(DISTINCT order_id) FROM order_events WHERE state = 'sent'",
+        "SELECT count(*) FROM fills",
+    )
+    with Queries(f"sqlite:///{rig.database}") as queries:
+        decisions, sent, fills = queries.read(lambda connection: [connection.exec_driver_sql(sql).scalar_one() for sql in asked])
     return decisions, sent, fills
 
 
