@@ -28,6 +28,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 _POOLED = 4
+_CONNECT_SECONDS = 5.0
 _DISPOSE_SECONDS = 2.0
 _REMEDY = "restore a backup over it, or move it away"
 
@@ -134,12 +135,12 @@ class PostgresDatabase:
     async def _connect(self, *_: Any, **__: Any) -> Any:
         import asyncpg  # noqa: PLC0415
 
-        from bot.journal.postgres import CONNECT_SECONDS, settings  # noqa: PLC0415
+        from bot.journal.postgres import settings  # noqa: PLC0415
 
         asked = settings(self._busy_ms) | {"statement_timeout": str(int(self._seconds * 1000))}
         if not self._write:
             asked["default_transaction_read_only"] = "on"
-        return await asyncpg.connect(self._dsn, timeout=CONNECT_SECONDS, server_settings=asked)
+        return await asyncpg.connect(self._dsn, timeout=_CONNECT_SECONDS, server_settings=asked)
 
     def run(self, work: Work[T]) -> T:
         """Do the work; see `Database.run`."""

@@ -1,8 +1,9 @@
 """The journal on PostgreSQL: one connection, driven by the writer's thread through an event loop of its own.
 
-A batch that holds durable rows commits with synchronous_commit on (on the server's disk), telemetry alone with it off (safe
-against a crash of the bot, not of the server's machine). A connection that is lost while a commit is under way leaves open
-whether it happened: each batch therefore leaves its number in the table `batches`, where the next connection looks it up.
+A batch that holds durable rows commits with synchronous_commit on (on the server's disk), telemetry alone with it off. A
+connection that is lost while a commit is under way leaves open whether it happened: each batch therefore leaves its number in
+the table `batches`, where the next connection looks it up. By the same numbers it sees what telemetry a crash of the server
+took with it, and stores that again: only what bot and server lose together is lost.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Step = tuple[str, list[Argument] | list[tuple[Any, ...]]]
 
-CONNECT_SECONDS = 2.0
-# The server gives up first, so that its answer says why; closing the journal has time for one such wait.
-_STATEMENT_MS = 2_000
-_COMMAND_SECONDS = 2.5
+# The server gives up first, so that its answer says why; closing the journal has time for two of these waits.
+_CONNECT_SECONDS = 1.5
+_STATEMENT_MS = 1_500
+_COMMAND_SECONDS = 1.8
 _CLOSE_SECONDS = 0.5
 _IDLE_IN_TRANSACTION_MS = 5_000
 _CHUNK = 1_000
+# Batches that may be in the server's memory only, before one is made durable.
+_UNFLUSHED = 64
 _FIND_BOOK = "SELECT id FROM books WHERE bot = $1 AND mode = $2 AND venue = $3 AND world = $4"
 _ENTER_BOOK = "INSERT INTO books (bot, mode, venue, world) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 _ENTER_BATCHES = "INSERT INTO batches (run, number) VALUES ($1, 0)"
@@ -78,6 +81,7 @@ class PostgresEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Any = None  # asyncpg has no types
         self._stored: dict[str, int] = {}
+        self._unflushed: list[tuple[Mark, list[Step]]] = []
 
     def enter(self, book: BookKey, row: Row) -> int:
         """Find or make the book and store the run's row durably; see `Engine.enter`."""
@@ -129,6 +133,7 @@ class PostgresEngine:
         return steps
 
     async def _commit(self, steps: list[Step], *, durable: bool, mark: Mark | None) -> None:
+        durable = durable or len(self._unflushed) >= _UNFLUSHED
         anew = self._connection is None or self._connection.is_closed()
         unsure = False
         while True:
@@ -156,6 +161,13 @@ class PostgresEngine:
         connection = await self._connected()
         if mark is not None and mark.number <= await self._stored_of(connection, mark.run):
             return
+        await self._transact(connection, steps, durable=durable, mark=mark)
+        if durable:
+            self._unflushed.clear()
+        elif mark is not None:
+            self._unflushed.append((mark, steps))
+
+    async def _transact(self, connection: Any, steps: list[Step], *, durable: bool, mark: Mark | None) -> None:
         try:
             await connection.execute("BEGIN" if durable else "BEGIN; SET LOCAL synchronous_commit TO OFF")
             for sql, arguments in steps:
@@ -198,9 +210,22 @@ class PostgresEngine:
         if self._connection is None or self._connection.is_closed():
             self._drop()
             self._connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS, server_settings=self._settings
+                self._dsn, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS, server_settings=self._settings
             )
+            try:
+                await self._store_again(self._connection)
+            except BaseException:
+                self._drop()
+                raise
         return self._connection
+
+    async def _store_again(self, connection: Any) -> None:
+        """Telemetry that was committed in the server's memory, and is gone with it."""
+        for mark, steps in self._unflushed:
+            if mark.number > await self._stored_of(connection, mark.run):
+                log.warning("journal_batch_stored_again", database=self._place, batch=mark.number)
+                await self._transact(connection, steps, durable=True, mark=mark)
+        self._unflushed.clear()
 
     def _drop(self) -> None:
         """Let go of a connection that is of no more use."""
@@ -247,4 +272,5 @@ class PostgresEngine:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await self._connection.close(timeout=_CLOSE_SECONDS)
         self._drop()
+        self._unflushed.clear()
         await asyncio.sleep(0)
