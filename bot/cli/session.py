@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import orjson
 
@@ -13,6 +13,7 @@ from bot import logs
 from bot.cli.exits import ExitCode
 from bot.cli.output import wants_colour
 from bot.cli.screen import Ink, banner, fact_line, minute_line, notice_line, summary_table
+from bot.cli.streams import PatientStream
 from bot.core.facts import Fact
 from bot.secrets import Secrets
 from bot.settings import BannerFacts, Loaded, MinuteFacts, RunOptions, RunSummary, load
@@ -72,11 +73,12 @@ def trade(options: RunOptions, stdout: TextIO, stderr: TextIO) -> ExitCode:
     from bot.app import run
 
     loaded = load(options.config, overrides=options.overrides())
-    secrets = prepare(loaded, stderr)
-    stream = stderr if options.json else stdout
-    screen = Screen(stream, Ink(wants_colour(stream)))
-    summary = run_loop(run(options, loaded, secrets, screen))
-    screen.ended(summary)
+    with PatientStream(stderr) as patient_stderr, PatientStream(stdout) as patient_stdout:
+        secrets = prepare(loaded, cast("TextIO", patient_stderr))
+        stream = patient_stderr if options.json else patient_stdout
+        screen = Screen(cast("TextIO", stream), Ink(wants_colour(stderr if options.json else stdout)))
+        summary = run_loop(run(options, loaded, secrets, screen))
+        screen.ended(summary)
     if options.json:
         stdout.write(orjson.dumps(summary.as_json()).decode() + "\n")
         stdout.flush()

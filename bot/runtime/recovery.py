@@ -2,13 +2,13 @@
 
 The newest snapshot of the book, and every input that was recorded after it, give back the desk as it was at the last line on
 the disk. The inputs are only handled, nothing is performed again. Fills that reached the journal's tables and not the recorded
-inputs (they are written by another thread) are handed on, to be booked by their trade id like any other. The steps of the
+inputs (they are written by another thread) are booked by their trade id like any other. The steps of the
 sources go on from their own snapshot and see the candles that came since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -16,6 +16,7 @@ from typing import cast
 import structlog
 
 from bot.core.desk import DeskConfig, TradingDesk
+from bot.core.inputs import Filled
 from bot.core.market import Candle
 from bot.core.orders import Fill
 from bot.core.state import DeskState
@@ -34,8 +35,8 @@ _FILLS_LOOKED_AT = 1_000
 class Recovered:
     """What an earlier run left.
 
-    `candles` came after the snapshot, `replayed` counts the inputs that did; `fills` are those the desk has not seen. `strays`
-    are fills in the journal whose orders nobody remembers: the books cannot be trusted until somebody looks.
+    `candles` came after the snapshot, `replayed` counts the inputs that did, `fills` those booked from the tables; `strays` are
+    fills in the journal whose orders nobody remembers: the books cannot be trusted until somebody looks.
     """
 
     state: DeskState | None = None
@@ -43,7 +44,7 @@ class Recovered:
     candles: list[Candle] = field(default_factory=list)
     replayed: int = 0
     run: str | None = None
-    fills: list[Fill] = field(default_factory=list)
+    fills: int = 0
     strays: list[str] = field(default_factory=list)
 
     def desk(self, config: DeskConfig) -> TradingDesk:
@@ -57,48 +58,48 @@ def recover(url: str, data_dir: Path, book: BookKey) -> Recovered:
         kept = queries.last_snapshot(book)
         if kept is None:
             return Recovered()
-        recovered = _restored(kept, data_dir)
+        desk, sources = _restored(kept)
+        recovered = Recovered(desk.state, sources, run=kept.run)
         if kept.seq is not None:
-            _find_fills(recovered, queries, kept.run)
-    log.info("recovered", run=kept.run, replayed=recovered.replayed, fills=len(recovered.fills), strays=len(recovered.strays))
+            _replay(recovered, desk, kept.seq, segment_paths(data_dir, kept.run))
+            _book_fills(recovered, desk, queries.fills(run=kept.run, limit=_FILLS_LOOKED_AT))
+    log.info("recovered", run=kept.run, replayed=recovered.replayed, fills=recovered.fills, strays=len(recovered.strays))
     return recovered
 
 
-def _restored(kept: Snapshot, data_dir: Path) -> Recovered:
-    """The desk of the snapshot, brought forward by the inputs recorded after it under the configuration of that run."""
+def _restored(kept: Snapshot) -> tuple[TradingDesk, dict[str, object]]:
+    """The desk of the snapshot, under the configuration of its run, and the states of its sources."""
     state = cast("Mapping[str, object]", kept.state)
     config, remembered, sources = state.get("config"), state.get("desk"), state.get("sources")
     if not (isinstance(config, DeskConfig) and isinstance(remembered, DeskState) and isinstance(sources, dict)):
         message = f"run {kept.run}: its snapshot is not one of a desk; restore a backup, or move the journal away"
         raise JournalCorrupt(message)
-    desk = TradingDesk.restore(config, remembered)
-    recovered = Recovered(desk.state, sources, run=kept.run)
-    if kept.seq is None:
-        return recovered
-    reader = SegmentReader(segment_paths(data_dir, kept.run))
+    return TradingDesk.restore(config, remembered), sources
+
+
+def _replay(recovered: Recovered, desk: TradingDesk, after: int, paths: Sequence[Path]) -> None:
+    """Bring the desk forward by the inputs recorded after the snapshot."""
+    reader = SegmentReader(paths)
     for recorded in reader:
-        if recorded.n <= kept.seq:
+        if recorded.n <= after:
             continue
         desk.handle(recorded.event)
         recovered.replayed += 1
         if isinstance(recorded.event, Candle):
             recovered.candles.append(recorded.event)
     if reader.torn:
-        log.warning("torn_input", run=kept.run, lines=reader.torn)
-    return recovered
+        log.warning("torn_input", run=recovered.run, lines=reader.torn)
 
 
-def _find_fills(recovered: Recovered, queries: Queries, run: str) -> None:
-    """Fills that the crash kept out of the recorded inputs."""
-    if recovered.state is None:
-        return
-    for journaled in reversed(queries.fills(run=run, limit=_FILLS_LOOKED_AT)):
-        fill = _as_fill(journaled)
-        order = recovered.state.orders.get(fill.order_id)
+def _book_fills(recovered: Recovered, desk: TradingDesk, journaled: Sequence[JournaledFill]) -> None:
+    """Book the fills that the crash kept out of the recorded inputs. Their rows are there, so they are not told again."""
+    for row in reversed(journaled):
+        order = desk.state.orders.get(row.order_id)
         if order is None:
-            recovered.strays.append(fill.id)
-        elif fill.id not in order.fill_ids:
-            recovered.fills.append(fill)
+            recovered.strays.append(row.id)
+        elif row.id not in order.fill_ids:
+            desk.handle(Filled(row.at, _as_fill(row)))
+            recovered.fills += 1
 
 
 def _as_fill(row: JournaledFill) -> Fill:

@@ -1,0 +1,70 @@
+"""How a run does, for whoever asks: the status command and the health listener."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from bot.app.world import World
+from bot.core.market import Health
+from bot.runtime.hosting import SourceHost
+from bot.runtime.shell import Shell
+from bot.runtime.supervision import Supervisor
+from bot.settings import RunMode
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Answers from the parts of a run. `equity` is what the book was worth at the start."""
+
+    run: str
+    mode: RunMode
+    equity: float
+    world: World
+    shell: Shell
+    host: SourceHost
+    supervisor: Supervisor
+
+    def report(self) -> Mapping[str, object]:
+        """How the run does, in plain JSON values."""
+        desk, tally, feed = self.shell.desk, self.shell.tally, self.world.feed.statistics
+        books, risk = desk.portfolio, desk.state.risk
+        return {
+            "run": self.run,
+            "mode": self.mode.value,
+            "simulated": self.world.simulated,
+            "venue": self.world.venue,
+            "state": risk.state.value,
+            "equity": round(books.equity, 8),
+            "cash": str(books.cash),
+            "pnl": round(books.equity - self.equity, 8),
+            "positions": {name: str(held.amount) for name, held in books.positions.items() if held.amount},
+            "working_orders": len(desk.state.working),
+            "waiting_decisions": len(desk.state.queue),
+            "standing": {name: bench.standing.source for name, bench in desk.state.benches.items() if bench.standing},
+            "sources": {name: "paused" if spec.paused else "on" for name, spec in self.host.specs.items()},
+            "decisions": dict(tally.fates),
+            "orders": tally.orders,
+            "fills": tally.fills,
+            "market_events": tally.market_events,
+            "health": {name: health.value for name, health in risk.health.items() if health is not Health.FRESH},
+            "conflated_quotes": self.world.inbox.conflated,
+            "dropped_trades": self.world.inbox.trades_dropped,
+            "feed": {name: value for name, value in asdict(feed).items() if isinstance(value, int | float)},
+            "journal_pending": self.shell.journal.pending,
+            "journal_trouble": self.shell.journal.trouble.value if self.shell.journal.trouble else None,
+            "redis": self.shell.outlets.redis.state.value,
+            "restarts": dict(self.supervisor.restarts),
+            "failing": dict(self.supervisor.failing),
+            "ignored_inputs": dict(desk.state.ignored),
+            "latency_ms": tally.to_fill.milliseconds(),
+        }
+
+    def ready(self) -> list[str]:
+        """Why the bot is not ready, nothing if it is."""
+        reasons = [f"{name} is down: {error}" for name, error in self.supervisor.failing.items()]
+        if self.shell.journal.trouble is not None:
+            reasons.append(f"the journal cannot be written: {self.shell.journal.trouble.value}")
+        health = self.shell.desk.state.risk.health
+        reasons += [f"market data of {symbol} is {state.value}" for symbol, state in health.items() if state is not Health.FRESH]
+        return reasons
