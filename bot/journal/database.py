@@ -171,6 +171,6 @@ class PostgresDatabase:
 
 def _refusals() -> tuple[type[Exception], ...]:
     """What SQLAlchemy, the driver and the network raise."""
-    import asyncpg  # noqa: PLC0415
+    from bot.journal.sqlstates import DRIVER_ERRORS  # noqa: PLC0415
 
-    return (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+    return (SQLAlchemyError, *DRIVER_ERRORS)

@@ -155,7 +155,9 @@ class Journal:
                 await self._segments.close(timeout)
         finally:
             state = None if final is None else encode_snapshot(final).decode()
-            writer.put("runs", self._run | {"ended": ended, "final_snapshot": state, "closed_cleanly": final is not None}, durable=True)
+            writer.put(
+                "runs", self._run | {"ended": ended, "final_snapshot": state, "closed_cleanly": final is not None}, durable=True
+            )
             await writer.close(timeout)
 
 

@@ -26,7 +26,7 @@ from bot.journal.errors import JournalError, JournalUnavailable, RowFault, Store
 from bot.journal.loops import new_loop
 from bot.journal.rows import Row
 from bot.journal.run import BookKey
-from bot.journal.sqlstates import kind_of, refuses_row, text_of
+from bot.journal.sqlstates import DRIVER_ERRORS, kind_of, refuses_row, text_of
 from bot.journal.statements import Argument, column_statements, trim_statement
 
 log = structlog.get_logger(__name__)
@@ -87,7 +87,7 @@ class PostgresEngine:
         """Find or make the book and store the run's row durably; see `Engine.enter`."""
         try:
             return self._wait(self._enter(book, row))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DRIVER_ERRORS as error:
             self.close()
             message = f"{self._place} cannot be written: {text_of(error)}; check that it runs, the user's rights and its disk"
             raise JournalUnavailable(message) from error
@@ -139,7 +139,7 @@ class PostgresEngine:
         while True:
             try:
                 await self._attempt(steps, durable=durable, mark=mark)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, _CommitLost, OSError) as error:
+            except (*DRIVER_ERRORS, _CommitLost) as error:
                 lost = isinstance(error, _CommitLost)
                 kind = Trouble.CONNECTION if lost else kind_of(error)
                 if kind in _LOST and not refuses_row(error):
@@ -184,9 +184,7 @@ class PostgresEngine:
             raise
         try:
             await connection.execute("COMMIT")
-        except (asyncpg.InterfaceError, OSError) as error:
-            raise _CommitLost(text_of(error)) from error
-        except asyncpg.PostgresError as error:
+        except DRIVER_ERRORS as error:
             if kind_of(error) is Trouble.CONNECTION or connection.is_closed():
                 raise _CommitLost(text_of(error)) from error
             await self._roll_back(connection)
@@ -197,7 +195,7 @@ class PostgresEngine:
             return
         try:
             await connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except DRIVER_ERRORS:
             self._drop()
 
     async def _stored_of(self, connection: Any, run: str) -> int:
@@ -209,15 +207,21 @@ class PostgresEngine:
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
             self._drop()
-            self._connection = await asyncpg.connect(
-                self._dsn, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS, server_settings=self._settings
-            )
+            self._connection = await self._dial()
             try:
                 await self._store_again(self._connection)
             except BaseException:
                 self._drop()
                 raise
         return self._connection
+
+    async def _dial(self) -> Any:
+        try:
+            return await asyncpg.connect(
+                self._dsn, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS, server_settings=self._settings
+            )
+        except ValueError as error:  # a parameter that the driver cannot use: not a matter of the rows
+            raise ConnectionError(text_of(error)) from error
 
     async def _store_again(self, connection: Any) -> None:
         """Telemetry that was committed in the server's memory, and is gone with it."""
@@ -269,7 +273,7 @@ class PostgresEngine:
 
     async def _close(self) -> None:
         if self._connection is not None:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*DRIVER_ERRORS):
                 await self._connection.close(timeout=_CLOSE_SECONDS)
         self._drop()
         self._unflushed.clear()

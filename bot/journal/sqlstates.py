@@ -25,6 +25,9 @@ _KINDS = {
     "XX002": Trouble.CORRUPT,
 }
 _ROW_CLASSES = ("22", "23")
+
+# What the driver and the network raise. An InternalClientError is what a connection that was ended under us may answer with.
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _NO_TABLE = "42P01"
 
 
@@ -46,8 +49,7 @@ def kind_of(error: BaseException) -> Trouble:
     state = sqlstate(error)
     if state:
         return next((kind for code, kind in _KINDS.items() if state.startswith(code)), Trouble.IO)
-    lost = any(isinstance(each, OSError | asyncpg.InterfaceError) for each in _causes(error))
-    return Trouble.CONNECTION if lost else Trouble.IO
+    return Trouble.CONNECTION if any(isinstance(each, DRIVER_ERRORS) for each in _causes(error)) else Trouble.IO
 
 
 def refuses_row(error: BaseException) -> bool:

@@ -43,11 +43,18 @@ async def test_every_kind_of_fact_becomes_its_rows(tmp_path: Path, database_url:
     await journal.flush()
     assert journal.counts.rows == len(facts) + 1
     assert journal.counts.refused == 0
-    await journal.close(NOW + 1)
+    await journal.close(NOW + 1, final={"n": 1})
     assert watcher.troubles == []
     assert rows(database_url, "SELECT amount, price, decision_id, realised FROM fills") == [("0.0050", "50000.10", "d1", "-0.1")]
     assert rows(database_url, "SELECT state, filled, venue_id FROM orders") == [("open", "0.0050", "v1")]
     assert rows(database_url, "SELECT ended, closed_cleanly FROM runs") == [(NOW + 1, 1)]
+
+
+async def test_a_run_that_ends_without_its_last_state_did_not_close_cleanly(tmp_path: Path, database_url: str) -> None:
+    journal = journal_of(database_url, tmp_path)
+    journal.begin(run_of(), Watcher().watch)
+    await journal.close(NOW + 1)
+    assert rows(database_url, "SELECT ended, closed_cleanly FROM runs") == [(NOW + 1, 0)]
 
 
 async def test_an_intent_is_on_the_disk_before_it_is_answered(tmp_path: Path, database_url: str) -> None:
