@@ -6,10 +6,12 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import structlog
 
 from bot.market.simulated import DEFAULT_SYMBOLS
+from simulators.exchange.scenarios import load
 from simulators.exchange.server import ExchangeSimulator
 
 
@@ -21,12 +23,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--symbols", default=",".join(DEFAULT_SYMBOLS), help="separated by commas, for example BTC/USDT,ETH/USDT")
     parser.add_argument("--history", type=int, default=600, metavar="SECONDS", help="market before the start (default 600)")
     parser.add_argument("--quotes-per-second", type=int, default=5)
+    parser.add_argument("--scenario", type=Path, metavar="FILE", help="YAML list of faults and when they happen")
     return parser.parse_args()
 
 
 async def _serve(given: argparse.Namespace) -> None:
     symbols = [symbol.strip() for symbol in given.symbols.split(",") if symbol.strip()]
-    simulator = ExchangeSimulator(given.seed, symbols, given.port, given.host, given.history, given.quotes_per_second)
+    steps = load(given.scenario) if given.scenario is not None else []
+    simulator = ExchangeSimulator(
+        given.seed, symbols, given.port, given.host, given.history, given.quotes_per_second, scenario=steps
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from bot.core.market import Quote, Side, Trade
 from bot.market.simulated import Bar, Book
-from bot.market.simulated_path import Listing
+from simulators.exchange.orders import Rules
 from simulators.exchange.venue import DayTicker
 
 Wire = dict[str, object]
 Level = tuple[float, float]
 
 ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
-_MAX_AMOUNT = "900000000.00000000"
 
 
 def number(value: float) -> str:
@@ -22,41 +21,49 @@ def number(value: float) -> str:
     return f"{value:.8f}"
 
 
-def exchange_info(listings: list[tuple[str, Listing]], now: int, weight_limit: int) -> Wire:
+def exchange_info(listings: list[tuple[str, Rules]], now: int, weight_limit: int, order_limit: int) -> Wire:
     """What the venue trades and by which rules."""
-    limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": weight_limit}
-    symbols = [_symbol_info(name, listing) for name, listing in listings]
-    return {"timezone": "UTC", "serverTime": now, "rateLimits": [limit], "exchangeFilters": [], "symbols": symbols}
+    limits = [
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": weight_limit},
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": order_limit},
+    ]
+    symbols = [_symbol_info(name, rules) for name, rules in listings]
+    return {"timezone": "UTC", "serverTime": now, "rateLimits": limits, "exchangeFilters": [], "symbols": symbols}
 
 
-def _symbol_info(name: str, listing: Listing) -> Wire:
-    base, _, quote = listing.symbol.partition("/")
-    tick, lot = f"{listing.price_step:.8f}", f"{listing.amount_step:.8f}"
+def _symbol_info(name: str, rules: Rules) -> Wire:
+    tick, lot, most = f"{rules.price_step:.8f}", f"{rules.amount_step:.8f}", f"{rules.max_amount:.8f}"
     filters: list[Wire] = [
-        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "100000000.00000000", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": lot, "maxQty": _MAX_AMOUNT, "stepSize": lot},
-        {"filterType": "MARKET_LOT_SIZE", "minQty": "0.00000000", "maxQty": _MAX_AMOUNT, "stepSize": "0.00000000"},
+        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": f"{rules.max_price:.8f}", "tickSize": tick},
+        {"filterType": "LOT_SIZE", "minQty": f"{rules.min_amount:.8f}", "maxQty": most, "stepSize": lot},
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": "0.00000000",
+            "maxQty": f"{rules.max_market_amount:.8f}",
+            "stepSize": "0.00000000",
+        },
         {
             "filterType": "NOTIONAL",
-            "minNotional": f"{listing.min_cost:.8f}",
+            "minNotional": f"{rules.min_cost:.8f}",
             "applyMinToMarket": True,
-            "maxNotional": "9000000.00000000",
+            "maxNotional": f"{rules.max_cost:.8f}",
             "applyMaxToMarket": False,
             "avgPriceMins": 5,
         },
     ]
     return {
         "symbol": name,
-        "status": "TRADING",
-        "baseAsset": base,
+        "status": "TRADING" if rules.tradable else "BREAK",
+        "baseAsset": rules.base,
         "baseAssetPrecision": 8,
-        "quoteAsset": quote,
+        "quoteAsset": rules.quote,
         "quotePrecision": 8,
         "quoteAssetPrecision": 8,
         "orderTypes": list(ORDER_TYPES),
         "icebergAllowed": False,
         "ocoAllowed": True,
         "quoteOrderQtyMarketAllowed": True,
+        "cancelReplaceAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": filters,

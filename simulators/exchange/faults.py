@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -65,9 +65,10 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """End every socket."""
+    """End every socket, or only those of market data or of accounts."""
 
     how: Ending = Ending.CLOSE
+    sockets: Literal["all", "market", "user"] = "all"
     fault: Literal["disconnect"] = "disconnect"
 
 
@@ -91,19 +92,21 @@ class Shock:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Answers of matching REST paths come this much later. `delay` 0 ends it."""
+    """Requests of matching REST paths and HTTP methods are answered this much later. `delay` 0 ends it."""
 
     delay: Annotated[float, Field(ge=0, le=120)]
     path: str = "*"
+    method: str = "*"
     fault: Literal["latency"] = "latency"
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The next `count` requests of matching REST paths are answered with this HTTP status."""
+    """The next `count` requests of matching REST paths and HTTP methods are answered with this HTTP status."""
 
     code: Annotated[int, Field(ge=400, le=599)]
     path: str = "*"
+    method: str = "*"
     count: Count = 1
     retry_after: Annotated[int, Field(ge=0)] | None = None
     fault: Literal["status"] = "status"
@@ -156,7 +159,7 @@ class Switchboard:
     skew_ms: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     _stalled_until: float = -1.0
-    _latencies: dict[str, float] = field(default_factory=dict)
+    _latencies: dict[tuple[str, str], Latency] = field(default_factory=dict)
     _rules: list[_Rule] = field(default_factory=list)
 
     def apply(self, fault: Stall | Gap | Latency | Status | ClockSkew | Absurd | Clear) -> None:
@@ -182,7 +185,7 @@ class Switchboard:
     def active(self) -> list[str]:
         """What is on, in words."""
         words = [repr(rule.fault) for rule in self._live()]
-        words += [f"Latency(delay={delay}, path={path!r})" for path, delay in self._latencies.items()]
+        words += [repr(fault) for fault in self._latencies.values()]
         words += ["Stall()"] if self.stalled else []
         return words + ([f"ClockSkew(milliseconds={self.skew_ms})"] if self.skew_ms else [])
 
@@ -212,18 +215,20 @@ class Switchboard:
                 return _absurd(payload, rule.fault)
         return payload
 
-    def refusal(self, path: str) -> Status | None:
+    def refusal(self, path: str, method: str = "GET") -> Status | None:
         """The status that a request shall get instead of an answer, used up by asking."""
         for rule in self._live():
-            if isinstance(rule.fault, Status) and fnmatchcase(path, rule.pattern):
+            fault = rule.fault
+            if isinstance(fault, Status) and fnmatchcase(path, rule.pattern) and fnmatchcase(method, fault.method):
                 rule.left -= 1
                 self.counts["refused"] += 1
-                return rule.fault
+                return fault
         return None
 
-    def delay(self, path: str) -> float:
+    def delay(self, path: str, method: str = "GET") -> float:
         """Seconds by which the answer comes later."""
-        delay = max((delay for pattern, delay in self._latencies.items() if fnmatchcase(path, pattern)), default=0.0)
+        slow = self._latencies.values()
+        delay = max((one.delay for one in slow if fnmatchcase(path, one.path) and fnmatchcase(method, one.method)), default=0.0)
         if delay:
             self.counts["delayed"] += 1
         return delay
@@ -232,16 +237,16 @@ class Switchboard:
         return _FOREVER if seconds is None else self.clock() + seconds
 
     def _delay(self, fault: Latency) -> None:
-        self._latencies.pop(fault.path, None)
+        self._latencies.pop((fault.method, fault.path), None)
         if fault.delay:
             self._room(self._latencies)
-            self._latencies[fault.path] = fault.delay
+            self._latencies[(fault.method, fault.path)] = fault
 
     def _add(self, rule: _Rule) -> None:
         self._room(self._live())
         self._rules.append(rule)
 
-    def _room(self, switched: list[_Rule] | dict[str, float]) -> None:
+    def _room(self, switched: Sized) -> None:
         if len(switched) >= _MAX_RULES:
             message = f"{_MAX_RULES} faults are on already; send a clear first"
             raise ValueError(message)

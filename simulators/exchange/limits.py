@@ -44,3 +44,32 @@ class WeightLimit:
             self._banned_until = now + _BAN_MS
             return Refusal(418, _BAN_MS // 1_000)
         return Refusal(429, -(-(_MINUTE - now % _MINUTE) // 1_000))
+
+
+_WINDOW = 10_000
+_DAY = 86_400_000
+
+
+@dataclass(slots=True)
+class OrderLimit:
+    """At most `limit` new orders of one account in each ten seconds of `now()` (ms)."""
+
+    limit: int
+    now: Callable[[], int]
+    used: int = 0
+    today: int = 0
+    _window: int = -1
+    _day: int = -1
+
+    def charge(self, orders: int = 1) -> bool:
+        """Count new orders; False when there are too many."""
+        now = self.now()
+        if now // _WINDOW != self._window:
+            self._window, self.used = now // _WINDOW, 0
+        if now // _DAY != self._day:
+            self._day, self.today = now // _DAY, 0
+        if self.used + orders > self.limit:
+            return False
+        self.used += orders
+        self.today += orders
+        return True

@@ -19,19 +19,20 @@ from bot.market.simulated import Bar, Book
 from simulators.exchange import dialect
 from simulators.exchange.faults import Switchboard
 from simulators.exchange.hub import Hub
+from simulators.exchange.matching import Engine
 from simulators.exchange.topics import Kind, Topic
-from simulators.exchange.venue import Venue, merged
+from simulators.exchange.venue import BOOK_LEVELS, Venue, merged
 
 log = structlog.get_logger(__name__)
 
-BOOK_LEVELS = 20
 _MAX_LAG_STEPS = 30
 
 
 class Pump:
-    """Moves events from the venue to the hub until cancelled."""
+    """Moves events from the venue to the hub, and to the matching engine, until cancelled."""
 
-    def __init__(self, venue: Venue, hub: Hub, faults: Switchboard) -> None:
+    def __init__(self, venue: Venue, hub: Hub, faults: Switchboard, engine: Engine) -> None:
+        self._engine = engine
         self._venue = venue
         self._market = venue.market
         self._hub = hub
@@ -62,8 +63,10 @@ class Pump:
             for _, slot, event in events:
                 if isinstance(event, Quote):
                     self._on_quote(event, index, slot)
+                    self._engine.on_quote(event.symbol, event.ts)
                 elif isinstance(event, Trade):
                     self._on_trade(event)
+                    self._engine.on_trade(event)
                 else:
                     self._on_half_step(index)
         await self._until(self._market.time_of(index + 1))

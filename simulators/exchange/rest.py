@@ -2,111 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 from aiohttp import web
 
-from bot.core.market import timeframe_ms
 from simulators.exchange import dialect
 from simulators.exchange.faults import Switchboard
 from simulators.exchange.limits import WeightLimit
-from simulators.exchange.pump import BOOK_LEVELS
-from simulators.exchange.topics import INTERVALS
-from simulators.exchange.venue import Venue
+from simulators.exchange.orders import Rules
+from simulators.exchange.query import MAX_LIMIT, Query, Rejected
+from simulators.exchange.venue import BOOK_LEVELS, Venue
 
 Answer = object
-Question = Callable[["Query"], Answer]
+Question = Callable[[Query], Answer]
 
-_MAX_LIMIT = 1_000
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
 
 
-class Rejected(ValueError):  # noqa: N818 - the venue's word
-    """The venue's answer to a bad request: its error code and message, sent with HTTP 400."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Query:
-    """The parameters of one request, read as the venue reads them; `Rejected` where they cannot be."""
-
-    def __init__(self, request: web.Request, venue: Venue) -> None:
-        self._given = request.query
-        self._venue = venue
-
-    def has(self, name: str) -> bool:
-        """Whether the parameter was sent."""
-        return name in self._given
-
-    def text(self, name: str) -> str:
-        """A parameter that must be there."""
-        value = self._given.get(name, "")
-        if not value:
-            raise Rejected(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
-        return value
-
-    def whole(self, name: str) -> int | None:
-        """A whole number that is not negative, None when it was not sent."""
-        value = self._given.get(name)
-        if value is None:
-            return None
-        if not (value.isascii() and value.isdigit() and len(value) < 20):
-            raise Rejected(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
-        return int(value)
-
-    def limit(self, default: int) -> int:
-        """`limit`, at most 1000."""
-        given = self.whole("limit")
-        if given == 0:
-            raise Rejected(-1130, "Data sent for parameter 'limit' is not valid.")
-        return min(given or default, _MAX_LIMIT)
-
-    def symbol(self) -> str:
-        """`symbol` as ccxt names it."""
-        return self._known(self.text("symbol"))
-
-    def symbols(self) -> list[str]:
-        """`symbol`, or `symbols` (a JSON list), or all of them."""
-        if self.has("symbol"):
-            return [self.symbol()]
-        if not self.has("symbols"):
-            return list(self._venue.ids)
-        try:
-            names = orjson.loads(self.text("symbols"))
-        except orjson.JSONDecodeError:
-            names = None
-        if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-            raise Rejected(-1100, "Illegal characters found in parameter 'symbols'.")
-        return [self._known(name) for name in names]
-
-    def interval(self) -> int:
-        """`interval` in milliseconds."""
-        name = self.text("interval")
-        if name not in INTERVALS:
-            raise Rejected(-1120, "Invalid interval.")
-        return timeframe_ms(name)
-
-    def _known(self, name: str) -> str:
-        symbol = self._venue.symbols.get(name)
-        if symbol is None:
-            raise Rejected(-1121, "Invalid symbol.")
-        return symbol
-
-
 class RestRoutes:
-    """Answers questions of the market; `hits` counts requests by path."""
+    """Answers questions of the market. `rules` are the symbols' own of this moment, `orders` how many ten seconds allow."""
 
-    def __init__(self, venue: Venue, faults: Switchboard, weight_limit: int) -> None:
+    def __init__(self, venue: Venue, faults: Switchboard, weights: WeightLimit, rules: Mapping[str, Rules], orders: int) -> None:
         self._venue = venue
         self._faults = faults
-        self._weights = WeightLimit(weight_limit, venue.now)
-        self.hits: Counter[str] = Counter()
+        self._weights = weights
+        self._rules = rules
+        self._order_limit = orders
 
     def routes(self) -> list[web.RouteDef]:
         """Everything that is answered under `/api/v3`."""
@@ -127,44 +50,22 @@ class RestRoutes:
 
     def _handler(self, ask: Question, weigh: Callable[[web.Request], int]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            self.hits[request.path] += 1
-            if (refused := await self._misbehave(request)) is not None:
-                return refused
-            refusal = self._weights.charge(weigh(request))
-            headers = {"X-MBX-USED-WEIGHT": str(self._weights.used), "X-MBX-USED-WEIGHT-1M": str(self._weights.used)}
-            if refusal is not None:
-                headers["Retry-After"] = str(refusal.retry_after)
-                text = f"Too much request weight used; current limit is {self._weights.limit} request weight per 1 MINUTE."
-                return _json(dialect.error(-1003, text), refusal.status, headers)
+            headers: dict[str, str] = {}
             try:
-                return _json(ask(Query(request, self._venue)), 200, headers)
+                weigh_in(self._weights, weigh(request), headers)
+                return answer(ask(Query(request.query, self._venue)), 200, headers)
             except Rejected as problem:
-                return _json(dialect.error(problem.code, str(problem)), 400, headers)
+                return answer(dialect.error(problem.code, str(problem)), problem.status, headers)
 
         return handle
 
-    async def _misbehave(self, request: web.Request) -> web.Response | None:
-        """Wait and refuse as the faults want it."""
-        if delay := self._faults.delay(request.path):
-            await asyncio.sleep(delay)
-        fault = self._faults.refusal(request.path)
-        if fault is None:
-            return None
-        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-        if fault.code >= 500:  # a gateway's word, not the venue's
-            return web.Response(
-                text=f"<html><body>{fault.code}</body></html>", status=fault.code, headers=headers, content_type="text/html"
-            )
-        code = -1003 if fault.code in (418, 429) else -1000
-        return _json(dialect.error(code, f"simulated status {fault.code}"), fault.code, headers)
-
     async def _unknown(self, request: web.Request) -> web.Response:
-        self.hits["unknown"] += 1
-        return _json(dialect.error(-1000, f"The path {request.method} {request.path} does not exist here."), 404, {})
+        return answer(dialect.error(-1000, f"The path {request.method} {request.path} does not exist here."), 404, {})
 
     def _exchange_info(self, query: Query) -> Answer:
-        listings = [(self._venue.ids[symbol], self._venue.market.listing(symbol)) for symbol in query.symbols()]
-        return dialect.exchange_info(listings, self._venue.now() + self._faults.skew_ms, self._weights.limit)
+        listings = [(self._venue.ids[symbol], self._rules[symbol]) for symbol in query.symbols()]
+        now = self._venue.now() + self._faults.skew_ms
+        return dialect.exchange_info(listings, now, self._weights.limit, self._order_limit)
 
     def _klines(self, query: Query) -> Answer:
         symbol, length, limit = query.symbol(), query.interval(), query.limit(500)
@@ -185,7 +86,7 @@ class RestRoutes:
         elif start is not None:
             trades = self._venue.trades_between(symbol, start, end if end is not None else self._venue.now(), limit)
         elif end is not None:
-            trades = [trade for trade in self._venue.newest_trades(symbol, _MAX_LIMIT) if trade.ts <= end][-limit:]
+            trades = [trade for trade in self._venue.newest_trades(symbol, MAX_LIMIT) if trade.ts <= end][-limit:]
         else:
             trades = self._venue.newest_trades(symbol, limit)
         return [dialect.agg_trade(trade) for trade in trades]
@@ -204,7 +105,18 @@ class RestRoutes:
         return rows[0] if query.has("symbol") else rows
 
 
-def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
+def weigh_in(weights: WeightLimit, weight: int, headers: dict[str, str]) -> None:
+    """Charge a request's weight and write the headers about it; `Rejected` when there was too much."""
+    refusal = weights.charge(weight)
+    headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(weights.used)
+    if refusal is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+        text = f"Too much request weight used; current limit is {weights.limit} request weight per 1 MINUTE."
+        raise Rejected(-1003, text, refusal.status)
+
+
+def answer(body: object, status: int, headers: dict[str, str]) -> web.Response:
+    """A JSON answer."""
     return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")
 
 

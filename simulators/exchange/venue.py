@@ -11,6 +11,7 @@ from bot.market.simulated import Bar, Book, SimulatedMarket
 from bot.market.simulated_path import BLOCK
 
 Clock = Callable[[], int]
+BOOK_LEVELS = 20
 _DAY_BLOCKS = 86_400 // BLOCK
 
 
@@ -72,6 +73,14 @@ class Venue:
     def book(self, symbol: str, levels: int) -> Book:
         """Depth around the newest quote."""
         return self.market.book(symbol, *self.place(symbol), levels)
+
+    def shown(self, symbol: str) -> Book:
+        """All of the book that can be traded against."""
+        return self.book(symbol, BOOK_LEVELS)
+
+    def last(self, symbol: str) -> float:
+        """The price of the newest trade."""
+        return self.live_bar(symbol).close
 
     def live_bar(self, symbol: str) -> Bar:
         """The unfinished bar of the current step: flat at the last close while nothing has traded."""
