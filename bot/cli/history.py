@@ -17,6 +17,7 @@ from bot.cli.options import AsJson, ConfigDir, Database, DataDir, symbols_of
 
 if TYPE_CHECKING:
     from bot.cli.screen import Ink
+    from bot.settings.run import BacktestOptions
 
 
 class Fill(StrEnum):
@@ -67,12 +68,6 @@ def backtest(
         message = f"{start} is not before {end}"
         raise typer.BadParameter(message, param_hint="--from / --to")
 
-    from bot.backtest.result import BacktestResult
-    from bot.cli.output import say, say_json
-    from bot.cli.results import backtest_lines, lookahead_lines
-    from bot.cli.session import prepare
-    from bot.services.backtesting import backtest as run_backtest
-    from bot.settings import load
     from bot.settings.run import BacktestOptions, FillModel
 
     options = BacktestOptions(
@@ -87,15 +82,27 @@ def backtest(
         sources=tuple(source) if source else None,
         timeframe=timeframe,
     )
-    loaded = load(config)
+    raise typer.Exit(_run_backtest(options, as_json))
+
+
+def _run_backtest(options: BacktestOptions, as_json: bool) -> ExitCode:
+    """Run it and show what it came to."""
+    from bot.backtest.result import BacktestResult
+    from bot.cli.output import say, say_json
+    from bot.cli.results import backtest_lines, lookahead_lines
+    from bot.cli.session import prepare
+    from bot.services.backtesting import backtest as run_backtest
+    from bot.settings import load
+
+    loaded = load(options.config)
     prepare(loaded, sys.stderr)
-    with _progress("moments" if lookahead_check else "bars") as progress:
+    with _progress("moments" if options.lookahead_check else "bars") as progress:
         found = run_backtest(options, loaded, progress)
     if as_json:
         say_json(found.as_json())
     else:
         say(*(backtest_lines(found, _ink()) if isinstance(found, BacktestResult) else lookahead_lines(found, _ink())))
-    raise typer.Exit(ExitCode.OK if found.passed else ExitCode.FAILURE)
+    return ExitCode.OK if found.passed else ExitCode.FAILURE
 
 
 def replay(

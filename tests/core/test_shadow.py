@@ -32,7 +32,7 @@ def shadow(desk: DeskHarness, source: str) -> ShadowLedger:
     return desk.desk.state.shadows[source]
 
 
-def same_books(desk: DeskHarness, source: str) -> None:
+def assert_same_books(desk: DeskHarness, source: str) -> None:
     """The ledger of a source that is alone equals the book, to the last digit."""
     book, own = desk.desk.portfolio, shadow(desk, source).portfolio
     assert (own.cash, own.realised, own.fees) == (book.cash, book.realised, book.fees)
@@ -69,7 +69,7 @@ def test_a_source_alone_has_a_shadow_equal_to_the_book_where_quotes_drive(moves:
             desk.quote(prices[which], 1_000, symbol, bid_low=low)
         else:
             propose(desk, symbol, kind)
-        same_books(desk, RULE)
+        assert_same_books(desk, RULE)
 
 
 @settings(max_examples=60, deadline=None)
@@ -88,7 +88,7 @@ def test_a_source_alone_has_a_shadow_equal_to_the_book_where_candles_drive(
             price = round(price * (1 + move / 1000), 2)
             low, high = min(opened, price) * (1 - kind / 2000), max(opened, price) * (1 + kind / 2000)
             desk.candle(price, opened=opened, low=round(low, 2), high=round(high, 2))
-            same_books(desk, RULE)
+            assert_same_books(desk, RULE)
             asked = False
         elif not asked:
             # A source is asked once per candle.
