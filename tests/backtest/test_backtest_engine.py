@@ -9,11 +9,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from candle_data import BEGIN, BTC, ETH, Fills, Saying, config, crossing, drive, engine_of, market_of, walk
 
 from bot.core.decision import Action, Decision, Fate, SourceSpec, Tier
 from bot.core.facts import DecisionFate, Fact, FillBooked, LotClosed
 from bot.core.market import Candle, MarketView
+from tests.backtest.candle_data import BEGIN, BTC, ETH, Fills, Saying, config, crossing, drive, engine_of, market_of, walk
 
 MINUTE = 60_000
 RULE = SourceSpec("rules:said", Tier.TRADITIONAL, settle_ms=0)

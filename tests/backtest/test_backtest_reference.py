@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from candle_data import BTC, ETH, walk, write_csv
 
 from bot.backtest.result import BacktestResult
 from bot.core.market import timeframe_ms
@@ -17,6 +16,7 @@ from bot.market.recorded import RecordedMarket, RecordedSeries
 from bot.services.backtesting import backtest
 from bot.settings import load
 from bot.settings.run import BacktestOptions
+from tests.backtest.candle_data import BTC, ETH, walk, write_csv
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from candle_data import BEGIN, BTC, ETH, Fills, market_of, walk, write_csv
 
 from bot.backtest.lookahead import Happened, LookaheadReport, check_lookahead, scrambled_after
 from bot.backtest.result import BacktestResult
@@ -19,6 +18,7 @@ from bot.services.backtesting import backtest
 from bot.services.recorded_data import instrument_of, read_market
 from bot.settings import ConfigError, load
 from bot.settings.run import BacktestOptions, FillModel
+from tests.backtest.candle_data import BEGIN, BTC, ETH, Fills, market_of, walk, write_csv
 
 CROSS = "source: rules:{name}\nkind: sma-cross\ntimeframe: {timeframe}\nparams: {{fast: 5, slow: 12, rsi: 4}}\n"
 MINUTE = 60_000

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from candle_data import BTC, ETH, config, crossing, drive, instrument, market_of, walk
 
 from bot.backtest.engine import BacktestEngine
 from bot.core.desk import TradingDesk
@@ -21,6 +20,7 @@ from bot.journal.writer import Watch
 from bot.services.replaying import ReplayError, ReplayReport, replay
 from bot.settings import load
 from bot.settings.run import ReplayOptions
+from tests.backtest.candle_data import BTC, ETH, config, crossing, drive, instrument, market_of, walk
 
 RUN = "20230101-000000-test"
 SYMBOLS = (BTC, ETH)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from paper_world import FREE, SYMBOL, D, World
 
 from bot.core.inputs import Closing
 from bot.core.market import Quote, Side, Trade
@@ -9,6 +8,7 @@ from bot.core.matching import FillModel
 from bot.core.orders import Leg, OrderType, TimeInForce
 from execution.paper import Drive
 from execution.paper_candles import FillOn
+from tests.execution.paper_world import FREE, SYMBOL, D, World
 
 M = 60_000
 

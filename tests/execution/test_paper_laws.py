@@ -10,7 +10,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paper_world import BTC, SYMBOL, D, World, order
 
 from bot.core.inputs import Filled, OrderAccepted, OrderClosed, OrderRefused
 from bot.core.market import Candle, Quote, Side, Trade
@@ -20,6 +19,7 @@ from execution.paper import Drive, PaperBroker
 from execution.paper_account import PaperAccount
 from execution.paper_candles import FillOn
 from execution.paper_state import PaperStateError
+from tests.execution.paper_world import BTC, SYMBOL, D, World, order
 
 BAR = 60_000
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from paper_world import BTC, SYMBOL, D, World, order
 
 from bot.core.inputs import CancelRefused, Closing, Filled, Input, OrderAccepted, OrderClosed
 from bot.core.market import Quote, Side, Trade
@@ -14,6 +13,7 @@ from bot.core.protocols import MatchingBroker
 from execution.broker import Broker, Emit
 from execution.paper import PaperBroker
 from execution.paper_account import InsufficientFunds, PaperAccount
+from tests.execution.paper_world import BTC, SYMBOL, D, World, order
 
 
 def _answers(world: World) -> list[str]:

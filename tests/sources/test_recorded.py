@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from source_factories import BTC, ROOT, START, Port
 
 from bot.core.decision import Action, Tier
 from bot.core.inputs import Abstained, Claimed, Proposed
 from bot.core.market import MarketView
 from sources.config import SourceConfigError
 from sources.recorded import CLAIM_SLACK_MS, RecordedSource, read_recording, recorded_sources
+from tests.sources.source_factories import BTC, ROOT, START, Port
 
 DEMO = ROOT / "config/demo/decisions.jsonl"
 LINE: dict[str, object] = {

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_factories import BTC, MINUTE, START, candle, candles, decisions, source_of, wave
 
 from bot.core.decision import Action, Decision
 from bot.core.market import Candle, MarketView
@@ -24,6 +23,7 @@ from sources.rules.donchian import DonchianBreakout
 from sources.rules.factors import FactorScore
 from sources.rules.macd import MacdCross
 from sources.rules.rsi_reversion import RsiReversion
+from tests.sources.source_factories import BTC, MINUTE, START, candle, candles, decisions, source_of, wave
 
 TRADING: list[type[Rule]] = [
     SmaCross,

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from source_factories import BTC, START, Port, candle
 
 from bot.core.decision import Decision, SourceSpec, Tier
 from bot.core.inputs import Proposed
 from bot.core.market import MarketView
 from sources.loading import load_source
 from sources.schedule import Schedule, ScheduledSource, Scheduler
+from tests.sources.source_factories import BTC, START, Port, candle
 
 
 def ms(text: str) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from source_factories import ROOT, candles, wave
 
 from bot.core.decision import OnExpiry, Tier
 from bot.core.market import MarketView
@@ -19,6 +18,7 @@ from sources.config import SourceConfigError
 from sources.loading import RULES, load_source, load_sources, source_schema
 from sources.recorded import RecordedSource
 from sources.schedule import ScheduledSource
+from tests.sources.source_factories import ROOT, candles, wave
 
 SHIPPED = [ROOT / "config/sources", ROOT / "config/demo/sources"]
 PLAIN = "source: rules:mine\nkind: sma-cross\n"

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from source_factories import ROOT, candle, decisions
 
 from bot.core.decision import Action
 from sources.config import SourceConfigError
 from sources.loading import LoadedSource, load_source, load_sources
+from tests.sources.source_factories import ROOT, candle, decisions
 
 EXAMPLE = ROOT / "examples/rules"
 PLUGIN = "source: rules:plugin\nkind: three-greens\n"
