@@ -13,6 +13,7 @@ import pytest
 from bot.journal.queries import Queries
 from bot.journal.run import BookKey
 from tests.app.bot_process import Bot
+from tests.app.worlds import a_configuration, an_exchange
 from tests.journal.conftest import new_database
 from tests.journal.journal_databases import rows
 
@@ -95,25 +96,26 @@ def test_the_password_of_the_database_is_written_nowhere(ran: Bot, server: str) 
     assert rows(server, "SELECT count(*) FROM runs r WHERE r::text LIKE '%unused@%'") == [(0,)]
 
 
-def test_a_killed_bot_goes_on_from_the_database(ran: Bot, server: str) -> None:
-    killed = on_postgres(ran.place, server)
-    try:
-        killed.wait_for(" fill ")
-        killed.signalled(signal.SIGKILL)
-    finally:
-        killed.end()
-    again = on_postgres(ran.place, server, "--duration", "3")
-    try:
-        assert again.wait() == 0, again.stderr[-3000:]
-    finally:
-        again.end()
-    with Queries(server) as queries:
-        runs = queries.runs()
-        final = queries.last_snapshot(BookKey(runs[0].bot, runs[0].mode, runs[0].venue, runs[0].world))
-        # A fill that the kill kept out of the recorded inputs is booked once, and told by both runs.
-        fills = {fill.id: fill for fill in queries.fills(limit=10_000)}
-        assert queries.fills(run=runs[1].id)
-    assert [run.closed_cleanly for run in runs] == [True, False, True]
+def test_a_killed_bot_goes_on_from_the_database(tmp_path: Path, postgres: str) -> None:
+    """With real data, whose books go on: those of a simulated world are made anew."""
+    with an_exchange() as url, new_database(postgres) as server:
+        config = a_configuration(tmp_path / "config", url)
+        options = ("--paper", "--json", "--no-redis", "--no-web", "--config", str(config), "--database", server)
+        killed, again = Bot(tmp_path, options), Bot(tmp_path, (*options, "--duration", "3"))
+        try:
+            killed.start().wait_for(" fill ")
+            killed.signalled(signal.SIGKILL)
+            assert again.start().wait() == 0, again.stderr[-3000:]
+        finally:
+            killed.end()
+            again.end()
+        with Queries(server) as queries:
+            last, first = queries.runs()
+            final = queries.last_snapshot(BookKey(last.bot, last.mode, last.venue, last.world))
+            # A fill that the kill kept out of the recorded inputs is booked once, and told by both runs.
+            fills = {fill.id: fill for fill in queries.fills(limit=10_000)}
+            assert queries.fills(run=first.id)
+    assert (last.closed_cleanly, first.closed_cleanly) == (True, False)
     assert final is not None
     assert isinstance(final.state, dict)
     spent = sum((fill.side.sign * fill.amount * fill.price + fill.fee for fill in fills.values()), Decimal(0))
