@@ -229,8 +229,8 @@ def depth_event(name: str, before: Book, after: Book, now: int) -> Wire:
         "s": name,
         "U": before.sequence + 1,
         "u": after.sequence,
-        "b": _levels(_changes(before.bids, after.bids)),
-        "a": _levels(_changes(before.asks, after.asks)),
+        "b": _levels(changes(before.bids, after.bids)),
+        "a": _levels(changes(before.asks, after.asks)),
     }
 
 
@@ -239,7 +239,8 @@ def error(code: int, message: str) -> Wire:
     return {"code": code, "msg": message}
 
 
-def _changes(before: tuple[Level, ...], after: tuple[Level, ...]) -> tuple[Level, ...]:
+def changes(before: tuple[Level, ...], after: tuple[Level, ...]) -> tuple[Level, ...]:
+    """The levels of one side that differ between two books; one that is gone has amount 0."""
     old, new = dict(before), dict(after)
     changed = [(price, amount) for price, amount in after if old.get(price) != amount]
     return (*changed, *((price, 0.0) for price, _ in before if price not in new))

@@ -124,6 +124,15 @@ class Hub:
             socket.end(how)
         self.counts["disconnected"] += len(self._sockets)
 
+    def adopt(self, socket: Socket) -> None:
+        """A socket of another dialect, that ends when all do."""
+        self._sockets[socket] = None
+        self.counts["connections"] += 1
+
+    def abandon(self, socket: Socket) -> None:
+        """That socket is gone."""
+        self._sockets.pop(socket, None)
+
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Talk to one client until it leaves: `/stream/...`, `/ws/...` (events as they are), `/stream?streams=a/b` (wrapped)."""
         if len(self._sockets) >= _MAX_SOCKETS:

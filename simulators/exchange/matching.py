@@ -176,8 +176,11 @@ class Engine:
             raise OrderRefused(Reason.DUPLICATE)
         if kind.waits and _triggered(ticket, self._depth.last(ticket.symbol)):
             raise OrderRefused(Reason.WOULD_TRIGGER)
-        if kind is Kind.LIMIT_MAKER and self._depth.offers(ticket.symbol, ticket.side, ticket.price, rules.amount_step):
+        if kind is Kind.LIMIT_MAKER and not ticket.crossing_cancels and self._crosses(ticket):
             raise OrderRefused(Reason.WOULD_MATCH)
+
+    def _crosses(self, ticket: Ticket) -> bool:
+        return bool(self._depth.offers(ticket.symbol, ticket.side, ticket.price, self.rules[ticket.symbol].amount_step))
 
     def _pays_with(self, ticket: Ticket) -> str:
         rules = self.rules[ticket.symbol]
@@ -239,6 +242,9 @@ class Engine:
     def _work(self, account: Account, order: VenueOrder, now: int) -> None:
         """Take what can be taken; what is left rests, or expires where it must not."""
         ticket = order.ticket
+        if ticket.kind is Kind.LIMIT_MAKER and self._crosses(ticket):
+            self._close(account, order, Status.CANCELED, now)
+            return
         if ticket.tif is TimeInForce.FOK and self._available(order) < order.remaining:
             self._close(account, order, Status.EXPIRED, now)
             return

@@ -153,6 +153,8 @@ class Ticket:
     stop: Decimal = ZERO
     tif: TimeInForce = TimeInForce.GTC
     client_id: str = ""
+    crossing_cancels: bool = False
+    """A LIMIT_MAKER that would match is taken and cancelled at once (OKX), not refused (Binance)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from itertools import groupby
+from typing import Protocol
 
 import structlog
 
@@ -28,11 +29,28 @@ log = structlog.get_logger(__name__)
 _MAX_LAG_STEPS = 30
 
 
+class Follower(Protocol):
+    """Somebody else who is told the market as it happens: another dialect's sockets."""
+
+    def on_quote(self, quote: Quote, index: int, slot: int) -> None:
+        """A quote, and where it is in the market."""
+        ...
+
+    def on_trade(self, trade: Trade) -> None:
+        """A public trade."""
+        ...
+
+    def on_end(self, index: int) -> None:
+        """A step is over."""
+        ...
+
+
 class Pump:
     """Moves events from the venue to the hub, and to the matching engine, until cancelled."""
 
     def __init__(self, venue: Venue, hub: Hub, faults: Switchboard, engine: Engine) -> None:
         self._engine = engine
+        self.followers: list[Follower] = []
         self._venue = venue
         self._market = venue.market
         self._hub = hub
@@ -63,14 +81,20 @@ class Pump:
             for _, slot, event in events:
                 if isinstance(event, Quote):
                     self._on_quote(event, index, slot)
+                    for follower in self.followers:
+                        follower.on_quote(event, index, slot)
                     self._engine.on_quote(event.symbol, event.ts)
                 elif isinstance(event, Trade):
                     self._on_trade(event)
+                    for follower in self.followers:
+                        follower.on_trade(event)
                     self._engine.on_trade(event)
                 else:
                     self._on_half_step(index)
         await self._until(self._market.time_of(index + 1))
         self._on_end(index)
+        for follower in self.followers:
+            follower.on_end(index)
         self._hub.flush()
 
     def _timeline(self, index: int) -> list[tuple[int, int, Quote | Trade | None]]:

@@ -26,6 +26,9 @@ from simulators.exchange.limits import WeightLimit
 from simulators.exchange.listen_keys import ListenKeys
 from simulators.exchange.matching import Engine
 from simulators.exchange.mischief import Fault, Mischief
+from simulators.exchange.okx_orders import OkxOrders
+from simulators.exchange.okx_rest import OkxRoutes
+from simulators.exchange.okx_ws import OkxSockets
 from simulators.exchange.orders import Rules
 from simulators.exchange.private import PrivateApi
 from simulators.exchange.pump import Pump
@@ -96,6 +99,12 @@ class ExchangeSimulator:
         self._ws_api = WsApi(
             api, known, self.venue, weights, self.streams, self.keys, self.faults, self.answers, self._now
         )  # fmt: skip
+        okx = OkxOrders(self.engine, self.venue, self.telling)
+        self._okx_rest = OkxRoutes(okx, known, self.venue, self.engine.rules, self.answers, self._now)
+        self._okx_sockets = OkxSockets(
+            okx, known, self.venue, self.hub, self.streams, self.faults, self.answers, self._now
+        )  # fmt: skip
+        self.pump.followers.append(self._okx_sockets)
         self.mischief = Mischief(
             self.market, self.engine, self.hub, self.streams, self.keys, self.faults, self.answers, self.telling,
             self.venue.now, self._next_index,
@@ -137,6 +146,14 @@ class ExchangeSimulator:
             },
         }
 
+    def okx_config(self, key: str | None = None) -> dict[str, object]:
+        """The same for an unmodified ccxt `okx`; set `has["fetchCurrencies"]` of the instance to False as well."""
+        return {
+            **self._credentials(key),
+            "urls": {"api": {"rest": self.url, "ws": f"{self.ws_url}/ws/v5"}},
+            "options": {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}},
+        }
+
     def _credentials(self, key: str | None) -> dict[str, object]:
         if key is None:
             return {}
@@ -144,7 +161,7 @@ class ExchangeSimulator:
         if account is None:
             message = f"no account has the key {key!r}"
             raise LookupError(message)
-        return {"apiKey": key, "secret": account.terms.secret}
+        return {"apiKey": key, "secret": account.terms.secret, "password": account.terms.passphrase}
 
     def inject(self, fault: Fault) -> None:
         """Make a fault happen, or switch it on; `ValueError` or `LookupError` when it cannot be."""
@@ -181,10 +198,12 @@ class ExchangeSimulator:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self.gate.middleware()])
+        app.add_routes([web.get(f"/ws/v5/{access}", self._okx_sockets.serve) for access in ("public", "private", "business")])
         app.add_routes([web.get(path, self._stream) for path in ("/stream", "/stream/{tail:.*}", "/ws", "/ws/{tail:.*}")])
         app.add_routes([web.get(WS_API_PATH, self._ws_api.serve)])
         app.add_routes(AdminRoutes(self.mischief, self.counts).routes())
         app.add_routes(self.audit.routes())
+        app.add_routes(self._okx_rest.routes())
         app.add_routes(self._private_rest.routes())
         app.add_routes(self._market_rest.routes())
         return app
