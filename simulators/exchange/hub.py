@@ -124,6 +124,11 @@ class Hub:
             socket.end(how)
         self.counts["disconnected"] += len(self._sockets)
 
+    @property
+    def full(self) -> bool:
+        """Whether no further connection is taken."""
+        return len(self._sockets) >= _MAX_SOCKETS
+
     def adopt(self, socket: Socket) -> None:
         """A socket of another dialect, that ends when all do."""
         self._sockets[socket] = None
@@ -135,7 +140,7 @@ class Hub:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Talk to one client until it leaves: `/stream/...`, `/ws/...` (events as they are), `/stream?streams=a/b` (wrapped)."""
-        if len(self._sockets) >= _MAX_SOCKETS:
+        if self.full:
             raise web.HTTPServiceUnavailable(text="too many connections")
         response = web.WebSocketResponse(compress=False, heartbeat=_HEARTBEAT)
         await response.prepare(request)

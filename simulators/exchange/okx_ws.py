@@ -66,6 +66,8 @@ class OkxSockets:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Talk to one client until it leaves."""
+        if self._streams.full or self._hub.full:
+            raise web.HTTPServiceUnavailable(text="too many connections")
         response = web.WebSocketResponse(compress=False, heartbeat=_HEARTBEAT, max_msg_size=_MAX_MESSAGE)
         await response.prepare(request)
         if request.transport is None:

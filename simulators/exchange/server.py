@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -58,7 +59,7 @@ class ExchangeSimulator:
 
     It begins with `history` seconds of the market of `seed` behind it and goes on in real time. `port` 0 takes a free one;
     `clock` (milliseconds UTC) must keep real pace. `order_limit` is new orders per ten seconds and account. `scenario` is played
-    from the start on. `OSError` when the port is taken.
+    from the start on. With `tls` there is a second port that speaks it (see `redirect`). `OSError` when the port is taken.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ExchangeSimulator:
         accounts: Sequence[Opening] = (DEMO_ACCOUNT,),
         order_limit: int = 100,
         scenario: Sequence[Step] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if history < 1:
             message = f"history is {history} seconds; it must be at least 1"
@@ -114,6 +116,7 @@ class ExchangeSimulator:
         self._player = Player(scenario, self.inject)
         self.gate.observers.append(self._player.observe)
         self._host, self._port = host, port
+        self._tls, self.tls_port = tls, 0
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -184,10 +187,13 @@ class ExchangeSimulator:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
+            if self._tls is not None:
+                await web.TCPSite(self._runner, self._host, 0, ssl_context=self._tls).start()
         except OSError:
             await self._runner.cleanup()
             raise
         self._port = self._runner.addresses[0][1]
+        self.tls_port = self._runner.addresses[-1][1] if self._tls is not None else 0
         self._tasks = [
             asyncio.create_task(self.pump.run(), name="exchange-pump"),
             asyncio.create_task(self._player.run(), name="exchange-scenario"),

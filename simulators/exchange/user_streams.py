@@ -21,6 +21,7 @@ from simulators.exchange.hub import Socket, frame
 log = structlog.get_logger(__name__)
 
 _MAX_BACKLOG = 4 * 1024 * 1024
+_MAX_SOCKETS = 1_000
 
 
 @dataclass(eq=False, slots=True)
@@ -59,6 +60,11 @@ class UserStreams:
         """A private connection is there."""
         self._sockets[socket] = None
         self.counts["connections"] += 1
+
+    @property
+    def full(self) -> bool:
+        """Whether no further connection is taken."""
+        return len(self._sockets) >= _MAX_SOCKETS
 
     def leave(self, socket: Socket) -> None:
         """A private connection is gone, and its subscriptions with it."""

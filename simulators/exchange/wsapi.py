@@ -27,6 +27,7 @@ from simulators.exchange.venue import Venue
 PATH = "/ws-api/v3"
 _HEARTBEAT = 20.0
 _MAX_MESSAGE = 64 * 1024
+_MAX_SUBSCRIPTIONS = 1_000
 _ALIASES = {"v2/account.status": "account.status"}
 
 
@@ -85,6 +86,8 @@ class WsApi:
         return response
 
     async def _open(self, request: web.Request) -> tuple[web.WebSocketResponse, Socket | None]:
+        if self._streams.full:
+            raise web.HTTPServiceUnavailable(text="too many connections")
         response = web.WebSocketResponse(compress=False, heartbeat=_HEARTBEAT, max_msg_size=_MAX_MESSAGE)
         await response.prepare(request)
         if request.transport is None:
@@ -155,6 +158,8 @@ class WsApi:
 
     def _subscribe(self, account: Account, socket: Socket, subscriptions: dict[int, Ear]) -> Wire:
         number = len(subscriptions)
+        if number >= _MAX_SUBSCRIPTIONS:
+            raise Rejected(-1003, f"Too many subscriptions; the limit is {_MAX_SUBSCRIPTIONS} for a connection.", 429)
 
         def dressed(event: Wire | None) -> object | None:
             return None if event is None else {"subscriptionId": number, "event": event}

@@ -41,7 +41,12 @@ async def test_it_prints_its_url_serves_and_stops_cleanly_with_a_client_connecte
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--symbols", "BTCUSDT"), b"BASE/QUOTE"), (("--seed", "-1"), b"seed"), (("--history", "0"), b"history")],
+    [
+        (("--scenario", "no-such-file.yaml"), b"no-such-file.yaml"),
+        (("--symbols", "BTCUSDT"), b"BASE/QUOTE"),
+        (("--seed", "-1"), b"seed"),
+        (("--history", "0"), b"history"),
+    ],
 )
 async def test_what_it_cannot_do_it_says_in_one_line(arguments: tuple[str, ...], words: bytes) -> None:
     process = await start(*arguments)

@@ -126,6 +126,20 @@ async def test_orders_are_found_changed_and_cancelled(venue: ExchangeSimulator, 
     assert (await trader.fetch_balance())["USDT"]["used"] == 0
 
 
+async def test_a_change_of_what_is_gone_places_nothing_unless_told_to(venue: ExchangeSimulator, trader: Any) -> None:
+    with pytest.raises(ccxt.ExchangeError, match="-2022"):
+        await trader.edit_order("404", SYMBOL, "limit", "buy", 0.02, price_of(venue, 0.9))
+    assert await live_ids(venue) == []
+    order = await rest(trader, venue, "mine")
+    with pytest.raises(ccxt.ExchangeError, match="-2021"):  # the old one is gone all the same
+        await trader.edit_order(order["id"], SYMBOL, "limit", "buy", 1_000, price_of(venue, 0.9))
+    assert await live_ids(venue) == []
+    more = {"cancelReplaceMode": "ALLOW_FAILURE", "newClientOrderId": "new"}
+    with pytest.raises(ccxt.ExchangeError, match="-2021"):
+        await trader.edit_order(order["id"], SYMBOL, "limit", "buy", 0.02, price_of(venue, 0.9), more)
+    assert await live_ids(venue) == ["new"]
+
+
 async def test_orders_go_over_the_websocket_api_too(venue: ExchangeSimulator, trader: Any) -> None:
     order = await trader.create_order_ws(SYMBOL, "limit", "buy", 0.01, price_of(venue, 0.9), {"clientOrderId": "ws"})
     assert (await trader.fetch_order_ws(order["id"], SYMBOL))["status"] == "open"
