@@ -28,6 +28,8 @@ class Opening:
 
     def begin_books(self) -> None:
         """Tell the desk its instruments, and close what a paper venue that is gone can no longer fill."""
+        for fact in self.recovered.untold:
+            self.shell.journal.append(fact, durable=True)
         turn, now, state = self.shell.cycle.turn, self.shell.clock.now(), self.shell.desk.state
         for instrument in self.world.feed.instruments.values():
             turn(InstrumentChanged(now, instrument))

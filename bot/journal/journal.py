@@ -85,6 +85,7 @@ class Journal:
         if self._limits.record_inputs:
             self._segments = SegmentRecorder(self._data_dir, run.id, self._index, watch.on_trouble, self._limits.segments)
             self._segments.start()
+            self._writer.inputs_first = self._segments.flush
 
     def _index(self, row: Row) -> None:
         self._open_writer.put("segments", row)

@@ -96,6 +96,7 @@ class SegmentRecorder:
         self._failed = False
         self._closing = False
         self._signal: SimpleQueue[None] = SimpleQueue()
+        self._writing = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run_thread, name="segments", daemon=True)
 
@@ -129,6 +130,15 @@ class SegmentRecorder:
         self._queued += len(line)
         self._lines.append((self._n, line))
 
+    def flush(self) -> None:
+        """Hand what was recorded to the operating system, from any thread: a killed process loses none of it."""
+        with self._writing:
+            if self._lines and not self._failed:
+                try:
+                    self._write_all()
+                except Exception as error:  # noqa: BLE001 - the boundary of the recorder: told, counted, and the bot trades on
+                    self._fail(error)
+
     async def close(self, timeout: float = 5.0) -> None:
         """Write the rest, close the last segment. `JournalUnavailable` if that takes longer than `timeout` seconds."""
         if not self._thread.is_alive():
@@ -147,8 +157,10 @@ class SegmentRecorder:
             while not self._closing:
                 with suppress(Empty):
                     self._signal.get(timeout=_GATHER_SECONDS)
-                self._write_all()
-            self._write_all()
+                self.flush()
+                if self._segment is not None and self._segment.size >= self._limits.segment_bytes:
+                    self._close_segment(compress=self._limits.compress)
+            self.flush()
             self._close_segment(compress=False)
         except Exception as error:  # noqa: BLE001 - the boundary of the thread: told, counted, and the bot trades on
             self._fail(error)
@@ -184,8 +196,6 @@ class SegmentRecorder:
         self._written += len(data)
         self.counts.bytes += len(data)
         self.counts.inputs = segment.last
-        if segment.size >= self._limits.segment_bytes:
-            self._close_segment(compress=self._limits.compress)
 
     def _open_segment(self, first: int) -> _Segment:
         self._number += 1
@@ -196,14 +206,15 @@ class SegmentRecorder:
         return segment
 
     def _close_segment(self, *, compress: bool) -> None:
-        segment = self._segment
+        with self._writing:
+            segment, self._segment = self._segment, None
+            digest = self._digest.hexdigest()
         if segment is None:
             return
         os.fsync(segment.file.fileno())
         segment.file.close()
-        self._segment = None
         path = _compressed(segment.path) if compress else segment.path
-        self._record(segment, path, digest=self._digest.hexdigest())
+        self._record(segment, path, digest=digest)
 
     def _record(self, segment: _Segment, path: Path, *, digest: str | None) -> None:
         """The index row: `bytes` and `sha256` are those of the lines, compressed or not."""

@@ -124,7 +124,8 @@ class _Batch:
 class JournalWriter:
     """Facts in, batches out. `scope` is what every fact's row carries: its book and `run`.
 
-    Built anywhere, started inside a running loop. `rescue` is where accepted facts go if the database takes none until the close.
+    Built anywhere, started inside a running loop. `inputs_first` is called before facts are committed. `rescue` is where
+    accepted facts go if the database takes none until the close.
     """
 
     def __init__(self, engine: Engine, book: int, run: str, rescue: Path, watch: Watch, limits: WriterLimits) -> None:
@@ -146,6 +147,7 @@ class JournalWriter:
         self._delay = limits.retry
         self._retry_at = 0.0
         self._closing = False
+        self.inputs_first: Callable[[], None] = _nothing_first
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
@@ -316,6 +318,8 @@ class JournalWriter:
     def _write(self, batch: _Batch) -> None:
         # Intents are never tried again, so they need no mark; and they may overtake a batch that is.
         mark = Mark(self._run_id, batch.number) if batch.entries else None
+        if batch.entries:
+            self.inputs_first()
         try:
             self._engine.commit(self._writes(batch), durable=batch.durable, mark=mark)
         except (StoreFault, RowFault):
@@ -449,3 +453,7 @@ class JournalWriter:
 def _deliver(acks: list[Ack]) -> None:
     for on_stored, error in acks:
         on_stored(error)
+
+
+def _nothing_first() -> None:
+    """Where inputs are not recorded, facts wait for none."""

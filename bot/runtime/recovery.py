@@ -8,6 +8,7 @@ sources go on from their own snapshot and see the candles that came since.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import cast
 import structlog
 
 from bot.core.desk import DeskConfig, TradingDesk
+from bot.core.effects import Record
+from bot.core.facts import Fact
 from bot.core.inputs import Filled
 from bot.core.market import Candle
 from bot.core.orders import Fill
@@ -25,18 +28,21 @@ from bot.journal.queries import Queries
 from bot.journal.reading import SegmentReader, segment_paths
 from bot.journal.records import JournaledFill, Snapshot
 from bot.journal.run import BookKey
+from bot.journal.untold import untold
 
 log = structlog.get_logger(__name__)
 
 _FILLS_LOOKED_AT = 1_000
+_FACTS_LOOKED_AT = 50_000
 
 
 @dataclass(slots=True)
 class Recovered:
     """What an earlier run left.
 
-    `candles` came after the snapshot, `replayed` counts the inputs that did, `fills` those booked from the tables; `strays` are
-    fills in the journal whose orders nobody remembers: the books cannot be trusted until somebody looks.
+    `candles` came after the snapshot, `replayed` counts the inputs that did, `fills` those booked from the tables; `untold` are
+    facts that the tables lack; `strays` are fills in the journal whose orders nobody remembers: the books cannot be trusted
+    until somebody looks.
     """
 
     state: DeskState | None = None
@@ -45,6 +51,7 @@ class Recovered:
     replayed: int = 0
     run: str | None = None
     fills: int = 0
+    untold: list[Fact] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
 
     def desk(self, config: DeskConfig) -> TradingDesk:
@@ -61,9 +68,11 @@ def recover(url: str, data_dir: Path, book: BookKey) -> Recovered:
         desk, sources = _restored(kept)
         recovered = Recovered(desk.state, sources, run=kept.run)
         if kept.seq is not None:
-            _replay(recovered, desk, kept.seq, segment_paths(data_dir, kept.run))
+            facts = _replay(recovered, desk, kept.seq, segment_paths(data_dir, kept.run))
+            recovered.untold = untold(queries, kept.run, facts)
             _book_fills(recovered, desk, queries.fills(run=kept.run, limit=_FILLS_LOOKED_AT))
-    log.info("recovered", run=kept.run, replayed=recovered.replayed, fills=recovered.fills, strays=len(recovered.strays))
+    told = {"fills": recovered.fills, "untold": len(recovered.untold), "strays": len(recovered.strays)}
+    log.info("recovered", run=kept.run, replayed=recovered.replayed, **told)
     return recovered
 
 
@@ -77,18 +86,20 @@ def _restored(kept: Snapshot) -> tuple[TradingDesk, dict[str, object]]:
     return TradingDesk.restore(config, remembered), sources
 
 
-def _replay(recovered: Recovered, desk: TradingDesk, after: int, paths: Sequence[Path]) -> None:
-    """Bring the desk forward by the inputs recorded after the snapshot."""
+def _replay(recovered: Recovered, desk: TradingDesk, after: int, paths: Sequence[Path]) -> Sequence[Fact]:
+    """Bring the desk forward by the inputs recorded after the snapshot; the newest facts that this gave again."""
     reader = SegmentReader(paths)
+    facts: deque[Fact] = deque(maxlen=_FACTS_LOOKED_AT)
     for recorded in reader:
         if recorded.n <= after:
             continue
-        desk.handle(recorded.event)
+        facts.extend(effect.fact for effect in desk.handle(recorded.event) if isinstance(effect, Record))
         recovered.replayed += 1
         if isinstance(recorded.event, Candle):
             recovered.candles.append(recorded.event)
     if reader.torn:
         log.warning("torn_input", run=recovered.run, lines=reader.torn)
+    return list(facts)
 
 
 def _book_fills(recovered: Recovered, desk: TradingDesk, journaled: Sequence[JournaledFill]) -> None:

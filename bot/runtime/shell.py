@@ -151,10 +151,8 @@ class Shell:
         self.broker.cancel(effect.order_id, effect.symbol, self.desk.market.now)
 
     def record(self, effect: Record) -> None:
-        """Journal and count a fact; it is published after the turn."""
-        fact = effect.fact
-        self.journal.append(fact, durable=effect.durable)
-        self.tally.observe(fact)
+        """Count a fact; it is journaled and published after the turn, when the input that gave it is on the tape."""
+        self.tally.observe(effect.fact)
         self._untold.append(effect)
 
     def publish(self, effect: Publish) -> None:
@@ -188,18 +186,22 @@ class Shell:
         self._tell()
 
     def _tell(self) -> None:
-        """Publish what the turns gave, in their order."""
+        """Journal and publish what the turns gave, in their order."""
         untold = self._untold
         while untold:
             told = untold.popleft()
             kind = told.__class__
             if kind is Record:
-                self.outlets.publish(told.fact)  # type: ignore[union-attr]
-                self._saw(told.fact)  # type: ignore[union-attr]
+                self._keep(told)  # type: ignore[arg-type]
             elif kind is Publish:
                 self.outlets.publish(told.fact)  # type: ignore[union-attr]
             else:
                 self.outlets.publish(told)  # type: ignore[arg-type]
+
+    def _keep(self, record: Record) -> None:
+        self.journal.append(record.fact, durable=record.durable)
+        self.outlets.publish(record.fact)
+        self._saw(record.fact)
 
     def _on_quote(self, quote: Quote) -> None:
         self.broker.on_quote(quote)

@@ -10,6 +10,7 @@ import pytest
 from bot.core.decision import Action
 from bot.core.desk import TradingDesk
 from bot.core.effects import Record, StoreIntent
+from bot.core.facts import FillBooked
 from bot.core.inputs import Filled, Input, InstrumentChanged, IntentStored, OrderAccepted, Proposed, SourceJoined
 from bot.core.market import Side
 from bot.core.orders import Fill
@@ -37,13 +38,13 @@ class Life:
         start = RunStart("run-1", BOOK, T0, False, {}, "test", initial=initial)
         self.journal.begin(start, Watch(lambda trouble: pytest.fail(str(trouble)), lambda: None))
 
-    def turn(self, event: Input, recorded: bool = True) -> None:
+    def turn(self, event: Input, recorded: bool = True, told: bool = True) -> None:
         number = self.journal.input(event) if recorded else 0
         effects = self.desk.handle(event)
         if recorded:
             self.journal.effects(number, effects)
         for effect in effects:
-            if isinstance(effect, Record):
+            if isinstance(effect, Record) and told:
                 self.journal.append(effect.fact, durable=effect.durable)
             elif isinstance(effect, StoreIntent):
                 self.stored.append(effect)
@@ -82,7 +83,27 @@ async def test_the_inputs_after_the_snapshot_bring_the_desk_back(tmp_path: Path,
     await life.journal.close(T0, None)
     found = recover(f"sqlite:///{tmp_path / 'arbiter.db'}", tmp_path, BOOK)
     assert encode_snapshot(found.state) == encode_snapshot(life.desk.state)
-    assert (found.replayed, found.fills, found.strays) == (7, 0, [])
+    assert (found.replayed, found.fills, found.untold, found.strays) == (7, 0, [], [])
+
+
+async def test_what_the_tables_lack_is_told_again_and_nothing_else(tmp_path: Path, life: Life) -> None:
+    life.begin()
+    order = life.buy()
+    life.turn(Filled(T0, life.fill(order, "t1")), told=False)
+    life.turn(Filled(T0 + 5, life.fill(order, "t2")), told=False)
+    await life.journal.close(T0, None)
+    found = recover(f"sqlite:///{tmp_path / 'arbiter.db'}", tmp_path, BOOK)
+    told = [type(fact).__name__ for fact in found.untold]
+    assert told == [
+        "FillBooked",
+        "DecisionFate",
+        "PositionChanged",
+        "OrderChanged",
+        "FillBooked",
+        "PositionChanged",
+        "OrderChanged",
+    ]
+    assert [fact.fill.id for fact in found.untold if isinstance(fact, FillBooked)] == ["t1", "t2"]
 
 
 async def test_a_fill_that_only_reached_the_tables_is_booked_once(tmp_path: Path, life: Life) -> None:
