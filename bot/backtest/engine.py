@@ -156,22 +156,24 @@ class BacktestEngine:
         """Drive the desk through the candles; yields the count of bars every few thousand, for progress, and once at the end."""
         deadlines, turn, on_candle, view = self.desk.state.deadlines, self.cycle.turn, self.broker.on_candle, self.desk.market
         steps, larger, count, moment, nobody = self._steps, self._larger, self.bars, 0, list[Step]()
+        taped, handle, perform = self.cycle.tape is not None, self.desk.handle, self.cycle.perform
         books, keep_at = self.desk.portfolio, self.curve.at.append
         keep_equity, keep_exposure = self.curve.equity.append, self.curve.exposure.append
         for candle in candles:
             at = candle.at
             if at != moment:
-                if self._next_line is not None:
-                    self._play_script(at)
-                while deadlines and deadlines[0][0] < at:
-                    turn(Wake(deadlines[0][0]))
+                if self._next_line is not None or (deadlines and deadlines[0][0] < at):
+                    self._reach(at)
                 if moment:
                     keep_at(moment)
                     keep_equity(books.equity)
                     keep_exposure(books.exposure)
                 moment = at
             on_candle(candle)
-            turn(candle)
+            if taped:
+                turn(candle)
+            elif effects := handle(candle):
+                perform(effects)
             for step in steps.get(candle.symbol, nobody):
                 decision = step(candle, view)
                 if decision is not None:
@@ -188,6 +190,14 @@ class BacktestEngine:
             keep_exposure(books.exposure)
         self.bars = count
         yield count
+
+    def _reach(self, at: int) -> None:
+        """Say the recorded lines and ring the timers that come before `at`."""
+        if self._next_line is not None:
+            self._play_script(at)
+        deadlines = self.desk.state.deadlines
+        while deadlines and deadlines[0][0] < at:
+            self.cycle.turn(Wake(deadlines[0][0]))
 
     def _enlarge(self, candle: Candle) -> None:
         """Let the sources that ask for a larger timeframe see its candle once its last part has closed."""

@@ -47,6 +47,8 @@ class Position:
     @property
     def average(self) -> Decimal | None:
         """Mean entry price of the open lots, None when flat."""
+        if len(self.lots) == 1:
+            return self.lots[0].price
         if not self.lots:
             return None
         return sum((lot.amount * lot.price for lot in self.lots), ZERO) / sum((lot.amount for lot in self.lots), ZERO)
@@ -57,6 +59,9 @@ class Position:
         if not self.lots:
             return 0.0
         sign = 1 if self.amount > 0 else -1
+        if len(self.lots) == 1:
+            lot = self.lots[0]
+            return self.amount_float * self.mark - float(sign * lot.amount * lot.price) - float(lot.fee)
         paid = sum((lot.amount * lot.price for lot in self.lots), ZERO)
         fees = sum((lot.fee for lot in self.lots), ZERO)
         return self.amount_float * self.mark - float(sign * paid) - float(fees)
@@ -114,10 +119,12 @@ class Portfolio:
 
     def held_by(self, source: str) -> Decimal:
         """What the open lots of a source cost, in the accounting currency."""
-        return sum(
-            (lot.amount * lot.price for position in self.positions.values() for lot in position.lots if lot.source == source),
-            ZERO,
-        )
+        held = ZERO
+        for position in self.positions.values():
+            for lot in position.lots:
+                if lot.source == source:
+                    held += lot.amount * lot.price
+        return held
 
     def attribution(self) -> dict[str, float]:
         """P&L by the source that opened: what its closed lots realised and what its open ones are worth now."""

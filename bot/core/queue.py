@@ -55,7 +55,9 @@ class DecisionQueue:
     def on(self, symbol: str) -> list[Decision]:
         """Decisions waiting on a symbol, the first to be heard first."""
         by_source = self.waiting.get(symbol)
-        return sorted(by_source.values(), key=priority) if by_source else []
+        if not by_source:
+            return []
+        return sorted(by_source.values(), key=priority) if len(by_source) > 1 else list(by_source.values())
 
     def ids(self, symbol: str) -> list[str]:
         """Ids of the decisions waiting on a symbol."""

@@ -92,6 +92,8 @@ class RiskContext:
 
     def reserved(self, symbol: str | None = None, source: str | None = None) -> float:
         """Notional that working entries may still add, of all symbols or one, of all sources or one."""
+        if not self.working:
+            return 0.0
         return sum(
             float(order.remaining) * order.request.reference
             for order in self.working.values()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bot.core.admission import refusal
 from bot.core.arbiter import Arbiter, Ranking
-from bot.core.decision import Abstention, Action, Claim, Decision, Denial, Fate, OnExpiry, Tier, derive_id
+from bot.core.decision import Abstention, Action, Claim, Decision, Denial, Fate, OnExpiry, Tier
 from bot.core.facts import AbstentionMade, ClaimMade, DecisionSeen, Verdict
 from bot.core.orders import Leg
 from bot.core.shadow import Shadows
@@ -151,7 +151,7 @@ class Settlement:
 
     def _hear(self, bench: Bench, ranking: Ranking) -> None:
         """Try the candidates in order until one wins; the rest of those who waited lose."""
-        verdict_id = derive_id("verdict", bench.symbol, self.state.now, self.state.next_id())
+        verdict_id = f"v{self.state.next_id()}"
         before = bench.standing
         winner: Decision | None = None
         for candidate in ranking.candidates:

@@ -38,7 +38,8 @@ SHA-256. That is what
 |---|---|
 | `arbiter.db`, `-wal`, `-shm` | the database; the last two exist while it is open |
 | `arbiter.db.ballast` | a disk reserve (`journal.ballast_bytes`), given up when the disk is full so that exits stay writable |
-| `arbiter.db.rescue-RUN.jsonl` | rows that could not reach the database before the bot had to stop; put in at the next start (on PostgreSQL `postgresql-NAME.rescue-RUN.jsonl`) |
+| `arbiter.db.rescue-RUN.jsonl` | rows that could not reach the database before the bot had to stop; put in at the next start |
+| `postgresql-NAME.rescue-RUN.jsonl` | the same, where the journal is on PostgreSQL |
 | `segments/` | recorded inputs, a directory for each run |
 | `backups/` | where `db backup` writes unless told otherwise |
 | `bot.lock` | a lock that keeps a second bot out; the file stays, what counts is the lock |

@@ -109,6 +109,21 @@ class Cycle:
             if self.tape is not None:
                 self._write(self.tape)
 
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Perform the effects of an input that was handled outside, and all that follows: for a backtest, which tapes nothing."""
+        performers, waiting, handle = self._performers, self._waiting, self.desk.handle
+        self._turning = True
+        try:
+            while True:
+                for effect in effects:
+                    performers[effect.__class__](effect)
+                if not waiting:
+                    return
+                effects = handle(waiting.popleft())
+                self.turns += 1
+        finally:
+            self._turning = False
+
     def _write(self, tape: Tape) -> None:
         """Put on the tape what was turned since the last time."""
         untaped, self._untaped = self._untaped, []
