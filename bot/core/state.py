@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bot.core.decision import Claim, Decision, Denial, Fate, SourceSpec
-from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, Severity, StoreIntent, SubmitOrder
+from bot.core.effects import CancelOrder, Effect, Notify, Record, Severity, StoreIntent, SubmitOrder
 from bot.core.facts import Fact
 from bot.core.market import Instrument, MarketView
 from bot.core.orders import Leg, Order, OrderRequest
@@ -170,10 +170,6 @@ class Outbox:
     def record(self, fact: Fact, durable: bool = False) -> None:
         """Journal and publish a fact."""
         self.effects.append(Record(fact, durable))
-
-    def publish(self, fact: Fact) -> None:
-        """Publish a fact without a row."""
-        self.effects.append(Publish(fact))
 
     def notify(self, severity: Severity, title: str, text: str) -> None:
         """Tell the person."""

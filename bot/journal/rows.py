@@ -334,11 +334,6 @@ ROWS: dict[type, tuple[tuple[str, ToRow], ...]] = {
 }
 
 
-def rows_of(fact: Fact) -> list[tuple[str, Row]]:
-    """The rows of a fact: (table, columns by name), in the order they must be written."""
-    return [(table, to_row(fact)) for table, to_row in ROWS[type(fact)]]
-
-
 def rows_by_table(facts: Iterable[Fact]) -> list[tuple[str, list[Fact], ToRow]]:
     """The facts sorted by table, each table's in their own order, with the function that makes their rows."""
     grouped: dict[type, list[Fact]] = {}

@@ -211,16 +211,3 @@ class ReplayOptions:
         """The settings it overrides, by dotted key."""
         given: dict[str, object | None] = {"bot.data_dir": self.data_dir, "journal.url": self.database}
         return {key: value for key, value in given.items() if value is not None}
-
-
-class Report(Protocol):
-    """What a backtest, a look-ahead check or a replay found."""
-
-    @property
-    def passed(self) -> bool:
-        """False when what was checked does not hold: a look-ahead, a replay that differs."""
-        ...
-
-    def as_json(self) -> dict[str, object]:
-        """Everything, as plain JSON values; a nested mapping is a table."""
-        ...

@@ -173,7 +173,7 @@ def test_the_queue_ahead_is_what_is_displayed_at_our_price_and_only_shrinks() ->
 
 @given(sides, st.floats(0, 100), st.floats(0.001, 100))
 def test_a_touch_serves_the_queue_first_and_conserves_what_was_traded(side: Side, ahead: float, amount: float) -> None:
-    trade = Trade("BTC/USDT", 1, 1, "t", 100.0, amount, side.opposite)
+    trade = Trade("BTC/USDT", 1, 1, "t", 100.0, amount, Side.SELL if side is Side.BUY else Side.BUY)
     ours, left = traded_against(side, 100.0, trade, ahead)
     assert ours == max(amount - ahead, 0.0)
     assert left == max(ahead - amount, 0.0)

@@ -43,7 +43,10 @@ async def test_the_clock_offset_is_measured(simulator: ExchangeSimulator) -> Non
 async def test_one_failed_answer_at_start_is_not_an_unreachable_venue(simulator: ExchangeSimulator) -> None:
     simulator.inject(Status(code=503, path="/api/v3/exchangeInfo", count=1))
     venue = await CcxtVenue.open(to(simulator))
-    await venue.close()
+    try:
+        assert venue.instrument("BTC/USDT").quote == "USDT"
+    finally:
+        await venue.close()
 
 
 async def test_an_exchange_that_ccxt_cannot_stream_is_opened_with_rest_alone() -> None:

@@ -134,6 +134,7 @@ async def test_a_command_runs_to_its_end_though_its_client_has_gone(tmp_path: Pa
         desk.go.set()
         async with asyncio.timeout(PATIENCE):
             await desk.done.wait()
+        assert [command.name for command in desk.asked] == ["kill"]
 
 
 async def test_a_failing_handler_is_an_answer_that_keeps_the_inside_story_inside(
@@ -249,6 +250,7 @@ async def test_a_client_that_stalls_for_too_long_is_hung_up_on(tmp_path: Path, i
         _, writer = await greeted(tmp_path)
         for _ in range(60_000):
             feed.publish(message)
+        assert feed.stats().clients == 1
         await until(lambda: feed.stats().clients == 0)
         writer.close()
 

@@ -103,7 +103,7 @@ async def test_a_settle_window_ends_by_the_timer_alone_with_no_market_to_wake_th
         assert fill.at - began >= 80
 
 
-async def test_a_claim_makes_a_lower_tier_wait_and_expiry_frees_the_symbol(tmp_path: Path) -> None:
+async def test_a_standing_decision_outranks_a_lower_tier_until_it_expires(tmp_path: Path) -> None:
     async with running(tmp_path) as rig:
         rig.quote(100.0)
         await rig.propose(Action.BUY, QC, lasts=100)
@@ -114,7 +114,8 @@ async def test_a_claim_makes_a_lower_tier_wait_and_expiry_frees_the_symbol(tmp_p
             while rig.shell.desk.state.bench(BTC).standing is not None:
                 await asyncio.sleep(0.005)
         await rig.propose(Action.SELL, RULE)
-        await rig.facts.count(FillBooked, 2)
+        fills = await rig.facts.count(FillBooked, 2)
+        assert [(fill.source, fill.fill.side) for fill in fills] == [(QC, Side.BUY), (RULE, Side.SELL)]
 
 
 async def test_paper_latency_is_kept_by_the_timer(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ async def test_a_timer_that_rings_too_early_rings_again(tmp_path: Path) -> None:
         await rig.facts.count(DecisionSeen)
         rig.shell._ring()
         await rig.settled()
-        await rig.facts.count(FillBooked)
+        assert [fill.fill.side for fill in await rig.facts.count(FillBooked)] == [Side.BUY]
 
 
 async def test_broker_updates_that_pile_up_halt_entries_until_they_are_worked_off(tmp_path: Path) -> None:

@@ -351,6 +351,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_counted(
     async with asyncio.timeout(15):
         while not simulator.counts()["ws"].get("cut_off"):
             await asyncio.sleep(0.05)
+    assert simulator.counts()["ws"]["cut_off"] == 1
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
