@@ -18,7 +18,7 @@ from bot.settings.models import Settings
 
 PREFIX = "ARBITER_"
 # Variables of ours that are not settings: secrets, where the key to them is, and what the tests look for.
-_NOT_SETTINGS = ("ARBITER_SECRET_", "ARBITER_MASTER_KEY", "ARBITER_KEY_FILE", "ARBITER_TEST_")
+_NOT_SETTINGS = ("ARBITER_SECRET_", "ARBITER_MASTER_KEY", "ARBITER_KEY_FILE", "ARBITER_TEST_", "ARBITER_DRILL_")
 
 Key = tuple[str, ...]
 Tree = dict[str, object]
