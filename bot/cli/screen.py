@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from bot.core.decision import Fate
 from bot.core.facts import (
+    AccountReconciled,
     DecisionFate,
     DecisionSeen,
     Fact,
@@ -158,6 +159,17 @@ def _risk(fact: RiskChanged, ink: Ink) -> str:
     )
 
 
+def _account(fact: AccountReconciled, ink: Ink) -> str | None:
+    if fact.unexplained:
+        found = ink(f"unexplained: {clean('; '.join(fact.unexplained))}", "red", "bold")
+    elif not fact.complete:
+        found = ink(f"not read: {clean('; '.join(fact.notes))}", "yellow", "bold")
+    else:
+        told = [f"{count(fact.orders, 'order')} open", *([f"{count(fact.fills, 'fill')} found"] if fact.fills else ())]
+        found = "; ".join([*told, *map(clean, fact.notes)])
+    return _line(fact.at, "account", found, ink, "yellow")
+
+
 def _health(fact: HealthChanged, ink: Ink) -> str:
     detail = f": {clean(fact.detail)}" if fact.detail else ""
     return _line(fact.at, "market", f"{fact.symbol} is {fact.health.value}{detail}", ink, "yellow")
@@ -170,6 +182,7 @@ _LINES: Mapping[type, Callable[..., str | None]] = {
     FillBooked: _fill,
     OverrideClosed: _override,
     RiskChanged: _risk,
+    AccountReconciled: _account,
     HealthChanged: _health,
 }
 

@@ -11,19 +11,21 @@ from decimal import Decimal
 
 from bot.core.decision import Fate, SourceSpec
 from bot.core.effects import Severity
-from bot.core.facts import CommandDone, HealthChanged, RiskChanged
+from bot.core.facts import AccountReconciled, CommandDone, HealthChanged, RiskChanged
 from bot.core.inputs import (
     Backlog,
     CashMoved,
     InstrumentChanged,
     MarketHealth,
+    OrderAdopted,
+    Reconciled,
     SetTradingState,
     SourceJoined,
     SourceLeft,
     TradingState,
 )
 from bot.core.market import Health, Instrument
-from bot.core.orders import ZERO, Leg
+from bot.core.orders import ZERO, Leg, Order
 from bot.core.risk import ABSURD
 from bot.core.settlement import Settlement
 from bot.core.state import DeskState, ExitWanted, Outbox
@@ -149,6 +151,46 @@ class Controls:
         self.state.risk.backlog = event.over
         if event.over:
             self.out.notify(Severity.WARNING, "Broker updates pile up", f"{event.depth} wait; entries are held back")
+
+    def reconciled(self, event: Reconciled) -> None:
+        """The account was compared with the books; a person hears of it when that opens or closes the way to the venue."""
+        risk, news = self.state.risk, bool(event.fills or event.notes)
+        unread = "" if event.complete else ("; ".join(event.notes) or "it has not been asked")
+        if risk.unread != unread:
+            news = True
+            risk.unread = unread
+        if event.complete and risk.unexplained != event.unexplained:
+            news = True
+            self._tell_difference(event.unexplained)
+            risk.unexplained = event.unexplained
+        fact = AccountReconciled(
+            self.state.now, event.complete, event.orders, event.fills, event.notes, risk.unexplained
+        )  # fmt: skip
+        if news:
+            self.out.record(fact, durable=True)
+        else:
+            self.out.publish(fact)
+
+    def adopt(self, event: OrderAdopted) -> None:
+        """Take up an order whose cause was lost: it works, and until the venue has answered for it its symbol is frozen."""
+        request = event.request
+        if request.id in self.state.orders:
+            self.state.ignore("adopted-twice")
+            return
+        order = Order(request, updated=self.state.now)
+        # What derives ids counts on from there, so that no later order repeats this one's.
+        self.state.counter = max(self.state.counter, request.attempt)
+        self.state.orders[request.id] = order
+        self.state.working[request.id] = order
+        bench = self.state.bench(request.symbol)
+        bench.working = bench.working or request.id
+        self.trading.tracker.unknown(order, "its cause was lost in a crash")
+
+    def _tell_difference(self, unexplained: tuple[str, ...]) -> None:
+        if unexplained:
+            self.out.notify(Severity.CRITICAL, "The account and the books differ: no entries", "; ".join(unexplained))
+        else:
+            self.out.notify(Severity.INFO, "The account is explained again", "entries are admitted")
 
     def _resume(self) -> None:
         for bench in self.state.benches.values():

@@ -85,6 +85,7 @@ class Denial(StrEnum):
     HALTED = "halted"
     SYMBOL_FROZEN = "symbol-frozen"
     BACKLOG = "backlog"
+    UNRECONCILED = "unreconciled"
     INTENT_NOT_STORED = "intent-not-stored"
 
     @property

@@ -34,10 +34,12 @@ from bot.core.inputs import (
     IntentStored,
     MarketHealth,
     OrderAccepted,
+    OrderAdopted,
     OrderClosed,
     OrderRefused,
     OrderUnknown,
     Proposed,
+    Reconciled,
     SetTradingState,
     SourceJoined,
     SourceLeft,
@@ -196,6 +198,8 @@ class TradingDesk:
             InstrumentChanged: controls.instrument,
             CashMoved: controls.cash,
             Backlog: controls.backlog,
+            OrderAdopted: controls.adopt,
+            Reconciled: controls.reconciled,
         }
 
     def _on_quote(self, quote: Quote) -> None:

@@ -229,6 +229,18 @@ class RiskChanged:
 
 
 @value
+class AccountReconciled:
+    """The account at the venue was compared with the books; see `Reconciled` among the inputs."""
+
+    at: int
+    complete: bool
+    orders: int
+    fills: int
+    notes: tuple[str, ...]
+    unexplained: tuple[str, ...]
+
+
+@value
 class HealthChanged:
     """A symbol's market data changed health, or froze because an order is unknown."""
 
@@ -264,6 +276,7 @@ Fact = (
     | ShadowClosed
     | OverrideClosed
     | RiskChanged
+    | AccountReconciled
     | HealthChanged
     | CommandDone
 )

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec
 from bot.core.market import Candle, Health, Instrument, Quote
-from bot.core.orders import Fill
+from bot.core.orders import Fill, OrderRequest
 from bot.core.values import value
 
 
@@ -119,6 +119,31 @@ class Filled:
 
 
 @value
+class OrderAdopted:
+    """The journal holds an order that the desk does not know: its cause was lost in a crash. It may live at the venue."""
+
+    at: int
+    request: OrderRequest
+
+
+@value
+class Reconciled:
+    """The account at the venue was compared with the books.
+
+    Nothing at all leaves while it is not `complete` (the account could not be read, `notes` say why); no entry leaves while
+    anything is `unexplained`. `orders` counts our open orders, `fills` those that nobody had told of before; `notes` name what
+    was found and left alone: foreign orders, deposits, the trades of sister bots.
+    """
+
+    at: int
+    complete: bool
+    orders: int = 0
+    fills: int = 0
+    notes: tuple[str, ...] = ()
+    unexplained: tuple[str, ...] = ()
+
+
+@value
 class Wake:
     """A timer the desk had set is due."""
 
@@ -213,6 +238,8 @@ Input = (
     | OrderClosed
     | CancelRefused
     | Filled
+    | OrderAdopted
+    | Reconciled
     | Wake
     | SetTradingState
     | SourceJoined

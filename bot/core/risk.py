@@ -45,6 +45,8 @@ class RiskState:
     seen: dict[str, int] = field(default_factory=dict)
     frozen: dict[str, str] = field(default_factory=dict)
     backlog: bool = False
+    unread: str = ""
+    unexplained: tuple[str, ...] = ()
     told: dict[str, int] = field(default_factory=dict)
 
     def news(self, denial: Denial, now: int) -> bool:
@@ -154,13 +156,18 @@ def _fit(draft: OrderDraft, room: float, denial: Denial, detail: str) -> Answer:
 
 @value
 class States:
-    """HALTED and a frozen symbol admit nothing, REDUCING only reductions, a backlog of broker updates no entries."""
+    """HALTED, an account not read and a frozen symbol admit nothing, REDUCING only reductions.
+
+    A backlog of broker updates and a difference between account and books that nothing explains admit no entries.
+    """
 
     def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
         """The draft, or why not."""
         risk = book.risk
         if risk.state is TradingState.HALTED:
             return Refusal(Denial.HALTED, "trading is halted")
+        if risk.unread:
+            return Refusal(Denial.UNRECONCILED, f"the account at the venue is not read yet: {risk.unread}")
         if draft.symbol in risk.frozen:
             return Refusal(Denial.SYMBOL_FROZEN, f"order {risk.frozen[draft.symbol]} is unknown at the venue")
         if draft.reduces:
@@ -169,6 +176,8 @@ class States:
             return Refusal(Denial.REDUCING, "only reductions are admitted")
         if risk.backlog:
             return Refusal(Denial.BACKLOG, "broker updates are waiting to be handled")
+        if risk.unexplained:
+            return Refusal(Denial.UNRECONCILED, f"unexplained at the venue: {risk.unexplained[0]}")
         return draft
 
 
@@ -480,6 +489,8 @@ def may_send(request: OrderRequest, risk: RiskState) -> str | None:
     """Asked once more between the durable intent and the send: why the order must not go out any more, or None."""
     if risk.state is TradingState.HALTED:
         return "trading was halted before the order was sent"
+    if risk.unread or (risk.unexplained and not request.reduce_only):
+        return "the account at the venue and the books came apart before the order was sent"
     if risk.state is TradingState.REDUCING and not request.reduce_only:
         return "only reductions are admitted since before the order was sent"
     if risk.frozen.get(request.symbol, request.id) != request.id:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bot.core.decision import Claim, Decision, Denial, Fate, SourceSpec
-from bot.core.effects import CancelOrder, Effect, Notify, Record, Severity, StoreIntent, SubmitOrder
+from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, Severity, StoreIntent, SubmitOrder
 from bot.core.facts import Fact
 from bot.core.market import Instrument, MarketView
 from bot.core.orders import Leg, Order, OrderRequest
@@ -30,6 +30,7 @@ class Due(StrEnum):
     RETRY = "retry"
     ENTRY = "entry"
     CANCEL = "cancel"
+    GUARD = "guard"
     SAMPLE = "sample"
 
 
@@ -50,12 +51,30 @@ class ExitWanted:
 
 
 @dataclass(slots=True)
+class Resting:
+    """The stop that guards a position at the venue, or is to guard it again.
+
+    `order` is the one that lives; `fired` the exit that it is given until `due` to carry out, since its level was reached;
+    `failures` counts how often in a row the venue would not keep one, none is asked for before `again_at`; `released` is a
+    decision that was let through to sell once the stop has ended.
+    """
+
+    order: str | None = None
+    fired: ExitWanted | None = None
+    due: int = 0
+    failures: int = 0
+    again_at: int = 0
+    released: Decision | None = None
+
+
+@dataclass(slots=True)
 class Bench:
     """What is in the air on one symbol.
 
     `standing` is the decision that won; `pursuing` that its target is still to be reached; `refused` the transient denial it
-    waits out; `working` the one order on its way; `guard` the protection to arm when the entry fills; `settle_at` the fixed end
-    of the settle window, zero when nobody waits; `claimed` when each unbroken claim began;
+    waits out; `working` the one order on its way; `guard` the protection to arm when the entry fills; `resting` the stop that
+    guards the position at the venue, None where none is to; `settle_at` the fixed end of the settle window, zero when nobody
+    waits; `claimed` when each unbroken claim began;
     `unpriced` the decisions that came before the symbol's first price, which shadows follow once there is one.
     """
 
@@ -73,6 +92,16 @@ class Bench:
     working: str | None = None
     guard: Protection | None = None
     exit: ExitWanted | None = None
+    resting: Resting | None = None
+
+    def seat(self, request: OrderRequest) -> None:
+        """Let an order have its place: that of the guard, or that of the one order on its way."""
+        if not request.guards:
+            self.working = self.working or request.id
+            return
+        if self.resting is None:
+            self.resting = Resting()
+        self.resting.order = self.resting.order or request.id
 
     def want_exit(self, wanted: ExitWanted) -> None:
         """Resolve to leave the position: at once, whatever else the symbol was waiting for."""
@@ -170,6 +199,10 @@ class Outbox:
     def record(self, fact: Fact, durable: bool = False) -> None:
         """Journal and publish a fact."""
         self.effects.append(Record(fact, durable))
+
+    def publish(self, fact: Fact) -> None:
+        """Publish a fact that needs no row."""
+        self.effects.append(Publish(fact))
 
     def notify(self, severity: Severity, title: str, text: str) -> None:
         """Tell the person."""

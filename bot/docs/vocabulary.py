@@ -54,6 +54,7 @@ DENIALS: Mapping[Denial, str] = {
     Denial.HALTED: "trading is HALTED",
     Denial.SYMBOL_FROZEN: "an order on the symbol is unknown at the venue",
     Denial.BACKLOG: "broker updates pile up",
+    Denial.UNRECONCILED: "the account at the venue was not read yet, or differs from the books by something unexplained",
     Denial.INTENT_NOT_STORED: "the journal could not store the order, so it was not sent",
 }
 ORDER_STATES: Mapping[OrderState, str] = {

@@ -273,6 +273,12 @@ class Queries:
         """Changes of the trading state, the newest first."""
         return self._page(r.RiskState, t.risk_states, run, book, limit, before)
 
+    def reconciliations(
+        self, *, run: str | None = None, book: BookKey | None = None, limit: int = 100, before: int | None = None
+    ) -> list[r.Reconciliation]:
+        """Comparisons of the account with the books that found something, the newest first."""
+        return self._page(r.Reconciliation, t.reconciliations, run, book, limit, before)
+
     def health(
         self,
         *,

@@ -284,6 +284,20 @@ class RiskState:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """A comparison of the venue's account with the books that found something; one finding a line."""
+
+    row: int
+    run: str
+    at: int
+    complete: bool
+    orders: int
+    fills: int
+    notes: str
+    unexplained: str
+
+
+@dataclass(frozen=True, slots=True)
 class HealthEvent:
     """A change of a symbol's market data."""
 

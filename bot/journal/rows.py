@@ -304,6 +304,17 @@ def _risk(fact: f.RiskChanged) -> Row:
     return {"at": fact.at, "state": fact.state.value, "actor": clean(fact.actor), "reason": clean(fact.reason)}
 
 
+def _reconciliation(fact: f.AccountReconciled) -> Row:
+    return {
+        "at": fact.at,
+        "complete": fact.complete,
+        "orders": fact.orders,
+        "fills": fact.fills,
+        "notes": clean("\n".join(fact.notes)),
+        "unexplained": clean("\n".join(fact.unexplained)),
+    }
+
+
 def _health(fact: f.HealthChanged) -> Row:
     return {"at": fact.at, "symbol": clean(fact.symbol), "health": fact.health.value, "detail": clean(fact.detail)}
 
@@ -329,6 +340,7 @@ ROWS: dict[type, tuple[tuple[str, ToRow], ...]] = {
     f.ShadowClosed: (("shadow_trades", _shadow_trade),),
     f.OverrideClosed: (("overrides", _override),),
     f.RiskChanged: (("risk_states", _risk),),
+    f.AccountReconciled: (("reconciliations", _reconciliation),),
     f.HealthChanged: (("market_health", _health),),
     f.CommandDone: (("commands", _command),),
 }

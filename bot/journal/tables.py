@@ -368,6 +368,15 @@ overrides = _facts(
 
 risk_states = _facts("risk_states", _text("state"), _text("actor"), _text("reason"))
 
+reconciliations = _facts(
+    "reconciliations",
+    Column("complete", Boolean, nullable=False),
+    Column("orders", Integer, nullable=False),
+    Column("fills", Integer, nullable=False),
+    _text("notes"),
+    _text("unexplained"),
+)
+
 market_health = _facts("market_health", _text("symbol"), _text("health"), _text("detail"), by=("symbol",))
 
 commands = _facts("commands", _text("actor"), _text("command"), _text("detail"))

@@ -21,6 +21,7 @@ import orjson
 
 from bot.core.facts import (
     AbstentionMade,
+    AccountReconciled,
     ClaimMade,
     CommandDone,
     DecisionFate,
@@ -124,6 +125,7 @@ KINDS: Mapping[type[Publishable], Kind] = MappingProxyType(
         OverrideClosed: _kind("equity.override", "decision_id"),
         RiskChanged: _kind("risk.state"),
         CommandDone: _kind("risk.command"),
+        AccountReconciled: _kind("risk.account"),
         HealthChanged: _kind("health.market"),
         Heartbeat: _kind("health.heartbeat"),
     }

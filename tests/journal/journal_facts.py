@@ -136,6 +136,7 @@ def every_fact() -> list[Fact]:
         f.ShadowClosed(NOW, "rules:sma", "BTC/USDT", "d1", NOW - 9, Decimal(1), Decimal(2), Decimal(3), Decimal(4), "exit"),
         f.OverrideClosed(NOW, "BTC/USDT", "rules:sma", "llm:x", "d1", "v1", NOW - 9, 1.0, 2.0, -1.0),
         f.RiskChanged(NOW, TradingState.HALTED, "operator", "kill"),
+        f.AccountReconciled(NOW, True, 2, 1, ("a deposit of 5 USDT",), ("BTC: 0.01 more",)),
         f.HealthChanged(NOW, "BTC/USDT", Health.GAP, "3 candles"),
         f.CommandDone(NOW, "operator", "kill", "cli"),
     ]

@@ -43,6 +43,8 @@ EXAMPLES: list[Input] = [
     ),
     i.CashMoved(NOW, Decimal("-10.00"), "USDT", "withdrawal"),
     i.Backlog(NOW, 900, over=True),
+    i.OrderAdopted(NOW, request()),
+    i.Reconciled(NOW, True, 2, 1, ("a deposit of 5 USDT",), ("BTC: 0.01 more",)),
 ]
 EFFECTS: list[Effect] = [
     StoreIntent(request()),

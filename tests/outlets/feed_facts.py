@@ -7,6 +7,7 @@ from decimal import Decimal
 from bot.core.decision import Abstention, Action, Claim, Decision, Denial, Fate, Tier
 from bot.core.facts import (
     AbstentionMade,
+    AccountReconciled,
     ClaimMade,
     CommandDone,
     DecisionFate,
@@ -126,6 +127,7 @@ def every_event() -> list[Publishable]:
         OverrideClosed(AT, SYMBOL, "rules:sma", "llm:claude", "d2", "v1", AT - 1, 0.8, 0.5, 0.3),
         RiskChanged(AT, TradingState.REDUCING, "cli", "asked"),
         CommandDone(AT, "cli", "kill", "flatten"),
+        AccountReconciled(AT, True, 2, 1, ("a deposit of 5 USDT",), ("BTC: 0.01 more",)),
         HealthChanged(AT, SYMBOL, Health.STALE, "no event for 5 s"),
         Heartbeat(AT, 5_000, "up", 0, {"quotes": 3}),
     ]

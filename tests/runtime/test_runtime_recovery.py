@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from decimal import Decimal
 from pathlib import Path
 
@@ -119,7 +121,7 @@ async def test_a_fill_that_only_reached_the_tables_is_booked_once(tmp_path: Path
     assert found.state.portfolio.cash == life.desk.portfolio.cash
 
 
-async def test_a_fill_of_an_order_nobody_remembers_is_a_stray(tmp_path: Path, life: Life) -> None:
+async def test_an_order_whose_cause_was_lost_is_adopted_with_its_fills(tmp_path: Path, life: Life) -> None:
     life.begin()
     life.turn(InstrumentChanged(T0, an_instrument(BTC)))
     life.turn(SourceJoined(T0, a_source(RULE)))
@@ -129,6 +131,20 @@ async def test_a_fill_of_an_order_nobody_remembers_is_a_stray(tmp_path: Path, li
     life.turn(IntentStored(T0, order), recorded=False)
     life.turn(Filled(T0, life.fill(order, "t1")), recorded=False)
     await life.journal.close(T0, None)
+    found = recover(f"sqlite:///{tmp_path / 'arbiter.db'}", tmp_path, BOOK)
+    assert (found.adopted, found.fills, found.strays) == (1, 1, [])
+    assert found.state is not None
+    assert found.state.portfolio.amount(BTC) == Decimal(1)
+    assert found.state.orders[order].filled == Decimal(1)
+
+
+async def test_a_fill_without_an_order_is_a_stray(tmp_path: Path, life: Life) -> None:
+    life.begin()
+    order = life.buy()
+    life.turn(Filled(T0, life.fill(order, "t1")))
+    await life.journal.close(T0, None)
+    with contextlib.closing(sqlite3.connect(tmp_path / "arbiter.db")) as database, database:
+        database.execute("UPDATE fills SET order_id = 'nobody'")
     found = recover(f"sqlite:///{tmp_path / 'arbiter.db'}", tmp_path, BOOK)
     assert found.strays == ["t1"]
 
