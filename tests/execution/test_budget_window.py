@@ -80,7 +80,7 @@ def test_orders_go_before_reads_before_data_when_all_wait() -> None:
                 group.create_task(go(name, lane))
         return order
 
-    assert run_virtually(scene()) == ["o", "o", "r", "d", "d"]
+    assert run_virtually(scene()) == ["o1", "o2", "r1", "d1", "d2"]
 
 
 def test_a_penalty_stops_everybody_for_its_time_and_says_so() -> None:
