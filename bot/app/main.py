@@ -104,7 +104,7 @@ class _Run:
             self.shell.cycle.turn,
             account=PaperAccount.of(balances(desk)),
         )
-        self.shell.connect(self.broker, self.host)
+        self.shell.connect(self.broker, self.host, self.broker)
         self.start = Start.of(self.shell, clock.now())
         self.status = Status(self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor)
         self.opening = Opening(self.settings, world, recovered, self.shell, self.host)

@@ -21,7 +21,7 @@ from bot.core.effects import CancelOrder, Notify, Publish, Record, SetTimer, Sto
 from bot.core.facts import Fact
 from bot.core.inputs import Backlog, Input, IntentFailed, IntentStored, MarketHealth, Proposed, Wake
 from bot.core.market import Candle, Quote, Trade
-from bot.core.protocols import MatchingBroker
+from bot.core.protocols import Broker, MatchingBroker
 from bot.journal.journal import Journal
 from bot.outlets.outlets import Outlets
 from bot.runtime.clock import WallClock
@@ -65,7 +65,8 @@ class Shell:
         self.tally = Tally()
         self.cycle = Cycle(desk, self, journal)
         self.host: SourceHost | None = None
-        self._broker: MatchingBroker | None = None
+        self._broker: Broker | None = None
+        self._matching: MatchingBroker | None = None
         self._rules = rules
         self._saw = saw
         self._untold: deque[_Told] = deque()
@@ -75,16 +76,16 @@ class Shell:
         self._stopping = False
 
     @property
-    def broker(self) -> MatchingBroker:
+    def broker(self) -> Broker:
         """Where orders go; `RuntimeError` before `connect`."""
         if self._broker is None:
             message = "the shell has no broker yet: call connect first"
             raise RuntimeError(message)
         return self._broker
 
-    def connect(self, broker: MatchingBroker, host: SourceHost) -> None:
-        """Give the shell its broker and its sources."""
-        self._broker, self.host = broker, host
+    def connect(self, broker: Broker, host: SourceHost, matching: MatchingBroker | None = None) -> None:
+        """Give the shell its broker and its sources; a broker that fills orders itself is `matching` too, and sees the market."""
+        self._broker, self.host, self._matching = broker, host, matching
 
     async def run(self) -> None:
         """Own the desk until `stop`; everything that arrived before is still handled."""
@@ -175,7 +176,8 @@ class Shell:
             self._on_quote(event)  # type: ignore[arg-type]
         elif kind is Trade:
             tally.market_events += 1
-            self.broker.on_trade(event)  # type: ignore[arg-type]
+            if self._matching is not None:
+                self._matching.on_trade(event)  # type: ignore[arg-type]
         elif kind is Candle:
             tally.market_events += 1
             self._on_candle(event)  # type: ignore[arg-type]
@@ -204,7 +206,8 @@ class Shell:
         self._saw(record.fact)
 
     def _on_quote(self, quote: Quote) -> None:
-        self.broker.on_quote(quote)
+        if self._matching is not None:
+            self._matching.on_quote(quote)
         self.cycle.turn(quote)
         self._untold.append(quote)
 
@@ -225,7 +228,8 @@ class Shell:
 
     def _wake(self) -> None:
         now = self.clock.now()
-        self.broker.wake(now)
+        if self._matching is not None:
+            self._matching.wake(now)
         due = self.desk.next_timer
         if due is not None and due <= now:
             self.tally.arrived = perf_counter()
@@ -233,7 +237,8 @@ class Shell:
 
     def _arm(self) -> None:
         """Ring when the desk or the broker next has something to do."""
-        dues = [due for due in (self.desk.next_timer, self.broker.next_due()) if due is not None]
+        matching = None if self._matching is None else self._matching.next_due()
+        dues = [due for due in (self.desk.next_timer, matching) if due is not None]
         if not dues:
             return
         at = min(dues)

@@ -31,8 +31,9 @@ def desk_config(
     drive_timeframe: str = "1m",
     next_open: bool = True,
     sizing_timeframe: str | None = None,
+    balance: Decimal | None = None,
 ) -> DeskConfig:
-    """The desk of these settings.
+    """The desk of these settings; `balance` replaces the paper account's.
 
     Where candles drive, latency and data age have nothing to measure, and nothing is learned between two candles: a refused order
     is tried again with the next candle, and a limit entry lives to see one.
@@ -41,7 +42,7 @@ def desk_config(
     candles = drive is Drive.CANDLES
     return DeskConfig(
         currency=paper.currency,
-        balance=paper.starting_balance,
+        balance=paper.starting_balance if balance is None else balance,
         arbiter=_arbiter(settings),
         limits=_limits(settings.risk, candles=candles),
         targets=TargetRules(

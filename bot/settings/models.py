@@ -59,6 +59,9 @@ class Embedded(StrEnum):
     ALWAYS = "always"
 
 
+OrderPrefix = Annotated[str, Field(pattern=r"^[a-z0-9]{1,4}$")]
+
+
 class BotSettings(Strict):
     """Who the bot is and where it keeps what it knows."""
 
@@ -68,7 +71,7 @@ class BotSettings(Strict):
     account: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = Field(
         "main", description="the account at the venue; part of every client order id's hash"
     )
-    order_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]{1,4}$")] = Field(
+    order_prefix: OrderPrefix = Field(
         "arb", description="begins every client order id: 1 to 4 lower-case letters or digits, unique among bots on one account"
     )
     data_dir: Path = Field(Path("data"), description="journal, segments, logs and the encrypted secrets live here")
@@ -262,10 +265,32 @@ class WebSettings(Strict):
     port: Port = Field(8080, description="0: any free port")
 
 
+class Stops(StrEnum):
+    """Who holds a stop-loss."""
+
+    DESK = "desk"
+    VENUE = "venue"
+
+
 class LiveSettings(Strict):
     """Real orders. Keys are never here: `python -m bot secrets set BINANCE_API_KEY`."""
 
     confirm: Literal["", "I-understand"] = Field("", description="I-understand: `--live` may send real orders")
+    allocation: Money | None = Field(
+        None, description="this bot's cash at its first live start (accounting currency); null: all that is free in the account"
+    )
+    sisters: tuple[OrderPrefix, ...] = Field(
+        (), description="`bot.order_prefix` of other bots on the same account: their orders and trades are known, never touched"
+    )
+    stops: Stops = Field(
+        Stops.DESK, description="desk: the bot watches the levels | venue: a stop-loss order also rests at the venue"
+    )
+    reconcile_every: Wait = Field(30_000, description="pace at which the account is compared with the books (duration)")
+    poll_every: Wait = Field(5_000, description="pace at which open orders are asked for behind the account stream (duration)")
+    grace: Wait = Field(6_000, description="an order the venue does not know counts as lost only this long after it was sent")
+    call_timeout: Wait = Field(10_000, description="an answer not here by then is taken for lost (duration)")
+    weight_margin: Share = Field(0.1, description="part of the venue's rate limit that is never used (fraction)")
+    share_limit: bool = Field(False, description="share the venue's rate limit through Redis with the bots on this address")
 
 
 class LossStreak(Strict):

@@ -169,7 +169,7 @@ def a_shell(
         account=PaperAccount.of({config.currency: config.balance}),
     )
     broker.database = database
-    shell.connect(broker, host)
+    shell.connect(broker, host, broker)
     return Rig(shell, host, broker, supervisor, facts, database)
 
 
