@@ -120,7 +120,7 @@ class TrackedOrders:
         return tracked
 
     def adopt(self, order: Order) -> Tracked:
-        """Go on with an order of an earlier process, as the desk has it; what was not open is unknown until the venue is asked."""
+        """Go on with an order of an earlier process, as the desk has it; what was not open must be asked for."""
         known = self._orders.get(order.request.id)
         if known is not None:
             return known
