@@ -55,6 +55,9 @@ def backtest(
         str | None, typer.Option(metavar="TF", help="Run every source on these candles instead of its own, such as 1h.")
     ] = None,
     config: ConfigDir = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a tear sheet of it: one HTML file that needs nothing else.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of --lookahead-check.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,6 +67,9 @@ def backtest(
     data have is left out, with a notice.
     """
     first, last, chosen = moment(start, "--from"), moment(end, "--to"), symbols_of(symbols)
+    if report is not None and lookahead_check:
+        message = "a look-ahead check has no figures to show; leave one of them out"
+        raise typer.BadParameter(message, param_hint="--report / --lookahead-check")
     if first is not None and last is not None and first >= last:
         message = f"{start} is not before {end}"
         raise typer.BadParameter(message, param_hint="--from / --to")
@@ -82,10 +88,10 @@ def backtest(
         sources=tuple(source) if source else None,
         timeframe=timeframe,
     )
-    raise typer.Exit(_run_backtest(options, as_json))
+    raise typer.Exit(_run_backtest(options, report, as_json))
 
 
-def _run_backtest(options: BacktestOptions, as_json: bool) -> ExitCode:
+def _run_backtest(options: BacktestOptions, report: Path | None, as_json: bool) -> ExitCode:
     """Run it and show what it came to."""
     from bot.backtest.result import BacktestResult
     from bot.cli.output import say, say_json
@@ -96,12 +102,19 @@ def _run_backtest(options: BacktestOptions, as_json: bool) -> ExitCode:
 
     loaded = load(options.config)
     prepare(loaded, sys.stderr)
-    with _progress("moments" if options.lookahead_check else "bars") as progress:
+    with progress_of("moments" if options.lookahead_check else "bars") as progress:
         found = run_backtest(options, loaded, progress)
+    written = None
+    if report is not None and isinstance(found, BacktestResult):
+        from bot.services.reporting import sheet_of_backtest, write_page
+
+        written = write_page(sheet_of_backtest(found, options), report)
     if as_json:
-        say_json(found.as_json())
+        say_json(found.as_json() | ({} if written is None else {"report": str(written)}))
     else:
         say(*(backtest_lines(found, _ink()) if isinstance(found, BacktestResult) else lookahead_lines(found, _ink())))
+        if written is not None:
+            say("", f"  tear sheet: {written}")
     return ExitCode.OK if found.passed else ExitCode.FAILURE
 
 
@@ -123,7 +136,7 @@ def replay(
     options = ReplayOptions(run, config, data_dir, database)
     loaded = load(config, overrides=options.overrides())
     prepare(loaded, sys.stderr)
-    with _progress("inputs") as progress:
+    with progress_of("inputs") as progress:
         found = run_replay(options, loaded, progress)
     if as_json:
         say_json(found.as_json())
@@ -152,7 +165,7 @@ def _ink() -> Ink:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, on a terminal only; the callback takes what is done and what there is."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
