@@ -57,7 +57,8 @@ class Controls:
             return
         self.out.notify(Severity.CRITICAL, f"Trading is {risk.state.value}", f"{command.actor}: {command.reason}")
         for order in list(self.state.working.values()):
-            if not order.request.reduce_only or risk.state is TradingState.HALTED:
+            # A guard can only lower risk: it stays, also over a halt.
+            if not order.request.reduce_only or (risk.state is TradingState.HALTED and not order.request.guards):
                 self.state.lapsing.setdefault(order.request.id, Fate.CANCELLED)
                 self.trading.tracker.cancel(order, f"trading is {risk.state.value}")
         if risk.flattening:
@@ -182,8 +183,8 @@ class Controls:
         self.state.counter = max(self.state.counter, request.attempt)
         self.state.orders[request.id] = order
         self.state.working[request.id] = order
-        bench = self.state.bench(request.symbol)
-        bench.working = bench.working or request.id
+        self.state.bench(request.symbol).seat(request)
+        self.trading.guarding.active |= request.guards
         self.trading.tracker.unknown(order, "its cause was lost in a crash")
 
     def _tell_difference(self, unexplained: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ from bot.core.controls import Controls
 from bot.core.decision import Fate
 from bot.core.effects import Effect, SetTimer, Severity
 from bot.core.facts import EquitySampled, Fact
+from bot.core.guarding import Guarding
 from bot.core.inputs import (
     Abstained,
     Backlog,
@@ -56,7 +57,7 @@ from bot.core.settlement import Settlement
 from bot.core.shadow import Shadows
 from bot.core.sizing import FixedFraction
 from bot.core.standing import Standing
-from bot.core.state import Deadline, DeskState, Due, ExitWanted, Outbox
+from bot.core.state import Bench, Deadline, DeskState, Due, ExitWanted, Outbox
 from bot.core.targets import TargetRules
 from bot.core.tracking import OrderTracker, TradingRules
 from bot.core.trading import Trading
@@ -129,7 +130,8 @@ class TradingDesk:
         self.shadows.reindex()
         state, out = self.state, self._out
         self._tracker = OrderTracker(state, out, Bookkeeping(state, out, self.shadows), config.trading)
-        trading = Trading(state, out, self.market, gate, book, self.shadows, config.targets, self._tracker)
+        self._guarding = Guarding(state, out, self.market, gate, book, self.shadows, self._tracker)
+        trading = Trading(state, out, self.market, gate, book, self.shadows, config.targets, self._tracker, self._guarding)
         self._standing = Standing(state, out, trading)
         self._settlement = Settlement(state, out, config.arbiter, self.shadows, trading, self._standing, config.max_age_ms)
         self._controls = Controls(state, out, self._settlement, trading)
@@ -166,6 +168,8 @@ class TradingDesk:
             self._run_due()
         self._handlers[event.__class__](event)
         effects = self._out.effects
+        if effects and self._guarding.active:
+            self._guarding.review()
         if deadlines and deadlines[0][0] != self._timer:
             self._timer = deadlines[0][0]
             effects.append(SetTimer(self._timer))
@@ -267,11 +271,16 @@ class TradingDesk:
             return
         hit = protection.touched(low, high)
         if hit is None:
+            if self._guarding.active:
+                self._guarding.follow(bench, protection)
             return
         leg, level = hit
         if opened is not None:
             level = protective_exit_price(level, opened, Side.SELL if protection.direction > 0 else Side.BUY, leg)
-        bench.want_exit(ExitWanted(leg, protection.decision_id, level, protection.source))
+        wanted = ExitWanted(leg, protection.decision_id, level, protection.source)
+        if bench.resting is not None and self._guarding.awaits(bench, wanted, low if protection.direction > 0 else high):
+            return
+        bench.want_exit(wanted)
         self._standing.pursue(bench)
 
     def _on_order(self, order_id: str, step: Callable[[Order], Order | None]) -> None:
@@ -285,17 +294,29 @@ class TradingDesk:
             return
         done = step(order)
         if done is not None:
-            self._standing.order_done(done)
+            if done.request.guards:
+                self._guard_done(done)
+            else:
+                self._standing.order_done(done)
             self._controls.check_flat()
 
     def _unstored(self, order: Order, reason: str) -> None:
         if self._tracker.intent_failed(order, reason):
-            self._standing.unstored(order)
+            if order.request.guards:
+                self._guard_done(order)
+            else:
+                self._standing.unstored(order)
             self._controls.check_flat()
 
+    def _guard_done(self, order: Order) -> None:
+        self._guarding.ended(order)
+        self._standing.guard_done(self.state.bench(order.request.symbol))
+
     def _filled(self, order: Order, fill: Fill) -> Order | None:
-        late = order.state.terminal
+        late, before = order.state.terminal, order.filled
         done = self._tracker.filled(order, fill)
+        if order.request.guards and order.filled != before:
+            self._guarding.traded(order)
         if late:
             self._standing.booked_late(order)
         return done
@@ -324,6 +345,8 @@ class TradingDesk:
             if order is not None:
                 self.state.lapsing.setdefault(subject, Fate.UNFILLED)
                 self._tracker.cancel(order, "the entry did not fill in time")
+        elif due is Due.GUARD:
+            self._guard_due(self.state.bench(symbol))
         elif due is Due.CANCEL:
             order = self.state.working.get(subject)
             if order is not None:
@@ -331,6 +354,14 @@ class TradingDesk:
         elif self.config.sample_ms > 0:
             self._sample()
             self.state.remind(self.market.now + self.config.sample_ms, Due.SAMPLE)
+
+    def _guard_due(self, bench: Bench) -> None:
+        """A guard has had its time to fill, or one that the venue refused may be asked for again."""
+        if self._guarding.overdue(bench):
+            self._standing.pursue(bench)
+            self._controls.check_flat()
+        elif self._guarding.active:
+            self._guarding.keep(bench)
 
     def _new_day(self) -> None:
         """A UTC day begins: the baseline of the daily loss moves. The very first input also starts the samples."""

@@ -110,6 +110,11 @@ class OrderRequest:
     reduce_only: bool = False
     decision_id: str | None = None
 
+    @property
+    def guards(self) -> bool:
+        """Whether it rests at the venue to guard a position: only protection asks for stops."""
+        return self.trigger is not None
+
 
 @value
 class Fill:

@@ -36,6 +36,14 @@ class Protection:
         """Where the trailing stop is now."""
         return None if self.trailing is None else self.peak * (1.0 - self.direction * self.trailing)
 
+    @property
+    def stop(self) -> tuple[Leg, float] | None:
+        """The stop that the market would reach first and its level; of two at one level, the trailing one."""
+        fixed, trailing = self.stop_loss, self.trailing_stop
+        if trailing is not None and (fixed is None or (trailing - fixed) * self.direction >= 0):
+            return Leg.TRAILING_STOP, trailing
+        return None if fixed is None else (Leg.STOP_LOSS, fixed)
+
     def touched(self, low: float, high: float) -> tuple[Leg, float] | None:
         """The leg that a stretch of prices triggers and its level; moves the trailing peak when none is."""
         worst, best = (low, high) if self.direction > 0 else (high, low)

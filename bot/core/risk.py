@@ -318,7 +318,7 @@ class MaxOrderRate:
 
 @value
 class MaxOpenOrders:
-    """At most `count` orders working at once."""
+    """At most `count` orders working at once; guards that rest at the venue are not among them."""
 
     count: int
 
@@ -326,7 +326,10 @@ class MaxOpenOrders:
         """The draft, or why not."""
         if draft.reduces or len(book.working) < self.count:
             return draft
-        return Refusal(Denial.MAX_OPEN_ORDERS, f"{len(book.working)} orders are working, limit {self.count}")
+        working = sum(not order.request.guards for order in book.working.values())
+        if working < self.count:
+            return draft
+        return Refusal(Denial.MAX_OPEN_ORDERS, f"{working} orders are working, limit {self.count}")
 
 
 @value

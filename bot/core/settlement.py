@@ -262,7 +262,10 @@ class Settlement:
         attempt = self.trading.consider(decision, spec, bench)
         if attempt.draft is None or not attempt.draft.reduces or bench.working is not None or bench.exit is not None:
             return False
-        self.trading.carry_out(bench, decision, attempt.draft)
+        if bench.resting is not None and bench.resting.released is not None:
+            return False
+        if not self.trading.guarding.release_for(bench, decision, attempt.draft.side):
+            self.trading.carry_out(bench, decision, attempt.draft)
         return True
 
     def _replace(self, bench: Bench, winner: Decision, verdict_id: str) -> None:

@@ -91,6 +91,35 @@ class Standing:
             bench.pursuing = part
         self.pursue(bench)
 
+    def guard_done(self, bench: Bench) -> None:
+        """The guard is gone, and with it the lock on the position: what waited to sell goes on."""
+        resting = bench.resting
+        released = None if resting is None else resting.released
+        if resting is not None and released is not None:
+            resting.released = None
+            self._let_go(bench, released)
+        self.pursue(bench)
+
+    def _let_go(self, bench: Bench, decision: Decision) -> None:
+        """Let a decision that does not stand sell, if there still is what it wanted to sell."""
+        spec = self.state.sources.get(decision.source)
+        if decision.id not in self.state.open:
+            return
+        if decision.expires <= self.state.now:
+            self.finish(decision, Fate.EXPIRED, verdict_id=bench.verdict_id)
+            return
+        if spec is None or bench.exit is not None or bench.working is not None:
+            self.finish(decision, Fate.CANCELLED, verdict_id=bench.verdict_id, reason="its turn passed before the guard ended")
+            return
+        attempt = self.trading.consider(decision, spec, bench)
+        if attempt.draft is not None and attempt.draft.reduces:
+            self.trading.carry_out(bench, decision, attempt.draft)
+        elif attempt.refusal is not None:
+            denial, detail = attempt.refusal.denial, attempt.refusal.detail
+            self.finish(decision, Fate.DENIED, denial=denial, verdict_id=bench.verdict_id, reason=detail)
+        else:
+            self.finish(decision, attempt.fate or Fate.CANCELLED, verdict_id=bench.verdict_id)
+
     def unstored(self, order: Order) -> None:
         """An order's intent could not be stored: the standing decision tries again, any other meets its fate."""
         request = order.request
@@ -107,9 +136,10 @@ class Standing:
     def booked_late(self, order: Order) -> None:
         """A fill came after its order's end: the position is another one, and what stands against it acts again."""
         bench = self.state.bench(order.request.symbol)
-        standing = bench.standing
-        if standing is not None and standing.action is not Action.HOLD and standing.action.value != order.request.side.value:
-            bench.pursuing = True
+        standing, request = bench.standing, order.request
+        if standing is not None and standing.action is not Action.HOLD and standing.action.value != request.side.value:
+            # A guard that fired is no reason to buy again.
+            bench.pursuing = bench.pursuing or not request.guards
         self.pursue(bench)
 
     def pursue(self, bench: Bench) -> None:

@@ -7,6 +7,7 @@ news that comes late or twice changes nothing. An order that nobody can account 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bot.core.bookkeeping import Bookkeeping
 from bot.core.decision import Fate
@@ -19,8 +20,15 @@ from bot.core.risk import MINUTE_MS, may_send
 from bot.core.state import Bench, DeskState, Due, ExitWanted, Outbox
 from bot.core.values import value
 
-_PATIENCE_MS = 60_000
+PATIENCE_MS = 60_000
 """The longest wait between two tries at the same thing."""
+
+
+class NativeProtection(StrEnum):
+    """What of a position's protection also rests at the venue: nothing, or the stop."""
+
+    OFF = "off"
+    STOP = "stop"
 
 
 @value
@@ -29,6 +37,10 @@ class TradingRules:
 
     `prefix` (at most 4 letters or digits) marks this bot's orders on a shared account; `entry` is market or limit; a limit
     entry that has not filled is cancelled after `entry_ttl_ms`; what was refused for now is retried every `retry_ms`.
+
+    `native` says what rests at the venue while a position stands. A guard there follows a level that moved by more than
+    `guard_step` (a fraction of the level), at most once in `guard_pace_ms`; once its level is reached it has `guard_grace_ms`
+    to fill before the desk takes it back and sells by itself.
     """
 
     account: str = "paper"
@@ -38,10 +50,20 @@ class TradingRules:
     entry_ttl_ms: int = 60_000
     retry_ms: int = 1_000
     keep_done: int = 1_000
+    native: NativeProtection = NativeProtection.OFF
+    guard_step: float = 0.001
+    guard_pace_ms: int = 1_000
+    guard_grace_ms: int = 2_000
 
     def __post_init__(self) -> None:
         if self.retry_ms <= 0:
             message = f"retry_ms: {self.retry_ms!r} must be at least 1"
+            raise ValueError(message)
+        if not 0.0 <= self.guard_step < 1.0:
+            message = f"guard_step: {self.guard_step!r} must be a fraction of the level, from 0 to below 1"
+            raise ValueError(message)
+        if self.guard_pace_ms < 0 or self.guard_grace_ms < 0:
+            message = f"guard_pace_ms: {self.guard_pace_ms!r} and guard_grace_ms: {self.guard_grace_ms!r} must not be negative"
             raise ValueError(message)
 
 
@@ -60,9 +82,11 @@ class OrderTracker:
         order = Order(request, updated=state.now)
         state.orders[request.id] = order
         state.working[request.id] = order
-        state.risk.orders_since(state.now - MINUTE_MS)
-        state.risk.order_times.append(state.now)
-        bench.working = request.id
+        if not request.guards:
+            # The order rate is that of trading: a guard that follows the market uses none of it up.
+            state.risk.orders_since(state.now - MINUTE_MS)
+            state.risk.order_times.append(state.now)
+        bench.seat(request)
         if request.type is OrderType.LIMIT:
             state.remind(state.now + self.rules.entry_ttl_ms, Due.ENTRY, request.symbol, request.id)
         self.out.store(request)
@@ -79,7 +103,7 @@ class OrderTracker:
     def cancel_refused(self, order: Order) -> None:
         """The venue would not cancel. The order's own updates may say why; if it lives on, ask again, ever more patiently."""
         if order.cancelling and not order.state.terminal:
-            patience = max(self.rules.retry_ms, min(self.state.now - order.updated, _PATIENCE_MS))
+            patience = max(self.rules.retry_ms, min(self.state.now - order.updated, PATIENCE_MS))
             self.state.remind(self.state.now + patience, Due.CANCEL, order.request.symbol, order.request.id)
 
     def cancel_again(self, order: Order) -> None:
@@ -201,10 +225,12 @@ class OrderTracker:
         bench = state.bench(request.symbol)
         if bench.working == request.id:
             bench.working = None
+        if request.guards:
+            self._unseat(bench, request)
         if order.filled and request.decision_id is not None:
             fraction = float(order.filled / request.amount)
             self.out.record(DecisionFilled(state.now, request.decision_id, fraction))
-        if bench.exit is not None and refused and request.leg not in OPINIONS:
+        if bench.exit is not None and refused and request.leg not in OPINIONS and not request.guards:
             self._exit_failed(bench, bench.exit, reason or to.value)
         self._forget_done()
         return order
@@ -212,11 +238,22 @@ class OrderTracker:
     def _exit_failed(self, bench: Bench, wanted: ExitWanted, reason: str) -> None:
         """The venue refused an exit or ended it unfilled: say so, wait longer each time, try again."""
         wanted.failures += 1
-        delay = min(self.rules.retry_ms * 2 ** min(wanted.failures, 16), _PATIENCE_MS)
+        delay = self.patience(wanted.failures)
         bench.retry_at = self.state.now + delay
         self.state.remind(bench.retry_at, Due.RETRY, bench.symbol)
         severity = Severity.CRITICAL if wanted.failures > 2 else Severity.WARNING
         self.out.notify(severity, "An exit was refused", f"{bench.symbol} {wanted.leg.value}: {reason}; next try in {delay} ms")
+
+    def patience(self, failures: int) -> int:
+        """How many milliseconds to wait after so many failures in a row: ever more, up to a bound."""
+        return min(self.rules.retry_ms << min(failures, 16), PATIENCE_MS)
+
+    def _unseat(self, bench: Bench, request: OrderRequest) -> None:
+        """A guard gave its place free: to another that an earlier run left on the symbol, if there is one."""
+        if bench.resting is None or bench.resting.order != request.id:
+            return
+        others = (other.request for other in self.state.working.values() if other.request.symbol == request.symbol)
+        bench.resting.order = next((other.id for other in others if other.guards), None)
 
     def _forget_done(self) -> None:
         orders, working, kept = self.state.orders, self.state.working, self.rules.keep_done

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from bot.core.decision import Decision, Fate, SourceSpec
 from bot.core.effects import Severity
+from bot.core.guarding import Guarding
 from bot.core.market import MarketView, Side
 from bot.core.orders import OPINIONS, ZERO, Leg, Order, OrderRequest, OrderType, client_order_id
 from bot.core.protection import guard
@@ -44,6 +45,7 @@ class Trading:
     shadows: Shadows
     targets: TargetRules
     tracker: OrderTracker
+    guarding: Guarding
 
     def consider(self, decision: Decision, spec: SourceSpec, bench: Bench) -> Attempt:
         """What a BUY or SELL would come to now; asks for nothing."""
@@ -63,9 +65,9 @@ class Trading:
         return Attempt(wanted.target, draft=answer)
 
     def carry_out(self, bench: Bench, decision: Decision, draft: OrderDraft) -> None:
-        """Ask for the order that an attempt came to, once the one before it has ended."""
+        """Ask for the order that an attempt came to, once the one before it, and a guard that locks what it needs, has ended."""
         order = self.state.working.get(bench.working or "")
-        if order is not None:
+        if order is not None or self.guarding.release(bench, draft.side, f"{decision.id} trades what it locks"):
             bench.pursuing = True
             return
         leg = Leg.EXIT if draft.reduces else Leg.ENTRY
@@ -109,7 +111,8 @@ class Trading:
         draft = OrderDraft(bench.symbol, side, abs(amount), price, wanted.level, wanted.source, 1.0, True, instrument)
         answer = self.gate.judge(draft, self.book)
         if isinstance(answer, OrderDraft):
-            self._request(bench, answer, wanted.leg, wanted.cause, None)
+            if not self.guarding.release(bench, side, f"the position must be left: {wanted.leg.value}"):
+                self._request(bench, answer, wanted.leg, wanted.cause, None)
             return True
         if answer.denial.permanent:
             bench.exit = None
