@@ -23,6 +23,9 @@ PALETTE = ("#3b82f6", "#d98200", "#12a37f", "#b45cd6", "#e0563f", "#0ea5b7", "#c
 _SHAPES = {"entry": "triangle-up", "exit": "triangle-down", "take-profit": "star", "flatten": "square"}
 _MOST_POINTS, _MOST_CANDLES = 3_000, 1_200
 _LEAD = 30  # candles before the run, so that its first trade has a past
+_DENSE = 150  # fills on one chart beyond which their marks are small
+_MANY = 7
+_STOP_REACH = 0.6  # of the height of the prices: how far outside them a stop still belongs in the picture
 _BASIS = 10_000
 
 
@@ -69,22 +72,32 @@ def figure_of_trades(sheet: TearSheet, symbol: str) -> tuple[Figure, int]:
     import plotly.graph_objects as go  # noqa: PLC0415
 
     figure = go.Figure()
-    candles, each = sheet.candles.get(symbol), 0
+    candles, shown, each = sheet.candles.get(symbol), None, 0
     if candles is not None and len(candles):
         shown, each = candles.since(sheet.start, _LEAD).joined(_MOST_CANDLES)
         figure.add_trace(_candlesticks(go, shown))
     _add_outcomes(go, figure, sheet, symbol)
     _add_stop_level(go, figure, sheet, symbol)
-    colours = {source.name: colour_of(place) for place, source in enumerate(sheet.sources)}
-    groups: dict[tuple[str, str], list[Mark]] = {}
-    for mark in sheet.marks:
-        if mark.symbol == symbol:
-            groups.setdefault((mark.source, mark.leg), []).append(mark)
-    for (source, leg), marks in sorted(groups.items()):
-        figure.add_trace(_marks(go, source, leg, marks, colours.get(source, SHADOW)))
+    _add_marks(go, figure, sheet, [mark for mark in sheet.marks if mark.symbol == symbol])
     figure.update_xaxes(type="date", rangeslider={"visible": False})
-    figure.update_yaxes(title_text=escape(symbol.partition("/")[2]))
+    figure.update_yaxes(title_text=escape(symbol.partition("/")[2]), range=_heights(sheet, symbol, shown))
     return _laid_out(figure, 470, hovermode="closest"), each
+
+
+def _heights(sheet: TearSheet, symbol: str, candles: Candles | None) -> list[float] | None:
+    """From the lowest price to the highest; a stop far outside may be reached by zooming out, and does not flatten the rest."""
+    prices = [mark.price for mark in sheet.marks if mark.symbol == symbol]
+    if candles is not None and len(candles):
+        prices += [float(candles.low.min()), float(candles.high.max())]
+    if not prices or min(prices) == max(prices):
+        return None
+    low, high = min(prices), max(prices)
+    reach = _STOP_REACH * (high - low)
+    levels = [stop.level for stop in sheet.stops if stop.symbol == symbol and stop.level is not None]
+    near = [level for level in levels if low - reach <= level <= high + reach]
+    low, high = min([low, *near]), max([high, *near])
+    margin = 0.05 * (high - low)
+    return [low - margin, high + margin]
 
 
 def _candlesticks(go: Any, candles: Candles) -> Any:
@@ -103,20 +116,40 @@ def _candlesticks(go: Any, candles: Candles) -> Any:
     )
 
 
-def _marks(go: Any, source: str, leg: str, marks: Sequence[Mark], colour: str) -> Any:
-    texts = [
-        f"{escape(mark.side)} {escape(mark.amount)} at {mark.price:,.10g}<br>{escape(leg)} · {escape(source)}" for mark in marks
-    ]
-    shape = _SHAPES.get(leg, "x")
-    return go.Scatter(
-        x=_dates(np.asarray([mark.at for mark in marks], np.int64)),
-        y=[mark.price for mark in marks],
-        mode="markers",
-        name=f"{escape(leg)} · {escape(source)}",
-        text=texts,
-        hovertemplate="%{text}<br>%{x}<extra></extra>",
-        marker={"symbol": shape, "size": 11, "color": colour, "line": {"width": 1.2, "color": "rgba(255,255,255,0.85)"}},
-    )
+def _add_marks(go: Any, figure: Figure, sheet: TearSheet, marks: Sequence[Mark]) -> None:
+    """Every fill: its shape is the leg, its colour the source; the legend names each source once."""
+    colours = {source.name: colour_of(place) for place, source in enumerate(sheet.sources)}
+    dense = len(marks) > _DENSE
+    groups: dict[tuple[str, str], list[Mark]] = {}
+    for mark in marks:
+        groups.setdefault((mark.source, mark.leg), []).append(mark)
+    named: set[str] = set()
+    for (source, leg), found in sorted(groups.items()):
+        marker: dict[str, object] = {
+            "symbol": _SHAPES.get(leg, "x"),
+            "size": 6 if dense else 11,
+            "color": colours.get(source, SHADOW),
+        }
+        if not dense:
+            marker["line"] = {"width": 1.2, "color": "rgba(255,255,255,0.85)"}
+        trace = go.Scatter(
+            x=_dates(np.asarray([mark.at for mark in found], np.int64)),
+            y=[mark.price for mark in found],
+            mode="markers",
+            name=escape(source),
+            legendgroup=escape(source),
+            showlegend=source not in named,
+            text=[_said(mark) for mark in found],
+            hovertemplate="%{text}<br>%{x}<extra></extra>",
+            marker=marker,
+        )
+        figure.add_trace(trace)
+        named.add(source)
+
+
+def _said(mark: Mark) -> str:
+    deal = f"{escape(mark.side)} {escape(mark.amount)} at {mark.price:,.10g}"
+    return f"{deal}<br>{escape(mark.leg)} · {escape(mark.source)}"
 
 
 def _add_outcomes(go: Any, figure: Figure, sheet: TearSheet, symbol: str) -> None:
@@ -165,7 +198,13 @@ def figure_of_sources(sheet: TearSheet) -> Figure:
     )
     figure.update_xaxes(title_text=f"P&amp;L, {escape(sheet.currency)}", zeroline=True)
     figure.update_yaxes(automargin=True)
-    return _laid_out(figure, 130 + 56 * max(1, len(names)), barmode="group", bargap=0.35, legend_traceorder="reversed")
+    return _laid_out(
+        figure,
+        130 + (52 if len(names) < _MANY else 36) * max(1, len(names)),
+        barmode="group",
+        bargap=0.35,
+        legend_traceorder="reversed",
+    )
 
 
 def figure_of_overrides(sheet: TearSheet) -> Figure:
@@ -204,7 +243,13 @@ def figure_of_slippage(rows: Sequence[Slippage]) -> Figure:
     figure.add_trace(_bars(go, "fills", actual, names, LINE, "%{x:+.2f} bp"))
     figure.update_xaxes(title_text="basis points worse than the reference", zeroline=True)
     figure.update_yaxes(automargin=True)
-    return _laid_out(figure, 130 + 46 * max(1, len(names)), barmode="group", bargap=0.35, legend_traceorder="reversed")
+    return _laid_out(
+        figure,
+        130 + (46 if len(names) < _MANY else 26) * max(1, len(names)),
+        barmode="group",
+        bargap=0.35,
+        legend_traceorder="reversed",
+    )
 
 
 def colour_of(place: int) -> str:

@@ -49,7 +49,6 @@ Promise.all(drawn).then(() => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => paint());
 addEventListener("beforeprint", () => {
   root.dataset.print = "yes";
-  for (const each of document.querySelectorAll("details")) each.open = each.open || each.classList.contains("printed");
   paint(() => ({ autosize: false, width: 700 }));
 });
 addEventListener("afterprint", () => {

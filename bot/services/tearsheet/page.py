@@ -144,7 +144,11 @@ def _overrides(sheet: TearSheet, figures: dict[str, str]) -> Iterator[str]:
 
 
 def _entering(sheet: TearSheet) -> str:
-    return "Triangles point up at entries and down at exits; a cross is a stop. Colours are sources." if sheet.marks else ""
+    return (
+        "Triangles point up at entries and down at exits, a cross is a stop, a star a taken profit; colours are sources."
+        if sheet.marks
+        else ""
+    )
 
 
 def _trades(sheet: TearSheet, figures: dict[str, str]) -> Iterator[str]:
