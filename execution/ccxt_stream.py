@@ -68,6 +68,16 @@ def trading(base: Any) -> Any:
     return type(f"Trading{base.__name__}", (base,), body | _parsing(base) | _connecting(base) | _asking(base) | _answering(base))
 
 
+def metered(base: Any) -> Any:
+    """A subclass of a ccxt exchange class that only asks the budget; for market data, which shares the venue's limit."""
+    return type(f"Metered{base.__name__}", (base,), {"budget": None} | _asking(base) | _answering(base))
+
+
+def minute_weight(exchange: Any) -> float:
+    """What the venue allows in a minute, in its own weights."""
+    return 60_000 / float(exchange.rateLimit) * _WEIGHT_OF_COST.get(exchange.id, 1.0)
+
+
 def set_budget(exchange: Any, budget: Budget | None) -> None:
     """From now on a budget decides when a request may go; without one, nothing does."""
     exchange.budget = budget

@@ -44,12 +44,16 @@ class UnknownSymbol(VenueError):  # noqa: N818 - it names what is wrong
     """The venue does not list this symbol, or not for spot trading."""
 
 
+DeriveClass = Callable[[Any], Any]
+
+
 @dataclass(frozen=True, slots=True)
 class VenueConfig:
     """Which exchange, and how ccxt is to be set up.
 
     `config` is handed to ccxt's constructor, deep-merged over its own description (`urls`, `options`, `timeout` in ms, ...);
-    URLs given here win over the sandbox's. `reach_timeout` bounds (in seconds) how long opening may take.
+    URLs given here win over the sandbox's. `reach_timeout` bounds (in seconds) how long opening may take. `derive` may turn ccxt's
+    exchange class into a subclass, before whoever opens it does.
     """
 
     exchange: str
@@ -57,6 +61,7 @@ class VenueConfig:
     sandbox: bool = False
     reach_timeout: float = 10.0
     clock_samples: int = 3
+    derive: DeriveClass | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,6 @@ class ClockOffset:
     offset: int
     round_trip: float
     samples: int
-
-
-DeriveClass = Callable[[Any], Any]
 
 
 @dataclass(slots=True)
@@ -207,6 +209,8 @@ def _ccxt() -> ModuleType:
 
 def _instance(ccxt: ModuleType, config: VenueConfig, derive: DeriveClass | None) -> Any:
     base = _exchange_class(ccxt, config.exchange)
+    if config.derive is not None:
+        base = config.derive(base)
     settings: dict[str, Any] = {"enableRateLimit": True, "timeout": 10_000, "options": {"defaultType": "spot"}}
     if config.exchange == "binance":
         # Otherwise loading the markets also asks both futures venues.
