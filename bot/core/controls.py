@@ -139,6 +139,11 @@ class Controls:
         if not event.amount.is_finite() or abs(event.amount) > ABSURD:
             self.state.ignore("cash-absurd")
             return
+        if event.id:
+            if event.id in self.state.transfers:
+                self.state.ignore("cash-twice")
+                return
+            self.state.transfers[event.id] = None
         self.state.portfolio.move_cash(event.amount)
         moved = float(event.amount)
         self.state.risk.peak += moved

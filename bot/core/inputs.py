@@ -207,12 +207,13 @@ class InstrumentChanged:
 
 @value
 class CashMoved:
-    """A deposit (positive) or withdrawal (negative): moves the baselines of loss limits, not the P&L."""
+    """A deposit (positive) or withdrawal (negative): moves the baselines of loss limits, not the P&L. One `id` counts once."""
 
     at: int
     amount: Decimal
     currency: str
     reason: str
+    id: str = ""
 
 
 @value

@@ -134,6 +134,7 @@ class DeskState:
     lapsing: dict[str, Fate] = field(default_factory=dict)
     protections: dict[str, Protection] = field(default_factory=dict)
     shadows: dict[str, ShadowLedger] = field(default_factory=dict)
+    transfers: dict[str, None] = field(default_factory=dict)
     deadlines: list[Deadline] = field(default_factory=list)
     market: MarketView = field(default_factory=MarketView)
     ignored: dict[str, int] = field(default_factory=dict)

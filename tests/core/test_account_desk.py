@@ -8,7 +8,7 @@ from decimal import Decimal
 from bot.core.decision import Action
 from bot.core.effects import CancelOrder, Notify, Publish, Record, SubmitOrder
 from bot.core.facts import AccountReconciled
-from bot.core.inputs import IntentStored, OrderAdopted, Reconciled, TradingState
+from bot.core.inputs import CashMoved, IntentStored, OrderAdopted, Reconciled, TradingState
 from bot.core.market import Side
 from bot.core.orders import OrderRequest, OrderState
 from tests.core.desks import ready
@@ -90,6 +90,14 @@ def test_what_was_found_and_left_alone_leaves_a_row() -> None:
     desk.turn(Reconciled(desk.now, True, 1, 0, ("a foreign order on BTC/USDT",)))
     rows = [effect.fact for effect in desk.effects if isinstance(effect, Record)]
     assert any(isinstance(fact, AccountReconciled) and fact.notes for fact in rows)
+
+
+def test_a_deposit_that_is_told_twice_counts_once() -> None:
+    desk = ready()
+    before = desk.desk.portfolio.cash
+    for _ in range(2):
+        desk.turn(CashMoved(desk.now, Decimal(500), "USDT", "transfer 7", "7"))
+    assert desk.desk.portfolio.cash == before + 500
 
 
 def test_an_adopted_order_freezes_its_symbol_until_the_venue_has_answered_for_it() -> None:
