@@ -6,7 +6,7 @@ replay that are missing from the tables are its last ones: from the first whose 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -22,10 +22,14 @@ _COMMITTED = (t.decisions, t.fates, t.verdicts, t.fills, t.order_events, t.posit
 
 def untold(queries: Queries, run: str, replayed: Sequence[Fact]) -> list[Fact]:
     """The facts of the replay, in their order, that the run's tables lack."""
-    newest, keys = queries.read(lambda connection: _committed(connection, run))
+    return lacking(*queries.read(lambda connection: _committed(connection, run)), replayed)
+
+
+def lacking(newest: int, keys: Set[Key], replayed: Sequence[Fact]) -> list[Fact]:
+    """The same from `newest`, when the newest committed fact happened, and the `keys` of those committed then or later."""
     late = [fact for fact in replayed if fact.at >= newest]
     for place, fact in enumerate(late):
-        key = _key(fact)
+        key = key_of(fact)
         if key is not None and key not in keys:
             return late[place:]
     return [fact for fact in late if fact.at > newest]
@@ -58,7 +62,7 @@ _KEYS = {
 }
 
 
-def _key(fact: Fact) -> Key | None:
+def key_of(fact: Fact) -> Key | None:
     """What makes a fact's row its own, None for facts that have nothing of the kind."""
     match fact:
         case DecisionSeen():
