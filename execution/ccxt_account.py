@@ -95,7 +95,7 @@ class CcxtAccount:
             exchange.options["recvWindow"] = RECV_WINDOW_MS
         set_budget(exchange, budget)
         self.stream = AccountStream(
-            exchange, self.config.stream, self._now, self.adjust_clock, random or Random(), self._secrets  # noqa: S311 - it spreads attempts
+            exchange, self.config.stream, self.now, self.adjust_clock, random or Random(), self._secrets  # noqa: S311 - it spreads attempts
         )  # fmt: skip
 
     @property
@@ -163,11 +163,11 @@ class CcxtAccount:
         async def page(start: int | None, limit: int | None, params: Mapping[str, object]) -> list[TradeReport]:
             async def ask() -> list[TradeReport]:
                 rows = await self.exchange.fetch_my_trades(symbol, start, limit, dict(params))
-                return [reports.trade_report(row, self._now()) for row in rows]
+                return [reports.trade_report(row, self.now()) for row in rows]
 
             return await self.perform("trades", Lane.READS, ask, failed_read)
 
-        return await trades_since(self.exchange.id, page, since, self._now())
+        return await trades_since(self.exchange.id, page, since, self.now())
 
     async def balances(self) -> Mapping[str, BalanceReport]:
         """What the account holds, by currency; zeros may be missing. Raises `ReadFailed`."""
@@ -272,7 +272,7 @@ class CcxtAccount:
         # Some venues answer without the symbol; it is the one that was asked for.
         known = {"symbol": request.symbol, "side": request.side.value}
         told = {name: value for name, value in order.items() if value is not None}
-        return reports.order_report({**known, **told}, self._now(), request.id)
+        return reports.order_report({**known, **told}, self.now(), request.id)
 
     async def _cancel(
         self, symbol: str, client_id: str, venue_id: str | None, params: Mapping[str, object]
@@ -298,7 +298,7 @@ class CcxtAccount:
             raise Unreadable(message)
         if answer is None or answer.get("status") is None:
             return None
-        return reports.order_report(answer, self._now(), client_id or None)
+        return reports.order_report(answer, self.now(), client_id or None)
 
     async def _order(
         self, symbol: str, client_id: str | None, venue_id: str | None, params: Mapping[str, object]
@@ -307,7 +307,7 @@ class CcxtAccount:
 
         async def ask() -> OrderReport:
             answer = await self.exchange.fetch_order(None if client_id else venue_id, symbol, {**by_client, **params})
-            return reports.order_report(answer, self._now(), client_id)
+            return reports.order_report(answer, self.now(), client_id)
 
         return await self.perform("order", Lane.READS, ask, failed_read)
 
@@ -318,7 +318,7 @@ class CcxtAccount:
             by_client = {"clientOrderId": client_id} if client_id else {}
             answer = await self.exchange.fetch_order(None if client_id else venue_id, symbol, {**by_client, "trigger": True})
             child = str(answer["info"].get("ordId") or "") if reports.triggered(answer) else ""
-            return reports.order_report(answer, self._now(), client_id), child
+            return reports.order_report(answer, self.now(), client_id), child
 
         report, child = await self.perform("order", Lane.READS, ask, failed_read)
         if not child:
@@ -329,7 +329,7 @@ class CcxtAccount:
     async def _open(self, symbol: str | None, params: Mapping[str, object]) -> list[OrderReport]:
         async def ask() -> list[OrderReport]:
             rows = await self.exchange.fetch_open_orders(symbol, None, None, dict(params))
-            return [reports.order_report(row, self._now()) for row in rows]
+            return [reports.order_report(row, self.now()) for row in rows]
 
         return await self.perform("open_orders", Lane.READS, ask, failed_read)
 
@@ -352,7 +352,7 @@ class CcxtAccount:
         if len(self._algos) > _ALGOS_REMEMBERED:
             self._algos.popitem(last=False)
 
-    def _now(self) -> int:
+    def now(self) -> int:
         """The venue's time, ms."""
         ahead = self.exchange.options.get("timeDifference")
         return int(self.exchange.milliseconds()) - (ahead if isinstance(ahead, int) else 0)

@@ -220,7 +220,7 @@ class AccountStream:
         self._heard = {}
         for client in clients:
             kept = self._exchange.clients or {}
-            if kept.get(client.url) is client:
+            if client in kept.values():
                 del kept[client.url]
             client.error = ConnectionError("let go")
             for future in client.futures.values():
