@@ -34,19 +34,21 @@ class Resolution:
         tries = waits(enquiry.rules.first_wait_ms, enquiry.rules.longest_wait_ms, enquiry.jitter)
         await asyncio.sleep(first_wait_ms / 1_000)
         while not _settled(tracked, was):
-            begun, least = asyncio.get_running_loop().time(), 0
+            grace_left = enquiry.rules.grace_ms - round((asyncio.get_running_loop().time() - doubted) * 1_000)
+            least = 0
             try:
                 await enquiry.ask(tracked)
             except NotFound:
-                grace = begun - doubted >= enquiry.rules.grace_ms / 1_000
-                if grace and await self._untraded(tracked, asked) and not _settled(tracked, was):
+                if grace_left <= 0 and await self._untraded(tracked, asked) and not _settled(tracked, was):
                     self._lose(tracked)
                     return
             except ReadFailed as error:
                 least = error.retry_after_ms
             else:
                 break
-            await asyncio.sleep(max(next(tries), least / 1_000))
+            wait = max(next(tries), least / 1_000)
+            # The first question after the grace may settle it: let it not be late.
+            await asyncio.sleep(min(wait, grace_left / 1_000) if least == 0 < grace_left else wait)
         enquiry.stats.resolved += 1
 
     def _lose(self, tracked: Tracked) -> None:
