@@ -204,18 +204,8 @@ class GuardedAccount:
                 result = await call()
             ending = Ending.ANSWERED
             return result
-        except NotSent:
-            raise
-        except (Refused, NotFound):
-            ending = Ending.ANSWERED
-            raise
-        except ReadFailed as failure:
-            if not isinstance(failure.__cause__, BudgetSpent):
-                failed = True  # a lasting failure is an answer too, such as a key that is no good; yet it is a failed call
-                ending = Ending.FAILED if failure.transient else Ending.ANSWERED
-            raise
-        except Exception:
-            ending, failed = Ending.FAILED, True
+        except Exception as error:
+            ending, failed = _weigh(error)
             raise
         finally:
             self._settle(leave, ending, failed=failed)
@@ -242,3 +232,23 @@ class GuardedAccount:
 
     def _shut(self) -> str:
         return f"the circuit of {self._errors.name} is open after too many failures: nothing was sent"
+
+
+def _weigh(error: Exception) -> tuple[Ending, bool]:
+    """What a failure says of the venue, and whether it is one of the failed calls."""
+    match error:
+        case Refused() | NotFound():
+            return Ending.ANSWERED, False
+        case NotSent() | ReadFailed() if _kept_back(error):
+            return Ending.UNTOLD, False
+        case NotSent():  # without a time to come again it was a shape the venue would not take; with one, no connection or a 429
+            return (Ending.FAILED, True) if error.retry_after_ms else (Ending.UNTOLD, False)
+        case ReadFailed(transient=False):  # an answer too, such as that the key is no good; yet the call failed
+            return Ending.ANSWERED, True
+        case _:
+            return Ending.FAILED, True
+
+
+def _kept_back(error: Exception) -> bool:
+    """Whether our own budget did; the account may have cut the chain of causes, the context stays."""
+    return isinstance(error.__cause__ or error.__context__, BudgetSpent)

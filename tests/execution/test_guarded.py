@@ -267,20 +267,41 @@ async def test_answers_that_say_no_keep_the_circuit_closed() -> None:
     assert (health.breaker, health.health.calls, health.health.failures) == (BreakerState.CLOSED, 40, 0)
 
 
+def kept_back(outcome: Exception) -> Exception:
+    """As an account raises it that shows no causes."""
+    try:
+        try:
+            raise BudgetSpent("no room", 1)
+        except BudgetSpent:
+            raise outcome from None
+    except type(outcome) as error:
+        return error
+
+
 @virtually
 async def test_what_our_own_budget_kept_back_counts_as_neither() -> None:
-    kept_back = ReadFailed("no room", retry_after_ms=1)
-    kept_back.__cause__ = BudgetSpent("no room", 1)
-    inner = Scripted(*[NotSent("no room")] * 30, *[kept_back] * 30)
+    orders = [kept_back(NotSent("no room", 1)) for _ in range(15)] + [NotSent("a shape the venue would not take")] * 15
+    inner = Scripted(*orders, *[kept_back(ReadFailed("no room", retry_after_ms=1)) for _ in range(30)])
     account = guard(inner)
-    for _ in range(30):
+    for _ in orders:
         with pytest.raises(NotSent):
             await account.create(REQUEST)
     for _ in range(10):
         with pytest.raises(ReadFailed):
             await account.balances()
+    assert len(inner.asked) == 60
     assert account.health.breaker is BreakerState.CLOSED
     assert account.health.health.calls == 0
+
+
+@virtually
+async def test_orders_that_find_no_connection_open_the_circuit() -> None:
+    account = guard(Scripted(*[NotSent("no route to the venue", 1_000)] * 3))
+    for _ in range(3):
+        with pytest.raises(NotSent, match="no route"):
+            await account.create(REQUEST)
+    assert account.health.breaker is BreakerState.OPEN
+    assert account.health.health.failures == 3
 
 
 @virtually
