@@ -19,6 +19,7 @@ from bot.core.inputs import TradingState
 from bot.core.state import DeskState
 from bot.journal import tables as t
 from bot.journal.codec import decode_snapshot
+from bot.journal.errors import JournalCorrupt
 from bot.journal.queries import Queries
 from bot.journal.records import EquityPoint, JournaledFill, JournaledOrder, Run
 from bot.services.tearsheet.recorded import Progress, read_inputs
@@ -114,10 +115,13 @@ class JournaledRun:
     def _state(self, column: Any) -> DeskState | None:
         """The desk's memory in a snapshot of the run; None if there is none that this version can read."""
         rows = self._rows(select(column).where(t.runs.c.id == self.run.id))
-        match decode_snapshot(rows[0][0]) if rows and rows[0][0] is not None else None:
-            case {"desk": DeskState() as state}:
-                return state
-        return None
+        if not rows or rows[0][0] is None:
+            return None
+        try:
+            snapshot = decode_snapshot(rows[0][0])
+        except JournalCorrupt:
+            return None  # of another version: what the tables say is enough
+        return snapshot["desk"] if isinstance(snapshot, dict) and isinstance(snapshot.get("desk"), DeskState) else None
 
     def _rows(self, statement: Select[Any]) -> Sequence[Any]:
         def read(connection: Connection) -> Sequence[Any]:
@@ -249,7 +253,7 @@ class JournaledRun:
         elif not self.run.closed_cleanly:
             found.append("The run ended without a last snapshot: open positions are valued as they were last journaled.")
         if fault is not None:
-            found.append(f"Of this run, {fault}.")
+            found.append(f"The run's recorded inputs {fault}.")
         halts = [each for each in self.queries.risk_states(run=self.run.id, limit=20) if each.state is not TradingState.ACTIVE]
         if halts:
             found.append(f"Trading was {halts[0].state.value} from {moment(halts[0].at)} UTC on: {_short(halts[0].reason)}")

@@ -38,11 +38,12 @@ class _Columns:
 def read_inputs(
     data_dir: Path, run: str, expected: int, model: PaperModel, progress: Progress
 ) -> tuple[dict[str, Candles], str | None]:
-    """The finest candles of each symbol, and why there are none, or fewer, if that is so; `model` sees every quote."""
+    """The finest candles of each symbol, and what is the matter with the inputs, if anything is; `model` sees every quote."""
     found: dict[tuple[str, str], _Columns] = {}
     paths = segment_paths(data_dir, run)
     if not paths:
-        return {}, "its recorded inputs are gone (retired, or on another machine): no candles, and no paper model to compare with"
+        gone = "are gone (retired, or on another machine): there are no candles, and no quotes to hold fills against"
+        return {}, gone if expected else None
     fault = None
     try:
         for number, recorded in enumerate(SegmentReader(paths), 1):
@@ -54,7 +55,7 @@ def read_inputs(
             if not number & _PROGRESS:
                 progress(number, max(number, expected))
     except JournalCorrupt as error:
-        fault = f"its recorded inputs could be read only in part ({error})"
+        fault = f"could be read only in part ({error})"
     model.end()
     return _finest(found), fault
 
