@@ -64,6 +64,11 @@ def effect_of(trade: TradeReport) -> dict[str, Decimal]:
         return moved
 
 
+def entry_of(transfer: TransferReport) -> str:
+    """What tells a transfer from all others: deposits and withdrawals are numbered apart, at some venues by currency."""
+    return f"{'in' if transfer.amount > ZERO else 'out'}:{transfer.currency}:{transfer.id}"
+
+
 @dataclass(slots=True)
 class Window:
     """Which entries of one list of the venue have been counted: all before `since` (ms), and from there on these (id to time)."""
@@ -120,7 +125,7 @@ class Ledger:
 
     def count_transfers(self, transfers: Iterable[TransferReport]) -> list[TransferReport]:
         """Follow these deposits and withdrawals; those that were new."""
-        fresh = [transfer for transfer in transfers if self.transfers.add(transfer.id, transfer.ts)]
+        fresh = [transfer for transfer in transfers if self.transfers.add(entry_of(transfer), transfer.ts)]
         for transfer in fresh:
             self._move({transfer.currency: transfer.amount})
         return fresh

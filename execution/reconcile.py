@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
@@ -53,7 +53,7 @@ class _Pass:
     symbols: tuple[str, ...]
     orders: OrderSweep
     trades: TradeSweep
-    transfers: dict[str, TransferReport]
+    transfers: list[TransferReport] = field(default_factory=list)
     transfers_listed: bool = True
     began: bool = False
 
@@ -168,7 +168,6 @@ class Reconciler:
             tuple(dict.fromkeys((*rules.symbols, *more))),
             OrderSweep(questions, self._tracked, owners, rules, self._ended),
             TradeSweep(questions, self._tracked, owners, memory, rules, self._ended),
-            {},
         )
         await this.orders.read(this.symbols)
         looks = await self._begin(this) if memory.ledger is None else await self._compare(this, memory.ledger)
@@ -216,7 +215,7 @@ class Reconciler:
         this.transfers_listed = transfers is not None
         fresh = ledger.count_transfers(transfers or ())
         if not history:
-            this.transfers.update({transfer.id: transfer for transfer in fresh})
+            this.transfers.extend(fresh)
         return {currency: balance.total for currency, balance in balances.items()}
 
     def _unexplained(self, this: _Pass, looks: Looks) -> tuple[str, ...]:
@@ -256,7 +255,7 @@ class Reconciler:
             sister_orders=tuple(orders.sister),
             foreign_trades=tuple(trades.foreign),
             sister_trades=tuple(trades.sister),
-            transfers=tuple(this.transfers.values()),
+            transfers=tuple(this.transfers),
             unexplained=unexplained,
             began=this.began,
         )

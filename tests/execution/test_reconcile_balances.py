@@ -11,7 +11,7 @@ from bot.core.inputs import Filled
 from bot.core.market import Side
 from execution.account import ReadFailed
 from execution.reconcile import ReconcileFailed
-from tests.execution.scripted_account import BTC, ETH, RULES, SISTER, World, an_id
+from tests.execution.reconcile_world import BTC, ETH, RULES, SISTER, World, an_id
 
 
 @pytest.fixture

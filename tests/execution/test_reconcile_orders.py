@@ -8,7 +8,7 @@ from bot.core.inputs import Filled, OrderAccepted, OrderClosed, OrderRefused
 from execution.account import AccountError, NotFound, OrderReport, ReadFailed, Refused, ReportStatus, Unknown
 from execution.reconcile import ReconcileFailed
 from execution.tracked import Standing
-from tests.execution.scripted_account import BTC, RULES, SISTER, World, an_id
+from tests.execution.reconcile_world import BTC, RULES, SISTER, World, an_id
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.core.inputs import Filled, OrderAccepted, OrderClosed
 from execution.account import ReportStatus
-from tests.execution.scripted_account import BTC, ETH, SISTER, World, an_id
+from tests.execution.reconcile_world import BTC, ETH, SISTER, World, an_id
 
 MANY = 1_000
 HANDFUL = 10

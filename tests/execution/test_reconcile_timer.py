@@ -11,7 +11,7 @@ import pytest
 from execution.account import ReadFailed
 from execution.reconcile import ReconcileFailed, Reconciler, ReconcileRules, Reconciliation
 from execution.reconcile_memory import ReconcileStateError, memory_from_json
-from tests.execution.scripted_account import BTC, OURS, RULES, SISTER, World, an_id
+from tests.execution.reconcile_world import BTC, OURS, RULES, SISTER, World, an_id
 
 PATIENCE = 5.0
 
