@@ -71,6 +71,10 @@ class Enquiry:
     stats: LiveStats
     jitter: Callable[[], float]
 
+    def since(self, request: OrderRequest) -> int:
+        """From when on the venue may have traded an order, in milliseconds by its clock."""
+        return max(request.created - self.rules.skew_ms, 0)
+
     async def ask(self, tracked: Tracked) -> OrderReport:
         """Ask for an order of ours and merge the answer. Raises `NotFound` or `ReadFailed`."""
         self.stats.queries += 1

@@ -39,9 +39,9 @@ class MissingTrades:
             if not lacking:
                 return
             try:
-                since = min(tracked.request.created for tracked in lacking)
+                since = min(enquiry.since(tracked.request) for tracked in lacking)
                 enquiry.stats.queries += 1
-                for trade in await enquiry.venue.trades(symbol, since - enquiry.rules.skew_ms):
+                for trade in await enquiry.venue.trades(symbol, since):
                     enquiry.hear_trade(trade)
             except ReadFailed as error:
                 enquiry.stats.queries_failed += 1

@@ -65,7 +65,7 @@ class Resolution:
         enquiry, request = self._enquiry, tracked.request
         before = tracked.filled
         try:
-            trades = await enquiry.venue.trades(request.symbol, request.created - enquiry.rules.skew_ms)
+            trades = await enquiry.venue.trades(request.symbol, enquiry.since(request))
             for trade in trades:
                 enquiry.hear_trade(trade)
             strangers = self._strangers(tracked, trades, asked)
