@@ -9,6 +9,7 @@ from execution.account import ReadFailed, TradeReport
 from execution.ccxt_orders import BINANCE, OKX
 
 _DAY_MS = 86_400_000
+_DAYS_WALKED = 30
 _BINANCE_PAGE = 1_000
 _OKX_PAGE = 100
 _LONGEST = 2_000  # pages; a guard against a venue that never ends
@@ -36,13 +37,28 @@ async def trades_since(venue: str, page: Page, since: int, now: int) -> Sequence
 
 async def _by_number(page: Page, since: int, now: int) -> list[TradeReport]:
     """Binance: a page by time reaches a day at most, one by trade number goes on from there."""
-    start = since
-    found = await page(start, _BINANCE_PAGE, {})
+    if now - since < _DAY_MS:
+        found = await page(since, _BINANCE_PAGE, {})
+        return await _onwards(page, found) if len(found) == _BINANCE_PAGE else found
+    newest = await page(None, _BINANCE_PAGE, {})
+    if len(newest) < _BINANCE_PAGE or min(trade.ts for trade in newest) < since:
+        return newest
+    return await _onwards(page, await _first_page(page, since, now))
+
+
+async def _first_page(page: Page, since: int, now: int) -> list[TradeReport]:
+    """The oldest trades from a time on that is more than a day ago: day by day, or from the very first if that is long ago."""
+    if now - since > _DAYS_WALKED * _DAY_MS:
+        return await page(None, _BINANCE_PAGE, {"fromId": 0})
+    start, found = since, await page(since, _BINANCE_PAGE, {})
     while not found and start + _DAY_MS <= now:
         start += _DAY_MS
         found = await page(start, _BINANCE_PAGE, {})
-    if not found or (len(found) < _BINANCE_PAGE and now - start < _DAY_MS):
-        return found
+    return found
+
+
+async def _onwards(page: Page, found: list[TradeReport]) -> list[TradeReport]:
+    """These and all that came after them."""
     for _ in range(_LONGEST):
         newest = max(int(trade.id) for trade in found)
         more = await page(None, _BINANCE_PAGE, {"fromId": newest + 1})
