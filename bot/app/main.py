@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from importlib.metadata import version as package_version
+from typing import Any
 
 import structlog
 
+from bot.app.account import OpenAccount, open_account, opening_cash, refuse_unless_meant
 from bot.app.alone import alone_in
 from bot.app.commands import Operator
 from bot.app.ending import aside, signals, terminable, within
+from bot.app.live import LiveSide
 from bot.app.opening import Opening
 from bot.app.parts import balances, journal_limits, outlets, run_id
 from bot.app.readings import bind_readings
@@ -33,15 +36,16 @@ from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor, release
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
-from bot.settings import Loaded, RunOptions, RunSummary, RunWatcher, public
+from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
 
 log = structlog.get_logger(__name__)
 
-# A stop is over within 5 s, whatever hangs: first the helpers, the desk twice, the journal and beside it the outlets; the world's
-# sockets, last, have nothing to lose.
+# A stop is over within 5 s, whatever hangs: first the answers under way, the helpers, the desk twice, the journal and beside it
+# the outlets; the world's sockets, last, have nothing to lose.
 _HELPER_SECONDS = 0.8
+_ANSWER_SECONDS = 0.5
 _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
@@ -59,13 +63,21 @@ async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: Ru
     clock = WallClock()
     settings = loaded.settings
     data_dir = settings.bot.data_dir
+    live = options.mode is RunMode.LIVE
+    if live:
+        refuse_unless_meant(loaded, secrets)
     with terminable(), alone_in(data_dir):
         journal = await asyncio.to_thread(Journal.open, settings.database_url, data_dir, journal_limits(settings))
         world = await open_world(options, loaded, clock)
+        account: OpenAccount | None = None
         try:
+            if live:
+                account = await open_account(loaded, secrets, clock.now, world)
             recovered = await asyncio.to_thread(recover, settings.database_url, data_dir, world.book)
-            return await _Run(options, loaded, secrets, watcher, clock, journal, world, recovered).live()
+            return await _Run(options, loaded, secrets, watcher, clock, journal, world, recovered, account).live()
         finally:
+            if account is not None:
+                await within("account", account.close(), _WORLD_SECONDS)
             await within("world", world.close(), _WORLD_SECONDS)
 
 
@@ -82,6 +94,7 @@ class _Run:
         journal: Journal,
         world: World,
         recovered: Recovered,
+        account: OpenAccount | None,
     ) -> None:
         self.options, self.loaded, self.watcher, self.clock = options, loaded, watcher, clock
         self.journal, self.world = journal, world
@@ -90,7 +103,11 @@ class _Run:
         self.id = run_id(clock.now())
         self.stop = asyncio.Event()
         self.supervisor = Supervisor()
-        self.config: DeskConfig = desk_config(self.settings, sizing_timeframe="1s" if world.simulated else None)
+        self.config: DeskConfig = desk_config(
+            self.settings,
+            sizing_timeframe="1s" if world.simulated else None,
+            balance=None if account is None else opening_cash(account, recovered, self.settings),
+        )
         self.recovered = recovered
         desk = recovered.desk(self.config)
         identity = Identity(self.settings.bot.name, self.id, options.mode.value, world.simulated)
@@ -98,16 +115,20 @@ class _Run:
         rules = ShellRules(await_intent=self.settings.paper.await_intent)
         self.shell = Shell(desk, world.inbox, clock, journal, self.outlets, rules, watcher.saw)
         self.host = SourceHost(world.inbox, Port(world.inbox, desk.market, clock.now), self.supervisor)
-        self.broker = PaperBroker(
-            desk.state.instruments,
-            self.config.fills,
-            self.shell.cycle.turn,
-            account=PaperAccount.of(balances(desk)),
-        )
-        self.shell.connect(self.broker, self.host, self.broker)
+        self.live_side: LiveSide | None = None
+        if account is None:
+            turn, paper = self.shell.cycle.turn, PaperAccount.of(balances(desk))
+            broker = PaperBroker(desk.state.instruments, self.config.fills, turn, account=paper)
+            self.shell.connect(broker, self.host, broker)
+        else:
+            self.live_side = LiveSide.of(account, self.shell, self.settings, recovered.account, watcher.noticed)
+            self.shell.connect(self.live_side.broker, self.host)
+            world.notices.extend(self.live_side.plan(self.settings, self.config.balance))
         self.start = Start.of(self.shell, clock.now())
-        self.status = Status(self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor)
-        self.opening = Opening(self.settings, world, recovered, self.shell, self.host)
+        self.status = Status(
+            self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side
+        )  # fmt: skip
+        self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.live_side)
         self.operator = Operator(self.shell, self.host, self.status.report, self.opening.admit)
 
     async def live(self) -> RunSummary:
@@ -147,18 +168,21 @@ class _Run:
         desk = asyncio.create_task(self.shell.run(), name="desk")
         desk.add_done_callback(lambda _: self.stop.set())
         start = self.supervisor.start
-        start("feed", self.world.feed.run)
         start("minutes", self._tell_minutes)
         start("snapshots", self._keep_snapshots)
         start("upkeep", self._keep_journal_small)
-        self.host.start()
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.options.duration):
+                    if self.live_side is None or await self._reconciled(self.live_side):
+                        start("feed", self.world.feed.run)
+                        self.host.start()
                     await self.stop.wait()
             log.info("stopping", run=self.id)
         finally:
             self.host.quiet()
+            if self.live_side is not None:
+                await self.live_side.close(_ANSWER_SECONDS)
             await self.supervisor.stop(_HELPER_SECONDS)
             self.shell.stop()
             await asyncio.wait([desk], timeout=_DESK_SECONDS)
@@ -167,6 +191,24 @@ class _Run:
                 log.warning("inputs_unhandled", **self.world.inbox.depths())
         if not desk.cancelled():
             desk.result()
+
+    async def _reconciled(self, live: LiveSide) -> bool:
+        """Read the account before anything is acted on, and keep reading it; False when the run is to stop before that."""
+        start = self.supervisor.start
+        start("account", live.broker.run)
+        first = asyncio.create_task(live.first(), name="first-reconciliation")
+        stop: asyncio.Task[Any] = asyncio.create_task(self.stop.wait(), name="stop-before-reconciliation")
+        try:
+            await asyncio.wait([first, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not first.done():
+                return False
+            first.result()
+        finally:
+            await release([first, stop], _HELPER_SECONDS)
+        # What the account held at its first look explains it from now on: it must outlive a crash.
+        self.journal.snapshot(self.shell.desk.market.now, self._snapshot())
+        start("reconciliation", live.keep_reconciled)
+        return True
 
     async def _leave(self, final: object) -> None:
         """The last samples and the final snapshot go into the journal, the last messages out, both at once and in time.
@@ -205,7 +247,8 @@ class _Run:
         )
 
     def _snapshot(self) -> dict[str, object]:
-        return {"config": self.config, "desk": self.shell.desk.state, "sources": self.host.snapshot()}
+        account = None if self.live_side is None else self.live_side.reconciler.snapshot()
+        return {"config": self.config, "desk": self.shell.desk.state, "sources": self.host.snapshot(), "account": account}
 
     def _watch(self) -> Watch:
         def trouble(told: JournalTrouble) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.app.live import LiveSide
 from bot.app.world import World
 from bot.core.decision import SourceSpec
 from bot.core.inputs import Closing, InstrumentChanged, OrderClosed, SetTradingState, SourceLeft, TradingState
@@ -25,9 +26,10 @@ class Opening:
     recovered: Recovered
     shell: Shell
     host: SourceHost
+    live: LiveSide | None = None
 
     def begin_books(self) -> None:
-        """Tell the desk its instruments, and close what a paper venue that is gone can no longer fill."""
+        """Tell the desk its instruments; take up the orders of an earlier run, or close what a paper venue no longer fills."""
         for fact in self.recovered.untold:
             self.shell.journal.append(fact, durable=True)
         turn, now, state = self.shell.cycle.turn, self.shell.clock.now(), self.shell.desk.state
@@ -36,6 +38,9 @@ class Opening:
         if self.recovered.strays:
             reason = f"{len(self.recovered.strays)} journaled fills belong to no order that is remembered"
             turn(SetTradingState(now, TradingState.REDUCING, "recovery", reason))
+        if self.live is not None:
+            self.live.begin()
+            return
         for order in list(state.working.values()):
             turn(OrderClosed(now, order.request.id, Closing.CANCELLED, order.filled, "the paper venue began anew"))
 

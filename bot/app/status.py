@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from bot.app.live import LiveSide
 from bot.app.world import World
 from bot.core.market import Health
 from bot.runtime.hosting import SourceHost
@@ -24,6 +25,7 @@ class Status:
     shell: Shell
     host: SourceHost
     supervisor: Supervisor
+    live: LiveSide | None = None
 
     def report(self) -> Mapping[str, object]:
         """How the run does, in plain JSON values."""
@@ -58,6 +60,7 @@ class Status:
             "failing": dict(self.supervisor.failing),
             "ignored_inputs": dict(desk.state.ignored),
             "latency_ms": tally.to_fill.milliseconds(),
+            **({} if self.live is None else {"live": self.live.report()}),
         }
 
     def ready(self) -> list[str]:
@@ -65,6 +68,12 @@ class Status:
         reasons = [f"{name} is down: {error}" for name, error in self.supervisor.failing.items()]
         if self.shell.journal.trouble is not None:
             reasons.append(f"the journal cannot be written: {self.shell.journal.trouble.value}")
-        health = self.shell.desk.state.risk.health
+        risk = self.shell.desk.state.risk
+        if risk.unread:
+            reasons.append(f"the account is not read yet: {risk.unread}")
+        reasons += [f"unexplained at the venue: {difference}" for difference in risk.unexplained]
+        if self.live is not None:
+            reasons += self.live.ailments()
+        health = risk.health
         reasons += [f"market data of {symbol} is {state.value}" for symbol, state in health.items() if state is not Health.FRESH]
         return reasons

@@ -1,4 +1,4 @@
-"""The world a run trades in: the venue's real public data, or the embedded one.
+"""The world a run trades in: the venue's real public data, or the embedded one, which live trading never sees.
 
 The embedded world is a simulated exchange on loopback that the real client (ccxt) speaks to over real sockets. It is chosen by
 `--demo`, by configuration, or when the venue cannot be reached; it has books of its own, and everything it touches says
@@ -7,7 +7,7 @@ SIMULATED.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from bot.journal.run import BookKey
 from bot.market.feed_config import FeedConfig, FeedSink
 from bot.runtime.clock import WallClock
 from bot.runtime.inbox import Inbox
-from bot.settings import ConfigError, Embedded, Loaded, Problem, RunMode, RunOptions
+from bot.settings import ConfigError, Embedded, Loaded, Problem, RunMode, RunOptions, Settings
 from sources.loading import LoadedSource, load_sources
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _EXPECTED_QUOTE_SECONDS = 3.0
 
 @dataclass(slots=True)
 class World:
-    """An open world. `warm` are the closed candles before the first live one; `why` says how it was chosen."""
+    """An open world. `warm` are the closed candles before the first live one; `ccxt` is what ccxt was given to open it."""
 
     book: BookKey
     simulated: bool
@@ -51,6 +51,7 @@ class World:
     closing: AsyncExitStack
     seed: int | None = None
     notices: list[str] = field(default_factory=list)
+    ccxt: Mapping[str, Any] = field(default_factory=dict)
 
     async def close(self) -> None:
         """Close the feed, then the exchange behind it."""
@@ -75,7 +76,7 @@ async def open_world(options: RunOptions, loaded: Loaded, clock: WallClock) -> W
     except UnknownExchange as error:
         raise _refused("exchange.id", exchange.id, str(error), "use a ccxt exchange id such as binance") from error
     except VenueUnreachable as error:
-        if exchange.embedded is Embedded.NEVER:
+        if exchange.embedded is Embedded.NEVER or options.mode is RunMode.LIVE:
             raise _refused("exchange.id", exchange.id, str(error), "check the network, or set exchange.embedded: auto") from error
         log.warning("venue_unreachable", venue=exchange.id, reason=str(error))
         notice = f"the whole world is SIMULATED: {error}"
@@ -92,15 +93,32 @@ async def _real(options: RunOptions, loaded: Loaded, clock: WallClock) -> World:
     config: dict[str, Any] = {"options": dict(exchange.options)}
     if exchange.urls:
         config["urls"] = {"api": _nested(exchange.urls)}
-    venue = VenueConfig(exchange.id, config, exchange.sandbox, reach_timeout=exchange.connect_timeout / 1_000)
+    live = options.mode is RunMode.LIVE
+    reach = exchange.connect_timeout / 1_000
+    venue = VenueConfig(exchange.id, config, exchange.sandbox, reach, derive=_metered() if live else None)
     inbox = Inbox()
     timeframes = _timeframes(exchange.timeframes, sources)
     feed = CcxtFeed(venue, _feed_config(loaded, exchange.symbols, timeframes, _warmup(sources)), _sink(inbox), clock=clock.now)
     warm = await feed.start()
     closing = AsyncExitStack()
     closing.push_async_callback(feed.close)
-    book = BookKey(settings.bot.name, options.mode.value, exchange.id, "real")
-    return World(book, False, exchange.id, "live public data", feed, inbox, sources, timeframes, warm, closing)
+    book = _live_book(settings) if live else BookKey(settings.bot.name, options.mode.value, exchange.id, "real")
+    told = "live public data"
+    return World(book, False, exchange.id, told, feed, inbox, sources, timeframes, warm, closing, ccxt=config)
+
+
+def _live_book(settings: Settings) -> BookKey:
+    """The books of real money; a test network, or addresses of one's own, have others."""
+    exchange = settings.exchange
+    world = "sandbox" if exchange.sandbox else "redirected" if exchange.urls else "real"
+    return BookKey(settings.bot.name, "live", exchange.id, world)
+
+
+def _metered() -> Callable[[Any], Any]:
+    """Real orders and market data share one budget of the venue's limit."""
+    from execution.ccxt_stream import metered  # noqa: PLC0415 - ccxt is heavy
+
+    return metered
 
 
 async def _embedded(options: RunOptions, loaded: Loaded, clock: WallClock, notices: Sequence[str]) -> World:

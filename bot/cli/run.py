@@ -8,13 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.exits import ExitCode, StopError
 from bot.cli.options import AsJson, ConfigDir, Database, DataDir, seconds, symbols_of
-
-LIVE_REFUSED = (
-    "--live is refused: this version has no broker for real orders, so none could be reconciled or stopped safely; "
-    "use --paper (real market data, paper fills) or --demo (simulated world)"
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +25,7 @@ class _Mode(StrEnum):
 def run(
     paper: Annotated[bool, typer.Option("--paper", help="Real market data, paper fills (the default).")] = False,
     demo: Annotated[bool, typer.Option("--demo", help="A simulated world; needs no network.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Real orders. Refused in this version.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Real orders: needs keys and live.confirm.")] = False,
     config: ConfigDir = None,
     exchange: Annotated[str | None, typer.Option(metavar="ID", help="The venue, by its ccxt id.")] = None,
     symbols: Annotated[str | None, typer.Option(metavar="A,B", help="Symbols to trade, such as BTC/USDT,ETH/USDT.")] = None,
@@ -48,8 +42,6 @@ def run(
 ) -> None:
     """Trade until Ctrl-C or --duration; this is what happens when no command is named."""
     mode = _mode(paper, demo, live)
-    if mode is _Mode.LIVE:
-        raise StopError(ExitCode.CONFIG, LIVE_REFUSED)
     chosen = symbols_of(symbols)
 
     from bot.cli.session import trade

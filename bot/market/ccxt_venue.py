@@ -52,8 +52,8 @@ class VenueConfig:
     """Which exchange, and how ccxt is to be set up.
 
     `config` is handed to ccxt's constructor, deep-merged over its own description (`urls`, `options`, `timeout` in ms, ...);
-    URLs given here win over the sandbox's. `reach_timeout` bounds (in seconds) how long opening may take. `derive` may turn ccxt's
-    exchange class into a subclass, before whoever opens it does.
+    URLs given here win over the sandbox's. `reach_timeout` bounds (in seconds) how long opening may take. `derive` may turn
+    ccxt's exchange class into a subclass, before whoever opens it does.
     """
 
     exchange: str

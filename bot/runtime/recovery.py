@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -41,8 +42,9 @@ class Recovered:
     """What an earlier run left.
 
     `candles` came after the snapshot, `replayed` counts the inputs that did, `adopted` the orders and `fills` the fills that only
-    the tables held; `untold` are facts that the tables lack; `account` is what reconciliation remembered of the venue's account;
-    `strays` are fills in the journal whose orders nobody remembers: the books cannot be trusted until somebody looks.
+    the tables held; `untold` are facts that the tables lack; `account` is what reconciliation remembered of the venue's account,
+    `balance` the cash that the books began with; `strays` are fills in the journal whose orders nobody remembers: the books
+    cannot be trusted until somebody looks.
     """
 
     state: DeskState | None = None
@@ -53,6 +55,7 @@ class Recovered:
     adopted: int = 0
     fills: int = 0
     account: object = None
+    balance: Decimal | None = None
     untold: list[Fact] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
 
@@ -128,7 +131,7 @@ def recover_from(remains: Remains) -> Recovered:
     if kept is None:
         return Recovered()
     desk, sources = _restored(kept)
-    recovered = Recovered(desk.state, sources, run=kept.run)
+    recovered = Recovered(desk.state, sources, run=kept.run, balance=desk.config.balance)
     recovered.account = cast("Mapping[str, object]", kept.state).get("account")
     if kept.seq is not None:
         facts = _replay(recovered, desk, kept.seq, remains.inputs(kept.run))

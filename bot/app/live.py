@@ -1,0 +1,212 @@
+"""The live side of a run: a broker on the account, and reconciliation, which opens the way to the venue or closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
+
+import structlog
+
+from bot.app.account import OpenAccount
+from bot.core.effects import Notify, Severity
+from bot.core.inputs import CashMoved, Reconciled
+from bot.runtime.shell import Shell
+from bot.settings import Settings
+from execution.account import OrderReport, TradeReport, TransferReport
+from execution.guarded import AccountHealth
+from execution.live import LiveBroker, LiveRules
+from execution.reconcile import ReconcileFailed, Reconciler, ReconcileRules, Reconciliation
+from execution.tracked import TrackedOrders
+
+Report = TypeVar("Report", OrderReport, TradeReport)
+
+log = structlog.get_logger(__name__)
+
+_TOLD_BEFORE = 1_000
+_FIRST_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class LiveSide:
+    """Orders and their truth at the venue, for one run. `noticed` shows a person one line."""
+
+    account: OpenAccount
+    broker: LiveBroker
+    reconciler: Reconciler
+    shell: Shell
+    currency: str
+    owns_account: bool
+    noticed: Callable[[str], None]
+    last: Reconciliation | None = None
+    _told: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    @classmethod
+    def of(
+        cls, account: OpenAccount, shell: Shell, settings: Settings, memory: object, noticed: Callable[[str], None]
+    ) -> LiveSide:  # fmt: skip
+        """The parts of a live run around its shell; `memory` is what an earlier run's reconciliation remembered."""
+        live, now = settings.live, shell.clock.now
+        put = shell.inbox.put_broker
+        tracked = TrackedOrders(put if account.crash is None else account.crash.emit(put), now)
+        broker = LiveBroker(
+            account.account,
+            tracked,
+            put,
+            now,
+            LiveRules(grace_ms=live.grace, poll_ms=live.poll_every, answer_ms=3 * live.call_timeout),
+            notice=lambda text: shell.notify(Notify(Severity.WARNING, "The broker", text)),
+            jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311 - it spreads waits, nothing secret
+        )
+        orders = shell.desk.state.orders
+        reconciler = Reconciler(
+            account.account,
+            tracked,
+            now,
+            ReconcileRules(
+                symbols=settings.exchange.symbols,
+                prefix=settings.bot.order_prefix,
+                sisters=live.sisters,
+                every_ms=live.reconcile_every,
+                grace_ms=live.grace,
+            ),
+            ended=lambda order_id: order_id in orders and orders[order_id].state.terminal,
+            jitter=random.random,
+            memory=memory,
+        )
+        side = cls(account, broker, reconciler, shell, settings.paper.currency, live.allocation is None, noticed)
+        account.noticed.append(side.on_health)
+        return side
+
+    def begin(self) -> None:
+        """Take up the orders that an earlier run left; nothing leaves before the account was read."""
+        now = self.shell.clock.now()
+        self.shell.cycle.turn(Reconciled(now, False, notes=("it is being read",)))
+        self.broker.adopt(self.shell.desk.state.working.values())
+
+    async def first(self) -> None:
+        """Reconcile until it succeeds: no decision is acted on before. Runs until then, or until cancelled."""
+        wait = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                self.on_reconciled(await self.reconciler.once())
+            except ReconcileFailed as problem:
+                self.on_reconcile_failed(problem)
+                self.noticed(f"not trading: {problem}; asking again in {wait:g} s")
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
+            else:
+                return
+
+    async def keep_reconciled(self) -> None:
+        """Reconcile on the timer, until cancelled."""
+        await self.reconciler.run(self)
+
+    async def close(self, seconds: float) -> None:
+        """Let requests under way be answered for so long."""
+        await self.broker.close(seconds)
+
+    def on_reconciled(self, found: Reconciliation) -> None:
+        """Tell the desk what a whole pass found, and move the books with the account's deposits where it is all the bot's."""
+        put, now = self.shell.inbox.put_broker, self.shell.clock.now()
+        if self.owns_account:
+            for transfer in found.transfers:
+                if transfer.currency == self.currency:
+                    put(CashMoved(now, transfer.amount, transfer.currency, f"transfer {transfer.id}", transfer.id))
+        notes = tuple(self._news(found))
+        put(Reconciled(now, True, len(found.open_orders), len(found.fills), notes, found.unexplained))
+        self.last = found
+
+    def on_reconcile_failed(self, problem: ReconcileFailed) -> None:
+        """A pass that could not read everything changes nothing, but before the first whole one nothing leaves."""
+        if self.last is None:
+            self.shell.inbox.put_broker(Reconciled(self.shell.clock.now(), False, notes=(str(problem),)))
+
+    def on_health(self, health: AccountHealth) -> None:
+        """The account's breaker or error budget changed: a person should know, and what was missed is asked for."""
+        if health.well:
+            self.shell.notify(Notify(Severity.INFO, "The venue answers again", health.name))
+            self.broker.poll_now()
+            self.reconciler.soon()
+        else:
+            text = f"{health.name}: breaker {health.breaker.value}, {health.health.condition.value}"
+            self.shell.notify(Notify(Severity.WARNING, "The venue is degraded", text))
+
+    def ailments(self) -> list[str]:
+        """What keeps the account from being used as usual."""
+        health = self.account.guarded.health
+        reasons = [] if health.well else [f"{health.name} is degraded: breaker {health.breaker.value}"]
+        return reasons if self.broker.stream_up else [*reasons, f"the account stream of {health.name} is down"]
+
+    def plan(self, settings: Settings, cash: Decimal) -> list[str]:
+        """What a person should know before the first order."""
+        exchange, free = settings.exchange, self.account.free(self.currency)
+        orders = f"client ids begin with {settings.bot.order_prefix!r}"
+        lines = [
+            f"LIVE: real orders on {exchange.id}, account {settings.bot.account!r}; {orders}",
+            f"this bot's books began with {cash} {self.currency}; {free} {self.currency} is free in the account now",
+            "before the first order the account is read: open orders, fills and balances; then every "
+            f"{settings.live.reconcile_every // 1_000} s",
+            "stopping leaves open orders at the venue; `python -m bot kill --flatten` cancels them and closes every position",
+        ]
+        if self.account.permissions.withdraw:
+            lines.insert(1, "WARNING: this key may withdraw; make one that may only read and trade")
+        if self.account.permissions.trade is False:
+            lines.insert(1, "WARNING: this key may not trade: every order will be refused")
+        return lines
+
+    def report(self) -> dict[str, object]:
+        """How the live side does, in plain values."""
+        health, stats, last = self.account.guarded.health, self.account.budget.stats, self.last
+        return {
+            "stream_up": self.broker.stream_up,
+            "broker": self.broker.stats,
+            "breaker": health.breaker.value,
+            "condition": health.health.condition.value,
+            "limit_used": round(stats.used, 3),
+            "limit": round(stats.capacity, 3),
+            "limit_penalty_ms": stats.penalty_ms,
+            "reconciled": None if last is None else last.at,
+            "reconcile_failures": self.reconciler.failures,
+            "unexplained": [] if last is None else list(last.unexplained),
+        }
+
+    def _news(self, found: Reconciliation) -> Iterator[str]:
+        """What a pass found beside our own orders, each thing once."""
+        for ghost in found.ghosts:
+            yield f"cancelled {ghost}: it had ended for us and still rested at the venue"
+        for order in self._new("order", found.foreign_orders):
+            yield f"left alone: an order of somebody else on {order.symbol}"
+        for order in self._new("order", found.sister_orders):
+            yield f"left alone: order {order.client_id} of a sister bot on {order.symbol}"
+        for trade in self._new("trade", found.foreign_trades):
+            yield f"a trade of somebody else: {trade.side.value} {trade.amount} {trade.symbol} at {trade.price}"
+        for trade in self._new("trade", found.sister_trades):
+            yield f"a trade of a sister bot: {trade.side.value} {trade.amount} {trade.symbol} at {trade.price}"
+        for transfer in found.transfers:
+            if self._first_time(f"transfer {transfer.id}"):
+                yield _transfer(transfer)
+
+    def _new(self, kind: str, reports: Iterable[Report]) -> Iterator[Report]:
+        for report in reports:
+            number = report.venue_id if isinstance(report, OrderReport) else report.id
+            if self._first_time(f"{kind} {report.symbol} {number}"):
+                yield report
+
+    def _first_time(self, what: str) -> bool:
+        if what in self._told:
+            return False
+        self._told[what] = None
+        if len(self._told) > _TOLD_BEFORE:
+            self._told.popitem(last=False)
+        return True
+
+
+def _transfer(transfer: TransferReport) -> str:
+    what = "a deposit" if transfer.amount > 0 else "a withdrawal"
+    return f"{what} of {abs(transfer.amount)} {transfer.currency}"
