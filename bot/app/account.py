@@ -17,9 +17,11 @@ import structlog
 from bot.app.crash_point import CrashPoints, CrashRefused, crash_points
 from bot.app.world import World
 from bot.core.orders import ZERO
+from bot.core.tracking import NativeProtection
 from bot.runtime.recovery import Recovered
 from bot.secrets import Secrets
 from bot.settings import ConfigError, Embedded, Loaded, Problem, Settings
+from bot.settings.models import Stops
 from execution.account import AccountError, BalanceReport, Permissions, VenueAccount
 from execution.budget import Budget, BudgetRules, WindowBudget
 from execution.guarded import AccountHealth, GuardedAccount
@@ -36,13 +38,18 @@ _MINUTE_MS = 60_000
 
 @dataclass(slots=True)
 class OpenAccount:
-    """An open account. `held` is what it held when it was opened; `noticed` hears of its health from then on."""
+    """An open account.
+
+    `held` is what it held when it was opened; `stops` says whether the venue keeps a stop-loss order on every symbol traded;
+    `noticed` hears of the account's health.
+    """
 
     account: VenueAccount
     guarded: GuardedAccount
     budget: Budget
     permissions: Permissions
     held: Mapping[str, BalanceReport]
+    stops: bool
     closing: AsyncExitStack
     crash: CrashPoints | None = None
     noticed: list[Callable[[AccountHealth], None]] = field(default_factory=list)
@@ -83,6 +90,7 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
     """
     from bot.market.ccxt_venue import CcxtVenue, VenueConfig, VenueUnreachable  # noqa: PLC0415 - ccxt is heavy
     from execution.ccxt_account import AccountConfig, CcxtAccount  # noqa: PLC0415
+    from execution.ccxt_orders import Native  # noqa: PLC0415
     from execution.ccxt_stream import set_budget, trading  # noqa: PLC0415
 
     settings = loaded.settings
@@ -99,7 +107,7 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
         stack.push_async_callback(venue.close)
         budget = await _budget(settings, venue.exchange, stack)
         seconds = settings.live.call_timeout / 1_000
-        plain: VenueAccount = CcxtAccount(venue.exchange, budget, AccountConfig(order_timeout=seconds, read_timeout=seconds))
+        plain = CcxtAccount(venue.exchange, budget, AccountConfig(order_timeout=seconds, read_timeout=seconds))
         changed: list[Callable[[AccountHealth], None]] = []
         guarded = GuardedAccount(
             plain if crash is None else crash.account(plain),
@@ -113,7 +121,8 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             fault = f"the account could not be read: {error.reason}"
             raise ConfigError(_problem("exchange.id", exchange.id, fault, "check the keys and their permissions")) from error
         set_budget(world.feed.venue.exchange, budget)
-        return OpenAccount(guarded, guarded, budget, permissions, held, stack.pop_all(), crash, changed)
+        stops = all(Native.STOP in plain.natives(symbol) for symbol in exchange.symbols)
+        return OpenAccount(guarded, guarded, budget, permissions, held, stops, stack.pop_all(), crash, changed)
     raise AssertionError  # the stack lets every exception through
 
 
@@ -128,6 +137,12 @@ def opening_cash(account: OpenAccount, recovered: Recovered, settings: Settings)
         remedy = f"deposit {currency}, or set paper.currency and live.allocation to what is there"
         raise ConfigError(_problem("live.allocation", "" if wanted is None else str(wanted), fault, remedy))
     return free if wanted is None else wanted
+
+
+def resting_stops(account: OpenAccount, settings: Settings) -> NativeProtection:
+    """What of the protection rests at the venue: what the settings want, where the venue can."""
+    wanted = settings.live.stops is Stops.VENUE
+    return NativeProtection.STOP if wanted and account.stops else NativeProtection.OFF
 
 
 async def _budget(settings: Settings, exchange: Any, stack: AsyncExitStack) -> Budget:

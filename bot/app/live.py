@@ -17,6 +17,7 @@ from bot.core.effects import Notify, Severity
 from bot.core.inputs import CashMoved, Reconciled
 from bot.runtime.shell import Shell
 from bot.settings import Settings
+from bot.settings.models import Stops
 from execution.account import OrderReport, TradeReport, TransferReport
 from execution.guarded import AccountHealth
 from execution.live import LiveBroker, LiveRules
@@ -154,6 +155,8 @@ class LiveSide:
             f"{settings.live.reconcile_every // 1_000} s",
             "stopping leaves open orders at the venue; `python -m bot kill --flatten` cancels them and closes every position",
         ]
+        if settings.live.stops is Stops.VENUE and not self.account.stops:
+            lines.append(f"{exchange.id} keeps no stop-loss order on every symbol: the bot watches the levels itself")
         if self.account.permissions.withdraw:
             lines.insert(1, "WARNING: this key may withdraw; make one that may only read and trade")
         if self.account.permissions.trade is False:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from bot.app.account import OpenAccount, open_account, opening_cash, refuse_unless_meant
+from bot.app.account import OpenAccount, open_account, opening_cash, refuse_unless_meant, resting_stops
 from bot.app.alone import alone_in
 from bot.app.commands import Operator
 from bot.app.ending import aside, signals, terminable, within
@@ -21,6 +21,7 @@ from bot.app.status import Status
 from bot.app.telling import MinuteCount, Start, banner, minute, summary
 from bot.app.world import World, open_world
 from bot.core.desk import DeskConfig
+from bot.core.tracking import NativeProtection
 from bot.journal.errors import JournalError, JournalTrouble
 from bot.journal.journal import Journal
 from bot.journal.run import RunStart
@@ -107,6 +108,7 @@ class _Run:
             self.settings,
             sizing_timeframe="1s" if world.simulated else None,
             balance=None if account is None else opening_cash(account, recovered, self.settings),
+            native=NativeProtection.OFF if account is None else resting_stops(account, self.settings),
         )
         self.recovered = recovered
         desk = recovered.desk(self.config)

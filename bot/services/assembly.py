@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from bot.core.arbiter import Arbiter
@@ -14,7 +15,7 @@ from bot.core.orders import OrderType
 from bot.core.risk import RiskLimits
 from bot.core.sizing import CappedKelly, ConfidenceScaled, FixedFraction, Sizing, VolatilityTarget
 from bot.core.targets import TargetRules
-from bot.core.tracking import TradingRules
+from bot.core.tracking import NativeProtection, TradingRules
 from bot.settings.models import Entry, RiskSettings, Settings
 from bot.settings.sizing import (
     ConfidenceScaledSettings,
@@ -32,8 +33,9 @@ def desk_config(
     next_open: bool = True,
     sizing_timeframe: str | None = None,
     balance: Decimal | None = None,
+    native: NativeProtection = NativeProtection.OFF,
 ) -> DeskConfig:
-    """The desk of these settings; `balance` replaces the paper account's.
+    """The desk of these settings; `balance` replaces the paper account's, `native` says what rests at the venue.
 
     Where candles drive, latency and data age have nothing to measure, and nothing is learned between two candles: a refused order
     is tried again with the next candle, and a limit entry lives to see one.
@@ -51,7 +53,7 @@ def desk_config(
             desk.band,
             timeframe=sizing_timeframe or (drive_timeframe if candles else desk.sizing_timeframe),
         ),
-        trading=_trading(settings, timeframe_ms(drive_timeframe) if candles else 0),
+        trading=replace(_trading(settings, timeframe_ms(drive_timeframe) if candles else 0), native=native),
         fills=FillModel(
             maker_fee=paper.maker_fee,
             taker_fee=paper.taker_fee,

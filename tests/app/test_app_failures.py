@@ -132,11 +132,12 @@ def test_a_data_directory_that_cannot_be_one_is_refused_with_key_and_remedy(cli:
     assert "choose" in line
 
 
-def test_live_is_refused_and_touches_nothing(cli: Cli, tmp_path: Path) -> None:
+def test_live_is_refused_without_its_confirmation_and_touches_nothing(cli: Cli, tmp_path: Path) -> None:
     code, out, err = cli("--live")
     assert (code, out) == (4, "")
     (line,) = errors_of(err)
-    assert "--live is refused" in line
+    assert "live.confirm" in line
+    assert "I-understand" in line
     assert not (tmp_path / "data").exists()
 
 
