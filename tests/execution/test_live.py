@@ -312,6 +312,7 @@ def test_an_order_still_open_after_a_lost_cancel_is_handed_back_to_be_cancelled_
         desk.account.script("order", report(venue_id=V))
         desk.cancel()
         await desk.told("CancelRefused")
+        assert desk.account.count("order") == 1
         desk.cancel()
         await desk.told("CancelRefused", "OrderClosed")
 

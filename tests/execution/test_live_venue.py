@@ -193,8 +193,8 @@ async def test_what_the_desk_is_told_under_all_sorts_of_faults_is_what_the_venue
     path, method = CREATE[dialect]
     faults: list[Fault] = [
         UserRepeat(6), UserReorder(3, seconds=0.2), UserLoss(2), PartialFill(Decimal("0.3"), 2),
-        Dropped(When.AFTER, path, method), Status(503, path, method), Garbled(Garbage.TRUNCATED, When.AFTER, path, method), Disconnect(Ending.ABORT, "user"),
-        Latency(0.1), Dropped(When.BEFORE, path, method), Status(502, count=2), Latency(0.0),
+        Dropped(When.AFTER, path, method), Status(503, path, method), Garbled(Garbage.TRUNCATED, When.AFTER, path, method),
+        Disconnect(Ending.ABORT, "user"), Latency(0.1), Dropped(When.BEFORE, path, method), Status(502, count=2), Latency(0.0),
     ]  # fmt: skip
     async with trading(dialect) as trader:
         for number, fault in enumerate(faults):

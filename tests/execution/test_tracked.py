@@ -268,6 +268,17 @@ def test_a_trade_larger_than_what_was_synthetic_tells_the_rest(story: Story) -> 
     assert fills(story.said) == {"synthetic:arb1:0:0.3": D("0.3"), "t1~0.3": D("0.2")}
 
 
+def test_what_a_synthetic_fill_told_is_remembered_over_a_restart_and_so_is_what_has_covered_it(story: Story) -> None:
+    ids = {"synthetic:arb1:0:0.3": None, "t1~0.2": None}
+    story.orders.adopt(Order(request(), OrderState.OPEN, "v1", filled=D("0.4"), fill_ids=ids))
+    story.orders.trade(trade("t1", "0.3"))
+    assert story.said == []
+    story.orders.trade(trade("t2", "0.1"))
+    assert story.said == []
+    story.orders.trade(trade("t3", "0.1"))
+    assert fills(story.said) == {"t3": D("0.1")}
+
+
 def test_what_ended_long_ago_is_forgotten_but_not_while_its_trades_are_missing() -> None:
     story = Story(keep_done=2)
     story.orders.begin(request("short"))

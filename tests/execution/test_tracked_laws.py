@@ -108,34 +108,28 @@ def test_a_crash_anywhere_neither_loses_nor_doubles_a_fill(told: tuple[History, 
     assert sum(isinstance(one, OrderClosed) for one in [*before, *after]) == ended
 
 
-@settings(max_examples=300)
-@given(tellings(), st.data())
-def test_synthetic_fills_and_the_trades_that_come_after_all_add_up_to_what_traded(
-    told: tuple[History, list[News]], data: st.DataObject
-) -> None:
-    history, telling = told
-    wanted = request(amount=history.amount)
-    order = Order(wanted, OrderState.SENT)
+@settings(max_examples=200)
+@given(histories().filter(lambda history: len(history.trades) > 1), st.data())
+def test_synthetic_fills_and_the_trades_that_come_after_all_add_up_to_what_traded(history: History, data: st.DataObject) -> None:
+    order = Order(request(amount=history.amount), OrderState.SENT)
     everything: list[Input] = []
-    rest = telling
-    for _ in range(data.draw(st.integers(1, 3), label="processes")):
+    for process in range(data.draw(st.integers(1, 4), label="processes")):
         said: list[Input] = []
         orders = followed(said)
         tracked = orders.adopt(order)
-        for news in rest:
+        told = data.draw(st.permutations(history.news))
+        given_up = data.draw(st.lists(st.integers(0, len(told)), max_size=3), label="told synthetically after")
+        for at, news in enumerate(told[: data.draw(st.integers(1, len(told)), label="crash")] if process % 2 else told):
             tell(orders, news)
-            if tracked.lacking and data.draw(st.booleans()):
+            if tracked.lacking and at in given_up:
                 orders.synthetic(tracked, tracked.lacking, Decimal(100))
             assert tracked.filled <= history.traded
-            if data.draw(st.integers(0, 9)) == 0:
-                break
         fold(said, order)
         everything += said
-        rest = data.draw(st.permutations(history.news))
     last: list[Input] = []
     orders = followed(last)
     orders.adopt(order)
-    for news in rest:
+    for news in data.draw(st.permutations(history.news)):
         tell(orders, news)
     assert total(fills([*everything, *last])) == history.traded
     assert orders.lacking() == []
