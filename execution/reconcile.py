@@ -167,7 +167,7 @@ class Reconciler:
             at,
             tuple(dict.fromkeys((*rules.symbols, *more))),
             OrderSweep(questions, self._tracked, owners, rules, self._ended),
-            TradeSweep(questions, self._tracked, owners, memory, rules, self._ended),
+            TradeSweep(questions, self._tracked, owners, memory, rules),
         )
         await this.orders.read(this.symbols)
         looks = await self._begin(this) if memory.ledger is None else await self._compare(this, memory.ledger)

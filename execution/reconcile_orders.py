@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 import structlog
 
@@ -90,12 +89,10 @@ class OrderSweep:
     rules: ReconcileRules
     ended: Callable[[str], bool]
     found: OrderFindings = field(default_factory=OrderFindings)
-    _filled: dict[str, Decimal] = field(default_factory=dict)
 
     async def read(self, symbols: Sequence[str]) -> None:
         """Merge every open order, and ask for those of ours that the list lacks."""
         live = {one.id: one for one in self.tracked.live()}
-        self._filled = {one.id: one.filled for one in live.values()}
         account = self.questions.account
         reports = await self.questions.ask("the open orders", lambda: account.open_orders(symbols))
         await self.owners.learn(
@@ -125,12 +122,12 @@ class OrderSweep:
             report = await self.questions.order(one.request.symbol, one.id, one.venue_id)
             if report is not None:
                 self._merge(one, report)
-            elif one.standing is not Standing.ENDED and one.filled == self._filled[one.id]:
+            elif one.standing is not Standing.ENDED:
                 self.tracked.lost(one.id, "the venue has no such order, and no trade of it")
                 self.found.resolved.append(one.id)
                 log.warning("order_lost", order=one.id, symbol=one.request.symbol)
 
-        # A request that is still under way may reach the venue after it said no.
+        # A request that is still under way may reach the venue after it said no; a trade found meanwhile is news of the order.
         due = [one for one in self.found.missing if one.standing in {Standing.UNKNOWN, Standing.LIVE} and not doubtful(one)]
         await self.questions.each([one for one in due if at - max(one.since, one.updated) >= self.rules.grace_ms], ask)
 

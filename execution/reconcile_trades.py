@@ -6,7 +6,7 @@ id says whose the trade is; one that nobody can name yet waits, and is asked for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from execution.account import TradeReport
@@ -32,14 +32,13 @@ class TradeFindings:
 
 @dataclass(slots=True)
 class TradeSweep:
-    """One pass over the trades. `ended` is that of the orders."""
+    """One pass over the trades."""
 
     questions: Questions
     tracked: TrackedOrders
     owners: Owners
     memory: Memory
     rules: ReconcileRules
-    ended: Callable[[str], bool]
     found: TradeFindings = field(default_factory=TradeFindings)
     _denied: set[tuple[str, str]] = field(default_factory=set)
 
@@ -99,7 +98,7 @@ class TradeSweep:
             case Owner.OURS if client_id is not None:
                 if self.tracked.of(client_id) is not None:
                     self._book(replace(trade, client_id=client_id))
-                elif not history and not self.ended(client_id):
+                elif not history:
                     self.memory.strays.setdefault(client_id, _stray(trade, client_id))
             case Owner.SISTER if not history:
                 self.found.sister.append(trade)

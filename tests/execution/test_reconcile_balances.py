@@ -148,9 +148,10 @@ async def test_trades_are_asked_for_from_where_the_last_explained_pass_ended(wor
     world.at += 1_000
     await world.reconciler.once()
     assert world.account.since[BTC] == world.at - 1_000 - RULES.overlap_ms
-    asked = world.account.since
     world.account.take("BTC", Decimal(1))
     world.at += 5_000_000
+    await world.reconciler.once()
+    asked = dict(world.account.since)
     for _ in range(3):
         await world.reconciler.once()
         assert asked == world.account.since  # nothing was explained, so nothing is passed over
@@ -223,6 +224,38 @@ async def test_a_trade_under_our_prefix_that_nobody_knows_stays_unexplained(worl
         world.restart(world.reconciler.snapshot())
     world.over.add(client_id)  # the journal turns out to hold it
     assert (await world.reconciler.once()).explained
+
+
+async def test_what_was_traded_before_the_first_balances_is_history() -> None:
+    world = World()
+    for client_id in ("web_1", an_id("theirs", SISTER), an_id("of a book that is no more")):
+        world.account.fill(world.account.rest(client_id, amount="0.1").venue_id, "0.1")
+    found = await world.reconciler.once()
+    assert (found.foreign_trades, found.sister_trades, found.unexplained) == ((), (), ())
+    assert world.account.calls["order"] == 0
+
+
+async def test_a_fill_from_before_the_first_balances_is_found_where_an_order_is_in_doubt() -> None:
+    world = World()
+    client_id = world.doubt("entry")
+    report = world.account.rest(client_id, amount="1")
+    world.account.fill(report.venue_id, "0.1")
+    world.account.fill(world.account.rest("web_1", amount="0.1").venue_id, "0.1")
+    world.account.omit[client_id] = 2  # in the list, and in the question for it
+    found = await world.reconciler.once()
+    assert [one.client_id for one in found.fills] == [client_id]
+    assert found.foreign_trades == ()
+
+
+async def test_looking_again_asks_no_denied_question_again(world: World) -> None:
+    report = world.account.rest("web_1", amount="0.1")
+    world.account.fill(report.venue_id, "0.1")
+    del world.account.orders[report.venue_id]
+    world.account.take("BTC", Decimal(1))
+    found = await world.reconciler.once()
+    assert not found.explained
+    assert found.foreign_trades == ()
+    assert world.account.calls["order"] == 1
 
 
 async def test_owners_are_asked_for_once(world: World) -> None:

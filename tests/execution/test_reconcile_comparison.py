@@ -169,6 +169,16 @@ def test_a_fee_in_the_bought_currency_is_taken_from_it() -> None:
     }
 
 
+def test_no_figure_is_ever_rounded() -> None:
+    amount, price = Decimal("123456789012.123456789012"), Decimal("987654321098.987654321098")
+    ledger = Ledger(T0, {"USDT": Decimal("1E+20"), "BTC": Decimal("1E-20")}, T0)
+    trade = TradeReport("1", "v", "BTC/USDT", Side.BUY, amount, price, Decimal("1E-20"), "USDT", T0)
+    ledger.count([trade, replace(trade, id="2", side=Side.SELL)])
+    assert ledger.totals == {"USDT": Decimal("99999999999999999999.99999999999999999998"), "BTC": Decimal("1E-20")}
+    cost = Fraction(amount) * Fraction(price) + Fraction(trade.fee)
+    assert Fraction(effect_of(trade)["USDT"]) == -cost
+
+
 @pytest.mark.parametrize(
     ("found", "confirmed", "restless"),
     [

@@ -84,12 +84,23 @@ async def test_a_trade_of_an_order_that_the_venue_denies_keeps_it_from_being_los
     assert [one.client_id for one in found.fills] == [client_id]
 
 
+async def test_a_trade_of_an_order_that_the_venue_had_and_denies_keeps_it_from_being_closed(world: World) -> None:
+    report = world.send("entry")
+    assert report.client_id is not None
+    world.at += RULES.grace_ms
+    world.account.fill(report.venue_id, "0.5")
+    world.account.omit[report.client_id] = 3
+    await world.reconciler.once()
+    assert len(world.told(Filled)) == 1
+    assert not world.told(OrderClosed)
+
+
 async def test_a_trade_that_nobody_can_name_yet_keeps_an_order_from_being_lost(world: World) -> None:
     client_id = world.doubt("entry")
     report = world.account.rest(client_id)
     world.account.fill(report.venue_id, "0.5")
     world.at += RULES.grace_ms
-    world.account.omit[client_id] = 3
+    world.account.omit[client_id] = 4  # all that one pass could ask
     await world.reconciler.once()
     assert not world.told(OrderRefused)
     await world.reconciler.once()
