@@ -71,7 +71,7 @@ class AccountStream:
         self._confirmed: set[str] = set()
         self._ready = asyncio.Event()
         self._lost = asyncio.Event()
-        self._reason = ""
+        self._reason = self._complaint = ""
         self._last: OrderReport | None = None
         self.counts: Counter[str] = Counter()
 
@@ -100,7 +100,7 @@ class AccountStream:
 
     async def _live(self, sink: AccountSink) -> bool:
         """One connection from its beginning to its end; whether it ever was up."""
-        self._reason = ""
+        self._reason = self._complaint = ""
         self._confirmed.clear()
         self._ready.clear()
         self._lost.clear()
@@ -245,7 +245,8 @@ class AccountStream:
         return pause * self._random.uniform(0.5, 1.0)
 
     def _end(self, reason: str) -> None:
-        self._reason = self._reason or reason
+        # What ccxt makes of a refused subscription may be its own KeyError; the venue's word is worth more.
+        self._reason = self._reason or self._complaint or reason
         self._lost.set()
         self._news.set()
 
@@ -273,7 +274,10 @@ class AccountStream:
         self._hear(client)
         if not isinstance(message, dict):
             return
-        event = message.get("event")
+        event, error = message.get("event"), message.get("error")
+        if isinstance(error, dict) or event == "error":
+            said = error if isinstance(error, dict) else message
+            self._complaint = f"the venue says {said.get('code')} {said.get('msg')}"[:160]
         inner = event if isinstance(event, dict) else message
         if inner.get("e") in _ENDINGS:
             self.counts["terminated"] += 1
