@@ -47,10 +47,13 @@ def drill(
     Bots run as processes of their own, on loopback, in folders that vanish; no key, no network and no money is needed.
     """
     from bot import logs
-    from bot.drill.catalogue import chosen
+    from bot.drill.catalogue import UnknownDrill, chosen
 
     logs.configure(level="error")
-    drills = chosen(names or [], seeds)
+    try:
+        drills = chosen(names or [], seeds)
+    except UnknownDrill as error:
+        raise StopError(ExitCode.USAGE, str(error)) from None
     if listed:
         _list(drills, as_json)
         return

@@ -13,7 +13,7 @@ _ANSWERS = {
     b"PING": b"+PONG\r\n",
     b"PUBLISH": b":0\r\n",
     b"XADD": b"$3\r\n0-1\r\n",
-    b"HELLO": b"-ERR unknown command 'HELLO'\r\n",
+    b"HELLO": b"%3\r\n+server\r\n+redis\r\n+version\r\n+7.4.0\r\n+proto\r\n:3\r\n",
 }
 
 

@@ -102,7 +102,7 @@ async def _unexplained(ground: Ground) -> str:
         await stage.buys()
         stage.venue.account.balance("USDT").free -= 5
         stage.venue.simulator.engine.accounts.trade("USDT", Decimal(5))
-        await stage.bot.says("differ", 30.0)
+        await stage.bot.says("The account and the books differ", 30.0)
         await stage.bot.propose("sell")
         await stage.venue.until(lambda venue: venue.fills >= 2, "an exit in spite of the difference")
         sent = stage.venue.submits

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 
 from bot.app.crash_point import VARIABLE, CrashPoint
 from bot.drill.drill import Drill
 from bot.drill.rig import Ground, Rig, require, rig
+from bot.outlets.errors import Disconnected
 from simulators.exchange.account_faults import PartialFill
 from simulators.exchange.faults import Latency
 
@@ -27,7 +29,8 @@ async def _to_the_point(stage: Rig, point: CrashPoint) -> None:
         venue.inject(PartialFill(Decimal("0.05")))
     if point is CrashPoint.CANCEL_SENT:
         venue.inject(Latency(_SLOW_SECONDS, venue.order_path, "DELETE"))
-    await stage.bot.propose("buy", horizon="30s")
+    with suppress(Disconnected):  # it may die before it has answered
+        await stage.bot.propose("buy", horizon="30s")
     await stage.bot.died()
 
 

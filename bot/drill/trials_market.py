@@ -14,7 +14,7 @@ from simulators.exchange.faults import ClockSkew, Gap, Stall
 
 _SKEW_MS = 30_000
 _QUIET_SECONDS = 2.0
-_ALERT: Mapping[str, object] = {"market": {"stall_multiple": 1.0}, "risk": {"stale_after": "3s"}}
+_ALERT: Mapping[str, object] = {"market": {"stall_multiple": 1.01}, "risk": {"stale_after": "3s"}}
 
 
 async def _stalled(ground: Ground) -> str:

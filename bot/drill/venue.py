@@ -93,7 +93,7 @@ class DrillVenue:
     @property
     def order_path(self) -> str:
         """Where orders are sent to, by POST."""
-        return "/api/v5/trade/order" if self.dialect == "okx" else "/api/v3/order"
+        return "/api/v5/trade/batch-orders" if self.dialect == "okx" else "/api/v3/order"
 
     @property
     def submits(self) -> int:
