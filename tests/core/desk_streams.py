@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from bot.core.decision import Action, OnExpiry
+from bot.core.decision import Action, OnExpiry, SourceSpec
 from bot.core.desk import DeskConfig
 from bot.core.effects import SubmitOrder
 from bot.core.inputs import (
@@ -75,6 +75,11 @@ def a_spec(name: str, pick: int) -> SourceJoined:
     )
 
 
+def specs_of(pick: int) -> list[SourceSpec]:
+    """The sources that a life begins with."""
+    return [a_spec(name, pick + i).spec for i, name in enumerate(SOURCES)]
+
+
 def a_random_config(pick: int) -> DeskConfig:
     """One of a few desks: with and without limits, market and limit entries."""
     limits = RiskLimits(max_position=0.15, max_exposure=0.2, symbol_cool_down_ms=5_000, loss_streak=2, price_collar=0.2)
@@ -87,8 +92,8 @@ def a_random_config(pick: int) -> DeskConfig:
 class Life:
     """One desk that lives through steps."""
 
-    def __init__(self, pick: int = 1) -> None:
-        self.desk = StrictHarness(a_random_config(pick), [a_spec(name, pick + i).spec for i, name in enumerate(SOURCES)])
+    def __init__(self, pick: int = 1, desk: DeskHarness | None = None) -> None:
+        self.desk = desk or StrictHarness(a_random_config(pick), specs_of(pick))
         self.fills: list[Filled] = []
         self.number = 0
         self._steps: dict[str, Callable[[int, int], None]] = {
