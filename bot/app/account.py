@@ -41,7 +41,7 @@ class OpenAccount:
     """An open account.
 
     `held` is what it held when it was opened; `stops` says whether the venue keeps a stop-loss order on every symbol traded;
-    `noticed` hears of the account's health.
+    a request can act at most `request_life_ms` after it was sent; `noticed` hears of the account's health.
     """
 
     account: VenueAccount
@@ -50,6 +50,7 @@ class OpenAccount:
     permissions: Permissions
     held: Mapping[str, BalanceReport]
     stops: bool
+    request_life_ms: int
     closing: AsyncExitStack
     crash: CrashPoints | None = None
     noticed: list[Callable[[AccountHealth], None]] = field(default_factory=list)
@@ -122,7 +123,9 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             raise ConfigError(_problem("exchange.id", exchange.id, fault, "check the keys and their permissions")) from error
         set_budget(world.feed.venue.exchange, budget)
         stops = all(Native.STOP in plain.natives(symbol) for symbol in exchange.symbols)
-        return OpenAccount(guarded, guarded, budget, permissions, held, stops, stack.pop_all(), crash, changed)
+        return OpenAccount(
+            guarded, guarded, budget, permissions, held, stops, plain.request_life_ms, stack.pop_all(), crash, changed
+        )
     raise AssertionError  # the stack lets every exception through
 
 

@@ -29,6 +29,7 @@ Report = TypeVar("Report", OrderReport, TradeReport)
 log = structlog.get_logger(__name__)
 
 _TOLD_BEFORE = 1_000
+_LATE_MS = 1_000
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 30.0
 
@@ -53,6 +54,7 @@ class LiveSide:
     ) -> LiveSide:  # fmt: skip
         """The parts of a live run around its shell; `memory` is what an earlier run's reconciliation remembered."""
         live, now = settings.live, shell.clock.now
+        grace = max(live.grace, account.request_life_ms + _LATE_MS)
         put = shell.inbox.put_broker
         tracked = TrackedOrders(put if account.crash is None else account.crash.emit(put), now)
         broker = LiveBroker(
@@ -60,7 +62,7 @@ class LiveSide:
             tracked,
             put,
             now,
-            LiveRules(grace_ms=live.grace, poll_ms=live.poll_every, answer_ms=3 * live.call_timeout),
+            LiveRules(grace_ms=grace, poll_ms=live.poll_every, answer_ms=3 * live.call_timeout),
             notice=lambda text: shell.notify(Notify(Severity.WARNING, "The broker", text)),
             jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311 - it spreads waits, nothing secret
         )
@@ -74,7 +76,7 @@ class LiveSide:
                 prefix=settings.bot.order_prefix,
                 sisters=live.sisters,
                 every_ms=live.reconcile_every,
-                grace_ms=live.grace,
+                grace_ms=grace,
             ),
             ended=lambda order_id: order_id in orders and orders[order_id].state.terminal,
             jitter=random.random,

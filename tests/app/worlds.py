@@ -42,8 +42,11 @@ def switch(url: str, **fault: object) -> None:
         assert answer.status < 300
 
 
-def a_configuration(place: Path, url: str, **exchange: object) -> Path:
-    """The house's configuration on one-second candles, with the sources of the demonstration, at a venue of that URL."""
+def a_configuration(place: Path, url: str, live: dict[str, object] | None = None, **exchange: object) -> Path:
+    """The house's configuration on one-second candles, with the sources of the demonstration, at a venue of that URL.
+
+    With `live`, real orders there are confirmed, on those settings.
+    """
     shutil.copytree(ROOT / "config" / "demo", place, dirs_exist_ok=True)
     shutil.copy(ROOT / "config" / "risk.yaml", place / "risk.yaml")
     simulator = ExchangeSimulator()
@@ -60,6 +63,7 @@ def a_configuration(place: Path, url: str, **exchange: object) -> Path:
             **exchange,
         },
         "desk": {"sizing_timeframe": "1s"},
+        **({} if live is None else {"live": {"confirm": "I-understand", **live}}),
     }
     (place / "bot.yaml").write_text(yaml.safe_dump(settings))
     return place
