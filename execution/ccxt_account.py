@@ -27,6 +27,7 @@ from execution.account import (
     OrderReport,
     Permissions,
     ReadFailed,
+    Refused,
     TradeReport,
     TransferReport,
 )
@@ -125,11 +126,15 @@ class CcxtAccount:
         """
         if self.exchange.id not in OKX:
             return await self._cancel(symbol, client_id, venue_id, {})
-        algo_first = client_id in self._algos
+        if client_id not in self._algos:
+            return await self._cancel_either(symbol, client_id, venue_id, ({}, {"trigger": True}))
         try:
-            return await self._cancel(symbol, client_id, venue_id, {"trigger": True} if algo_first else {})
+            return await self._cancel_either(symbol, client_id, venue_id, ({"trigger": True}, {}))
         except NotFound:
-            return await self._cancel(symbol, client_id, venue_id, {} if algo_first else {"trigger": True})
+            if not venue_id:
+                raise
+            # A stop that was triggered is another order, which goes by the venue's id alone.
+            return await self._cancel(symbol, "", venue_id, {})
 
     async def order(self, symbol: str, client_id: str | None, venue_id: str | None = None) -> OrderReport:
         """Ask for one order by either id. Raises `NotFound` or `ReadFailed`."""
@@ -236,6 +241,14 @@ class CcxtAccount:
         _log.info("clock_adjusted", venue=self.exchange.id, ahead_ms=self.exchange.options.get("timeDifference"))
         return True
 
+    async def reload_markets(self) -> None:
+        """Learn the venue's steps and minimums anew. Raises `ReadFailed`."""
+
+        async def ask() -> None:
+            await self.exchange.load_markets(True)
+
+        await self.perform("markets", Lane.READS, ask, failed_read)
+
     async def perform(self, name: str, lane: Lane, act: Callable[[], Awaitable[T]], failed: Failed) -> T:
         """Do something at the venue; once more only where its clock forbade it. Raises what `failed` makes of a failure."""
         seconds = self.config.order_timeout if lane is Lane.ORDERS else self.config.read_timeout
@@ -243,6 +256,9 @@ class CcxtAccount:
             call = Call(lane, seconds)
             try:
                 done = await self._within(call, act)
+            except AccountError:
+                self.counts[f"{name}.said"] += 1
+                raise
             except Exception as error:  # noqa: BLE001 - the boundary to ccxt: whatever it raises is judged, counted and said
                 if not last and judge(error, call) is Verdict.CLOCK and await self.adjust_clock():
                     continue
@@ -285,6 +301,18 @@ class CcxtAccount:
 
         return await self.perform("cancel", Lane.ORDERS, act, failed_cancel)
 
+    async def _cancel_either(
+        self, symbol: str, client_id: str, venue_id: str | None, kinds: Sequence[Mapping[str, object]]
+    ) -> OrderReport | None:  # fmt: skip
+        """Cancel it among the orders or among the stops, whichever has it; a refusal at the second place says nothing."""
+        try:
+            return await self._cancel(symbol, client_id, venue_id, kinds[0])
+        except NotFound as first:
+            try:
+                return await self._cancel(symbol, client_id, venue_id, kinds[1])
+            except Refused:
+                raise first from None
+
     def _cancelled(self, answer: Mapping[str, Any] | None, symbol: str, client_id: str) -> OrderReport | None:
         """What a cancel's answer says of the order; an answer about a pair holds two."""
         info = (answer or {}).get("info") or {}
@@ -307,6 +335,7 @@ class CcxtAccount:
 
         async def ask() -> OrderReport:
             answer = await self.exchange.fetch_order(None if client_id else venue_id, symbol, {**by_client, **params})
+            _require_one(CALL.get())
             return reports.order_report(answer, self.now(), client_id)
 
         return await self.perform("order", Lane.READS, ask, failed_read)
@@ -317,6 +346,7 @@ class CcxtAccount:
         async def ask() -> tuple[OrderReport, str]:
             by_client = {"clientOrderId": client_id} if client_id else {}
             answer = await self.exchange.fetch_order(None if client_id else venue_id, symbol, {**by_client, "trigger": True})
+            _require_one(CALL.get())
             child = str(answer["info"].get("ordId") or "") if reports.triggered(answer) else ""
             return reports.order_report(answer, self.now(), client_id), child
 
@@ -356,6 +386,14 @@ class CcxtAccount:
         """The venue's time, ms."""
         ahead = self.exchange.options.get("timeDifference")
         return int(self.exchange.milliseconds()) - (ahead if isinstance(ahead, int) else 0)
+
+
+def _require_one(call: Call | None) -> None:
+    """Raises `NotFound` where OKX answered, with an empty list."""
+    answer = call.answer if call is not None else None
+    if isinstance(answer, dict) and answer.get("code") == "0" and answer.get("data") == []:
+        message = "the venue's list of such orders is empty"
+        raise NotFound(message)
 
 
 def _named(report: OrderReport, client_id: str | None) -> OrderReport:

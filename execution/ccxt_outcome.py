@@ -37,10 +37,6 @@ class Unreadable(Exception):  # noqa: N818 - it names what happened
     """The venue answered with something that is not an answer."""
 
 
-class ClockWrong(Exception):  # noqa: N818 - it names what happened
-    """The venue would not have the time stamp of a request, and the clock could not be set."""
-
-
 @dataclass(slots=True)
 class Call:
     """One call as it goes: who is asking, and what was seen so far.

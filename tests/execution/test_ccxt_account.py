@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from bot.core.orders import OrderType, TimeInForce
 from execution.account import NotFound, NotSent, ReadFailed, Refused, ReportStatus
 from execution.ccxt_account import RECV_WINDOW_MS, AccountConfig, CcxtAccount
 from execution.ccxt_orders import Native
-from simulators.exchange.account_faults import Omitted, PartialFill, Thing
+from simulators.exchange.account_faults import ChangeFilter, Omitted, PartialFill, Thing
 from simulators.exchange.faults import Shock
 from tests.execution.ccxt_rig import DIALECTS, OTHER, PATIENCE, SYMBOL, Rig, ordered, rig
 
@@ -254,6 +255,44 @@ async def test_a_request_dies_before_an_order_is_taken_for_missing(dialect: str)
             assert one.account.request_life_ms == RECV_WINDOW_MS == one.account.exchange.options["recvWindow"]
         else:
             assert one.account.request_life_ms == 30_000
+
+
+async def test_an_empty_list_of_okx_says_that_there_is_no_such_order() -> None:
+    async with rig("okx") as one:
+        exchange = one.account.exchange
+        real = exchange.on_rest_response
+
+        def empty(*args: Any) -> Any:
+            real(*args)
+            return '{"code": "0", "msg": "", "data": []}'
+
+        exchange.on_rest_response = empty
+        with pytest.raises(NotFound, match="empty"):
+            await one.account.order(SYMBOL, "mine")
+
+
+async def test_a_stop_that_became_another_order_is_cancelled_by_the_venues_id() -> None:
+    async with rig("okx") as one:
+        account = one.account
+        sent = await account.create(one.resting("child"))
+        # The order that OKX makes of a triggered stop has not our id, which only the stop had.
+        account._remember_algo("stop")
+        await account.cancel(SYMBOL, "stop", sent.venue_id)
+        assert await one.live_ids() == []
+        with pytest.raises(NotFound):
+            await account.cancel(SYMBOL, "stop", None)
+
+
+@dialects
+async def test_changed_steps_are_learned_when_the_markets_are_read_again(dialect: str) -> None:
+    async with rig(dialect) as one:
+        request = ordered("fine", Side.BUY, OrderType.LIMIT, "0.015", price=one.price(0.9))
+        one.venue.inject(ChangeFilter(SYMBOL, amount_step=Decimal("0.01")))
+        with pytest.raises(Refused):
+            await one.account.create(request)
+        await one.account.reload_markets()
+        with pytest.raises(NotSent, match="step"):
+            await one.account.create(request)
 
 
 async def test_an_order_without_any_id_cannot_be_asked_for() -> None:
