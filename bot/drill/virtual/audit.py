@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from bot.core.facts import EquitySampled, FillBooked, OrderChanged, PositionChanged
+from bot.core.facts import EquitySampled, FillBooked, PositionChanged
 from bot.core.orders import OrderState
 from bot.drill.virtual.journal import Disk
 from bot.drill.virtual.process import PREFIX, Setting
@@ -76,11 +76,10 @@ class Audit:
                 yield f"order {client_id} never was at the venue, and the books say {state}"
             elif order is not None and state is not _SAME[order.status]:
                 yield f"order {client_id} is {order.status} at the venue, and the books say {state}"
-        for fact in self.disk.facts():
-            if isinstance(fact, OrderChanged) and fact.state is not OrderState.INTENT and fact.request.id not in meant:
-                if fact.state is OrderState.CANCELLED and fact.request.id not in at_venue:
-                    continue  # its intent could not be stored, and it was not sent
-                yield f"order {fact.request.id} is in the books without an intent"
+        for client_id, (_, fact) in self.disk.orders.items():
+            # Without an intent on the disk nothing was sent, and that is what the books must come to.
+            if client_id not in meant and fact.state not in _NEVER_LIVED:
+                yield f"order {client_id} is {fact.state} in the books and was never meant"
 
     def _fills(self) -> Iterator[str]:
         """Each trade of ours is booked once, and is the same."""

@@ -44,7 +44,7 @@ def drawn(seed: int) -> Schedule:
     chance = Random(f"schedule:{seed}")  # noqa: S311 - a drill, and no secret
     events = _decisions(chance)
     decided = [event.at for event in events]
-    for _ in range(chance.randint(4, 16)):
+    for _ in range(chance.randint(4, 30)):
         # Trouble is worth most where an order is on its way.
         at = chance.choice(decided) + chance.randint(-200, 2_500) if chance.random() < 0.7 else chance.randint(0, _CALM_AFTER)
         events.append(chance.choices(_KINDS, _WEIGHTS)[0](chance, min(max(at, 0), _CALM_AFTER)))
@@ -55,20 +55,21 @@ def drawn(seed: int) -> Schedule:
 
 def _decisions(chance: Random) -> list[Event]:
     found: list[Event] = []
-    at = 1_500
+    at = chance.randint(300, 1_500)
+    busy = chance.choice((2_000, 7_000))
     while at < _CALM_AFTER:
-        stops = chance.random() < 0.4
+        stops = chance.random() < 0.5
         found.append(
             Decide(
                 at,
                 chance.choice(SYMBOLS),
-                chance.choices((Action.BUY, Action.SELL), (3, 2))[0],
+                chance.choices((Action.BUY, Action.SELL), (4, 3))[0],
                 chance.choice((2_000, 20_000)),
                 chance.choice((0.0005, 0.005)) if stops else None,
                 chance.choice((0.0005, 0.005)) if stops else None,
             )
         )
-        at += chance.randint(500, 7_000)
+        at += chance.randint(300, busy)
     return found
 
 
@@ -119,6 +120,6 @@ def _crash_on(chance: Random, at: int) -> Event:
 
 _Draw = Callable[[Random, int], Event]
 _DRAWS: dict[_Draw, int] = {
-    _fail: 8, _omit: 3, _tell: 4, _outage: 1, _disk: 1, _slice: 2, _shock: 1, _other: 3, _move: 1, _crash: 2, _crash_on: 5,
+    _fail: 8, _omit: 3, _tell: 4, _outage: 1, _disk: 1, _slice: 2, _shock: 1, _other: 3, _move: 2, _crash: 2, _crash_on: 5,
 }  # fmt: skip
 _KINDS, _WEIGHTS = tuple(_DRAWS), tuple(_DRAWS.values())

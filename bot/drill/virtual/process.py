@@ -22,7 +22,7 @@ from bot.core.inputs import InstrumentChanged, Proposed, SetTradingState, Source
 from bot.core.market import Quote
 from bot.core.orders import OrderType
 from bot.core.risk import RiskLimits
-from bot.core.tracking import TradingRules
+from bot.core.tracking import NativeProtection, TradingRules
 from bot.core.values import value
 from bot.drill.virtual.account import EngineAccount, Wire
 from bot.drill.virtual.journal import Disk, MemoryJournal
@@ -51,16 +51,17 @@ _GRACE_MS = 6_000
 
 @value
 class Setting:
-    """How the bot of a run is set up. `owns`: the account's deposits are the bot's."""
+    """How the bot of a run is set up. `owns`: the account's deposits are the bot's; `native`: what rests at the venue."""
 
     balance: Decimal
     entry: OrderType
     owns: bool
+    native: NativeProtection
 
     def config(self) -> DeskConfig:
         """The desk: losses and cool-downs do not keep it from trading, for it is to trade through everything."""
         limits = RiskLimits(max_daily_loss=None, max_drawdown=None, loss_streak=None, max_orders_per_minute=None)
-        trading = TradingRules("drill", "arbiter", PREFIX, self.entry, entry_ttl_ms=4_000)
+        trading = TradingRules("drill", "arbiter", PREFIX, self.entry, entry_ttl_ms=4_000, native=self.native)
         return DeskConfig(balance=self.balance, limits=limits, trading=trading, sample_ms=10_000)
 
 
@@ -199,6 +200,7 @@ class Process:
 
     async def _reconcile(self) -> None:
         await self.live.first()
+        self._journal.snapshot(self.shell.desk.market.now, self._snapshot())
         await self.live.keep_reconciled()
 
     async def _keep_snapshots(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from bot.core.decision import Action, Decision, Tier
 from bot.core.facts import AccountReconciled
 from bot.core.orders import OrderType
+from bot.core.tracking import NativeProtection
 from bot.drill.virtual.account import Wire
 from bot.drill.virtual.audit import Audit
 from bot.drill.virtual.chance import Chance
@@ -87,7 +88,8 @@ class World:
         draw = chance.draw("setting")
         owns = draw.random() < 0.3
         balance = START["USDT"] if owns else START["USDT"] / 2
-        setting = Setting(balance, OrderType.LIMIT if draw.random() < 0.4 else OrderType.MARKET, owns)
+        entry = OrderType.LIMIT if draw.random() < 0.4 else OrderType.MARKET
+        setting = Setting(balance, entry, owns, draw.choice(list(NativeProtection)))
         made = ForgetfulJournal if self.sabotage is Sabotage.FORGETS else MemoryJournal
         around = Surroundings(
             loop,
