@@ -264,8 +264,7 @@ class Settlement:
             return False
         if bench.resting is not None and bench.resting.released is not None:
             return False
-        if not self.trading.guarding.release_for(bench, decision, attempt.draft.side):
-            self.trading.carry_out(bench, decision, attempt.draft)
+        self.trading.let_out(bench, decision, attempt.draft)
         return True
 
     def _replace(self, bench: Bench, winner: Decision, verdict_id: str) -> None:

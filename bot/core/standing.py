@@ -113,7 +113,7 @@ class Standing:
             return
         attempt = self.trading.consider(decision, spec, bench)
         if attempt.draft is not None and attempt.draft.reduces:
-            self.trading.carry_out(bench, decision, attempt.draft)
+            self.trading.let_out(bench, decision, attempt.draft)
         elif attempt.refusal is not None:
             denial, detail = attempt.refusal.denial, attempt.refusal.detail
             self.finish(decision, Fate.DENIED, denial=denial, verdict_id=bench.verdict_id, reason=detail)

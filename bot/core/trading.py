@@ -75,6 +75,11 @@ class Trading:
             bench.guard = guard(decision, draft.side.sign, draft.price)
         self._request(bench, draft, leg, decision.id, decision)
 
+    def let_out(self, bench: Bench, decision: Decision, draft: OrderDraft) -> None:
+        """Let a decision that does not stand leave the position; where a guard locks it, once that has ended."""
+        if not self.guarding.release_for(bench, decision, draft.side):
+            self.carry_out(bench, decision, draft)
+
     def contrary(self, bench: Bench, decision: Decision) -> Order | None:
         """The order of another opinion than the decision's that still works on the symbol; protection is nobody's opinion."""
         order = self.state.working.get(bench.working or "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from bot.core.decision import Action, Denial, Fate
+from bot.core.decision import Action, Decision, Denial, Fate
 from bot.core.desk import TradingDesk
 from bot.core.effects import Notify, SubmitOrder
 from bot.core.facts import FillBooked, LotClosed
@@ -19,6 +20,7 @@ from bot.core.inputs import (
     IntentStored,
     OrderAdopted,
     SourceJoined,
+    SourceLeft,
     TradingState,
 )
 from bot.core.market import Side
@@ -437,23 +439,62 @@ def test_a_target_takes_the_guard_back_before_it_sells() -> None:
     assert [order.leg for order in sold(desk)] == [Leg.TAKE_PROFIT]
 
 
-def test_an_exit_that_a_blocked_winner_lets_through_waits_for_the_guard_too() -> None:
+def blocked_winner() -> tuple[DeskHarness, Decision, Decision]:
+    """A guarded desk on which a buy that won is held back, and two sources asked to sell: the first is let through."""
     limits, names = replace(NO_LIMITS, price_collar=0.01), (LLM, RULE, OTHER_RULE)
-    desk = guarded(DeskHarness(guarded_config(limits), [a_source(name, adds=name == LLM) for name in names]), stop_loss=90.0)
+    desk = DeskHarness(guarded_config(limits), [a_source(name, adds=name == LLM) for name in names])
+    guarded(desk, stop_loss=90.0)
     for name in names:
         desk.turn(SourceJoined(desk.now, a_source(name, settle_ms=250, adds=name == LLM)))
-    guard = the_guard(desk).request
     desk.propose(BUY, LLM, price=50.0)
-    sell = desk.propose(SELL, RULE, confidence=0.8)
-    another = desk.propose(SELL, OTHER_RULE)
+    first = desk.propose(SELL, RULE, confidence=0.8)
+    second = desk.propose(SELL, OTHER_RULE)
     desk.wait(250)
     assert desk.desk.state.bench(BTC).refused is Denial.PRICE_COLLAR
+    return desk, first, second
+
+
+def test_an_exit_that_a_blocked_winner_lets_through_waits_for_the_guard_too() -> None:
+    desk, first, second = blocked_winner()
+    guard = the_guard(desk).request
     assert desk.venue.cancels == [guard.id]
     desk.close("0", guard)
-    assert [(order.leg, order.decision_id) for order in sold(desk)] == [(Leg.EXIT, sell.id)]
+    assert [(order.leg, order.decision_id) for order in sold(desk)] == [(Leg.EXIT, first.id)]
     desk.fill()
-    assert (desk.fate(sell), desk.fate(another)) == (Fate.EXECUTED, Fate.OUTRANKED)
+    assert (desk.fate(first), desk.fate(second)) == (Fate.EXECUTED, Fate.OUTRANKED)
     assert desk.position() == 0
+
+
+def test_an_exit_let_through_waits_for_a_second_guard_that_a_crash_left() -> None:
+    desk, first, _ = blocked_winner()
+    guard = the_guard(desk).request
+    other = replace(guard, id="another", attempt=99)
+    desk.turn(OrderAdopted(desk.now, other))
+    desk.accept(other)
+    desk.close("0", guard)
+    assert sold(desk) == []
+    desk.close("0", other)
+    assert [order.decision_id for order in sold(desk)] == [first.id]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "fate"),
+    [
+        (lambda desk, sell: desk.fill(price="90", order=the_guard(desk).request), Fate.NOTHING_TO_SELL),
+        (lambda desk, sell: desk.turn(SourceLeft(desk.now, sell.source)), Fate.CANCELLED),
+        (lambda desk, sell: desk.wait(60_000), Fate.EXPIRED),
+        (lambda desk, sell: desk.command(TradingState.HALTED), Fate.DENIED),
+        (lambda desk, sell: desk.command(TradingState.HALTED, flatten=True), Fate.CANCELLED),
+    ],
+)
+def test_an_exit_let_through_meets_one_fate_whatever_happens_before_the_guard_ends(
+    meanwhile: Callable[[DeskHarness, Decision], None], fate: Fate
+) -> None:
+    desk, sell, _ = blocked_winner()
+    meanwhile(desk, sell)
+    for guard in guards(desk):
+        desk.close("0", guard.request)
+    assert desk.fate(sell) is fate
 
 
 # States and commands.
