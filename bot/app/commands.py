@@ -9,12 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from bot.app.live import LiveSide
 from bot.core.decision import SourceSpec
 from bot.core.inputs import SetTradingState, TradingState
 from bot.outlets.command import Command, CommandResult
 from bot.runtime.hosting import SourceHost
 from bot.runtime.shell import Shell
 from bot.settings import ConfigError
+from execution.reconcile import ReconcileFailed
 from sources.config import SourceConfigError
 
 _SETTLE_SECONDS = 2.0
@@ -31,8 +33,10 @@ class Operator:
         host: SourceHost,
         status: Callable[[], Mapping[str, object]],
         admit: Callable[[Path, str], SourceSpec],
+        live: LiveSide | None = None,
     ) -> None:
         """`admit` lets in the source that a YAML file describes, or raises `SourceConfigError`, `ConfigError` or `ValueError`."""
+        self._live = live
         self._shell = shell
         self._admit = admit
         self._host = host
@@ -45,6 +49,7 @@ class Operator:
             "unpause": lambda command: self._pause(command, paused=False),
             "add-source": self._add,
             "remove-source": self._remove,
+            "reconcile": self._reconcile,
             "status": self._tell,
         }
 
@@ -98,6 +103,19 @@ class Operator:
         await self._host.remove(name, command.actor)
         done = await self._until(self._handled, _SETTLE_SECONDS)
         return CommandResult(done, None if done else "the desk did not answer in time", {"source": name, "removed": True})
+
+    async def _reconcile(self, command: Command) -> CommandResult:
+        accept = command.args.get("accept", False)
+        if not isinstance(accept, bool):
+            return CommandResult(False, "args must be {accept: true|false}")
+        if self._live is None:
+            return CommandResult(False, "this run has no account at a venue: only a live run is reconciled")
+        try:
+            found = await self._live.reconcile(command.actor if accept else None)
+        except ReconcileFailed as problem:
+            return CommandResult(False, str(problem))
+        done = await self._until(lambda: not self._shell.inbox.broker_depth, _SETTLE_SECONDS)
+        return CommandResult(done, None if done else "the desk did not answer in time", found)
 
     def _unknown(self, name: object) -> CommandResult:
         return CommandResult(False, f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")

@@ -72,7 +72,7 @@ class LiveSide:
             tracked,
             now,
             ReconcileRules(
-                symbols=settings.exchange.symbols,
+                symbols=(*settings.exchange.symbols, *(each for each in live.watch if each not in settings.exchange.symbols)),
                 prefix=settings.bot.order_prefix,
                 sisters=live.sisters,
                 every_ms=live.reconcile_every,
@@ -110,18 +110,32 @@ class LiveSide:
         """Reconcile on the timer, until cancelled."""
         await self.reconciler.run(self)
 
+    async def reconcile(self, accept: str | None) -> dict[str, object]:
+        """One pass now, for an operator; `accept` names who takes the account as it is. `ReconcileFailed` when it fails."""
+        if accept is not None:
+            self.reconciler.rebase()
+        found = await self.reconciler.once()
+        self.on_reconciled(found, *([f"{accept} accepted the account as it is"] if accept is not None else ()))
+        return {
+            "open_orders": len(found.open_orders),
+            "fills_found": len(found.fills),
+            "foreign_orders": len(found.foreign_orders) + len(found.sister_orders),
+            "explained": found.explained,
+            "unexplained": list(found.unexplained),
+        }
+
     async def close(self, seconds: float) -> None:
         """Let requests under way be answered for so long."""
         await self.broker.close(seconds)
 
-    def on_reconciled(self, found: Reconciliation) -> None:
+    def on_reconciled(self, found: Reconciliation, *more: str) -> None:
         """Tell the desk what a whole pass found, and move the books with the account's deposits where it is all the bot's."""
         put, now = self.shell.inbox.put_broker, self.shell.clock.now()
         if self.owns_account:
             for transfer in found.transfers:
                 if transfer.currency == self.currency:
-                    put(CashMoved(now, transfer.amount, transfer.currency, f"transfer {transfer.id}", transfer.id))
-        notes = tuple(self._news(found))
+                    put(CashMoved(now, transfer.amount, transfer.currency, f"transfer {transfer.id}", _entry(transfer)))
+        notes = (*self._news(found), *more)
         put(Reconciled(now, True, len(found.open_orders), len(found.fills), notes, found.unexplained))
         self.last = found
 
@@ -210,6 +224,11 @@ class LiveSide:
         if len(self._told) > _TOLD_BEFORE:
             self._told.popitem(last=False)
         return True
+
+
+def _entry(transfer: TransferReport) -> str:
+    """What tells a transfer from every other: deposits and withdrawals may share numbers."""
+    return f"{'in' if transfer.amount > 0 else 'out'}:{transfer.currency}:{transfer.id}"
 
 
 def _transfer(transfer: TransferReport) -> str:

@@ -131,7 +131,7 @@ class _Run:
             self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side
         )  # fmt: skip
         self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.live_side)
-        self.operator = Operator(self.shell, self.host, self.status.report, self.opening.admit)
+        self.operator = Operator(self.shell, self.host, self.status.report, self.opening.admit, self.live_side)
 
     async def live(self) -> RunSummary:
         """Begin, trade, end."""
@@ -155,7 +155,7 @@ class _Run:
 
     async def _open(self) -> None:
         """Everything that the desk needs around it before the first event."""
-        bind_readings(self.shell, self.world)
+        bind_readings(self.shell, self.world, self.live_side)
         await self.outlets.start()
         self.opening.begin_books()
         self.opening.let_sources_in()

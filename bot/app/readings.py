@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from bot.app.live import LiveSide
 from bot.app.world import World
 from bot.runtime.shell import Shell
 
 
-def bind_readings(shell: Shell, world: World) -> None:
+def bind_readings(shell: Shell, world: World, live: LiveSide | None = None) -> None:
     """Bind everything that the desk, the inbox, the feed and the journal count; call it once the journal has begun."""
     metrics, journal, inbox, feed = shell.outlets.metrics, shell.journal, shell.inbox, world.feed.statistics
     seen = shell.desk.state.risk.seen
@@ -24,3 +27,10 @@ def bind_readings(shell: Shell, world: World) -> None:
     bind("bot_journal_failures", lambda: journal.counts.faults)
     bind("bot_journal_backlog", lambda: journal.pending)
     bind("bot_journal_drops", lambda: journal.counts.dropped + journal.counts.lost + journal.inputs_dropped)
+    if live is not None:
+        budget, risk = live.account.budget, shell.desk.state.risk
+        bind("bot_account_calls", lambda: asdict(live.broker.counted))
+        bind("bot_account_limit_used", lambda: budget.stats.used / budget.stats.capacity)
+        bind("bot_account_up", lambda: 0.0 if live.ailments() else 1.0)
+        bind("bot_account_unexplained", lambda: len(risk.unexplained))
+        bind("bot_orders_unknown", lambda: len(risk.frozen))

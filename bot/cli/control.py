@@ -1,4 +1,4 @@
-"""`status`, `kill`, `reduce`, `resume`, `pause`, `unpause`, `add`, `remove`: speak with the running bot."""
+"""`status`, `kill`, `reduce`, `resume`, `pause`, `unpause`, `add`, `remove`, `reconcile`: speak with the running bot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source's na
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (status, kill, reduce, resume, pause, unpause, add, remove):
+    for command in (status, kill, reduce, resume, pause, unpause, add, remove, reconcile):
         app.command()(command)
 
 
@@ -147,6 +147,18 @@ def add(
 def remove(source: SourceName, config: ConfigDir = None, data_dir: DataDir = None, timeout: Timeout = 35.0) -> None:
     """Take a source out of the running bot; its position and its shadow ledger stay."""
     _tell("remove-source", {"source": source}, config, data_dir, timeout)
+
+
+def reconcile(
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take the account as it is: what is unexplained counts as explained from now on.")
+    ] = False,
+    config: ConfigDir = None,
+    data_dir: DataDir = None,
+    timeout: Timeout = 35.0,
+) -> None:
+    """Compare the account at the venue with the books of the live bot, now."""
+    _tell("reconcile", {"accept": accept}, config, data_dir, timeout)
 
 
 def _tell(name: str, args: Mapping[str, object], config: Path | None, data_dir: Path | None, timeout: float) -> None:

@@ -67,6 +67,11 @@ READINGS: Mapping[str, Gauged] = MappingProxyType(
         "bot_redis_up": Gauged("1 while Redis answers."),
         "bot_redis_reconnects": Gauged("Reconnections to Redis.", counter=True),
         "bot_local_clients": Gauged("Clients of the local feed."),
+        "bot_account_calls": Gauged("Calls to the venue's account, by what became of them.", "outcome", counter=True),
+        "bot_account_limit_used": Gauged("Share of the venue's rate limit that is used (0 to 1)."),
+        "bot_account_up": Gauged("1 while the account answers and its stream is up."),
+        "bot_account_unexplained": Gauged("Differences between the account and the books that nothing explains."),
+        "bot_orders_unknown": Gauged("Orders of which nobody can say whether the venue has them."),
         "bot_notifications": Gauged("Notifications by what became of them.", "outcome", counter=True),
     }
 )

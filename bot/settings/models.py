@@ -282,6 +282,9 @@ class LiveSettings(Strict):
     sisters: tuple[OrderPrefix, ...] = Field(
         (), description="`bot.order_prefix` of other bots on the same account: their orders and trades are known, never touched"
     )
+    watch: Symbols = Field(
+        (), description="further symbols that anybody trades on the account: their trades explain its balances"
+    )
     stops: Stops = Field(
         Stops.DESK, description="desk: the bot watches the levels | venue: a stop-loss order also rests at the venue"
     )

@@ -107,6 +107,17 @@ def test_a_killed_bot_goes_on_with_the_books_it_had(tmp_path: Path) -> None:
             assert len(fills) == sum(len(order["fills"]) for order in account_at(url)["orders"])
 
 
+def test_an_operator_may_ask_for_a_comparison_of_account_and_books(tmp_path: Path) -> None:
+    with an_exchange() as url, a_bot(tmp_path, url) as bot:
+        bot.wait_for("orders open")
+        asked = bot.tell("reconcile")
+        assert asked.returncode == 0, asked.stderr
+        assert "explained" in asked.stdout
+        accepted = bot.tell("reconcile", "--accept")
+        assert accepted.returncode == 0, accepted.stderr
+        bot.wait_for("accepted the account as it is")
+
+
 def test_deposits_move_the_books_of_a_bot_that_owns_the_account_and_no_profit(tmp_path: Path) -> None:
     with an_exchange() as url, a_bot(tmp_path, url, reconcile_every="1s") as bot:
         bot.wait_for("orders open")
