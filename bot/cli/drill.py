@@ -105,8 +105,8 @@ def _plain(result: Result) -> None:
 def _sum(results: Sequence[Result]) -> str:
     broken = [result.drill for result in results if not result.kept]
     if not broken:
-        return f"{len(results)} promises kept, none broken"
-    return f"{len(results) - len(broken)} promises kept, {len(broken)} BROKEN: {', '.join(broken)}"
+        return f"kept: {len(results)}, broken: none"
+    return f"kept: {len(results) - len(broken)}, BROKEN: {len(broken)} ({', '.join(broken)})"
 
 
 def _on_terminal(running: Running, as_json: bool) -> list[Result]:

@@ -12,12 +12,13 @@ Play = Callable[[Ground], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """`play` tries the promise and tells what it saw; `quick` ones are played in the ordinary test suite too."""
+    """`play` tries the promise and tells what it saw, within `seconds`; `quick` ones are played in the ordinary suite too."""
 
     name: str
     promise: str
     play: Play
     quick: bool = False
+    seconds: float = 150.0
 
 
 @dataclass(frozen=True, slots=True)

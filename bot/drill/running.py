@@ -21,7 +21,6 @@ from bot.drill.waiting import NeverHappened
 
 log = structlog.get_logger(__name__)
 
-_MOST_SECONDS = 150.0
 _DETAIL = 900
 _MOST_AT_ONCE = 4
 
@@ -77,12 +76,12 @@ class Running:
 async def attempt(drill: Drill, ground: Ground) -> tuple[bool, str]:
     """Whether the promise was kept, and what was seen."""
     try:
-        async with asyncio.timeout(_MOST_SECONDS):
+        async with asyncio.timeout(drill.seconds):
             return True, await drill.play(ground)
     except (Broken, NeverHappened, BotEnded, Unreadable) as broken:
         return False, str(broken)
     except TimeoutError:
-        return False, f"it was not over after {_MOST_SECONDS:g} s"
+        return False, f"it was not over after {drill.seconds:g} s"
     except Exception as error:
         log.warning("drill_failed", drill=drill.name, error=type(error).__name__, exc_info=True)
         return False, f"{type(error).__name__}: {error}"

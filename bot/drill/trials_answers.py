@@ -17,7 +17,7 @@ from simulators.exchange.mischief import Fault
 
 _PATH = "/api/v3/order"
 _QUESTIONS = ("/api/v3/order", "/api/v3/openOrders", "/api/v3/allOrders", "/api/v3/myTrades")
-_BEYOND_GRACE_SECONDS = 4.0
+_BEYOND_GRACE_SECONDS = 8.0
 _SHORT: Mapping[str, object] = {"desk": {"entry": "limit", "entry_ttl": "1s"}}
 
 
