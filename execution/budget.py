@@ -72,26 +72,26 @@ class Queue:
     """Callers waiting for room on an event loop. It knows the loop's time and no other, so a virtual loop drives it too."""
 
     def __init__(self, rules: BudgetRules, room: Room) -> None:
-        self._turns = Turns(rules, room)
+        self.turns = Turns(rules, room)
         self._futures: dict[Turn, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     async def take(self, weight: float, lane: Lane) -> None:
         """Wait for a turn. Raises `BudgetSpent` or, for a weight below zero, `ValueError`."""
         now = loop_ms()
-        turn = self._turns.ask(now, weight, lane)
+        turn = self.turns.ask(now, weight, lane)
         self.serve()
         if turn.outcome is Outcome.WAITING:
             await self._wait(turn)
         if turn.outcome is not Outcome.TAKEN:
-            raise BudgetSpent(_why(turn, self._turns.penalty(loop_ms())), turn.retry_after_ms)
+            raise BudgetSpent(_why(turn, self.turns.penalty(loop_ms())), turn.retry_after_ms)
 
     async def _wait(self, turn: Turn) -> None:
         future = self._futures[turn] = asyncio.get_running_loop().create_future()
         try:
             await future  # bounded: the timer ends it at the turn's deadline
         except asyncio.CancelledError:
-            self._turns.withdraw(turn)
+            self.turns.withdraw(turn)
             self.serve()  # whoever stood behind may have room now
             raise
         finally:
@@ -100,26 +100,31 @@ class Queue:
     def serve(self) -> None:
         """Give the turns that can be had now; to be called when the room has changed."""
         now = loop_ms()
-        for turn in self._turns.settle(now):
+        for turn in self.turns.settle(now):
             future = self._futures.get(turn)
             if future is not None and not future.done():
                 future.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due = self._turns.next_due(now)
+        due = self.turns.next_due(now)
         if due is not None:
             self._timer = asyncio.get_running_loop().call_at(max(due, now + 1) / 1_000, self.serve)
 
     def penalise(self, retry_after_ms: int) -> int:
         """Give no turn for so long; how long that is, with those that came before."""
-        length = self._turns.penalise(loop_ms(), retry_after_ms)
+        length = self.turns.penalise(loop_ms(), retry_after_ms)
         self.serve()  # those without the patience are told at once
         return length
 
+    def bar(self, length: int) -> None:
+        """Give no turn for so many ms, for a penalty that another had."""
+        self.turns.bar(loop_ms(), length)
+        self.serve()
+
     def stats(self, capacity: float, used: float, corrections: int) -> BudgetStats:
         """What has been seen here."""
-        turns = self._turns
+        turns = self.turns
         waiting = {lane: turns.waiting(lane) for lane in Lane}
         counts = dict(turns.taken), dict(turns.spent), dict(turns.overflowed)
         return BudgetStats(capacity, used, waiting, *counts, turns.penalties, turns.penalty(loop_ms()), corrections)

@@ -192,6 +192,11 @@ class Turns:
         """How many wait in a lane."""
         return len(self._lanes[lane])
 
+    def demand(self, lane: Lane) -> tuple[float, float]:
+        """What the first of a lane weighs, and what all of it does."""
+        queue = self._lanes[lane]
+        return (queue[0].weight if queue else 0.0), sum(turn.weight for turn in queue)
+
     def penalty(self, now: int) -> int:
         """How much longer nobody has a turn, in ms."""
         return max(0, self._barred_until - now)
@@ -256,7 +261,10 @@ class Turns:
             follows = self._barred_until and now < self._barred_until + self._rules.window_ms
             doubled = min(2 * self._penalty_ms, self._rules.longest_penalty_ms)
             self._penalty_ms = doubled if follows else self._rules.least_penalty_ms
-        length = retry_after_ms if retry_after_ms > 0 else self._penalty_ms
+        return self.bar(now, retry_after_ms if retry_after_ms > 0 else self._penalty_ms)
+
+    def bar(self, now: int, length: int) -> int:
+        """Give no turn for so many ms, for a penalty that another had. How long that is, with those that came before."""
         self._barred_until = max(self._barred_until, now + length)
         return self._barred_until - now
 
