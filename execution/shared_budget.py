@@ -85,7 +85,11 @@ class SharedBudget:
     async def __aenter__(self) -> Self:
         """Begin, and wait for the first answer of Redis or its absence."""
         self._task = asyncio.create_task(self._run(), name="shared-budget")
-        await self._decided.wait()  # bounded by the timeout of the first exchange
+        try:
+            await self._decided.wait()  # bounded by the timeout of the first exchange
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
