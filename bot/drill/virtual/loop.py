@@ -31,13 +31,11 @@ class Deadlock(RuntimeError):  # noqa: N818 - it names what happened
 class _Timer(asyncio.TimerHandle):
     """A timer that gives way to those set before it for the same moment: a heap alone would not say which comes first."""
 
-    number = 0
+    rank = (0.0, 0)
     _scheduled: bool
 
     def __lt__(self, other: object) -> bool:
-        if isinstance(other, _Timer):
-            return (self.when(), self.number) < (other.when(), other.number)
-        return NotImplemented
+        return self.rank < other.rank if other.__class__ is _Timer else NotImplemented
 
 
 class _NoSelector:
@@ -90,7 +88,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             message = "the loop is closed"
             raise RuntimeError(message)
         timer = _Timer(when, callback, args, self, context)
-        timer.number = next(self._numbers)
+        timer.rank = (when, next(self._numbers))
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # noqa: SLF001 - so the loop learns of its cancelling, as from its own `call_at`
         return timer
