@@ -110,12 +110,26 @@ def _parsing(base: Any) -> dict[str, Any]:
             self.tap.on_trade(result)
         return result
 
+    def parse_balance(self: Any, response: Any) -> Any:
+        """Balances keep every digit that the venue wrote: a float holds fifteen."""
+        number, self.number = self.number, str
+        try:
+            return base.parse_balance(self, response)
+        finally:
+            self.number = number
+
     def seconds(self: Any) -> int:
         """OKX's login over a socket is stamped with this, which ccxt does not adjust."""
         ahead = self.options.get("timeDifference")
         return int((self.milliseconds() - ahead) // 1000 if isinstance(ahead, int) else base.seconds())
 
-    return {"handle_message": handle_message, "safe_order": safe_order, "safe_trade": safe_trade, "seconds": seconds}
+    return {
+        "handle_message": handle_message,
+        "safe_order": safe_order,
+        "safe_trade": safe_trade,
+        "parse_balance": parse_balance,
+        "seconds": seconds,
+    }
 
 
 def _connecting(base: Any) -> dict[str, Any]:

@@ -38,12 +38,13 @@ _MINUTE_MS = 60_000
 
 @dataclass(slots=True)
 class OpenAccount:
-    """An open account.
+    """An open account, and the ccxt instance that speaks to it.
 
     `held` is what it held when it was opened; `stops` says whether the venue keeps a stop-loss order on every symbol traded;
     a request can act at most `request_life_ms` after it was sent; `noticed` hears of the account's health.
     """
 
+    exchange: Any
     account: VenueAccount
     guarded: GuardedAccount
     budget: Budget
@@ -124,7 +125,17 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
         set_budget(world.feed.venue.exchange, budget)
         stops = all(Native.STOP in plain.natives(symbol) for symbol in exchange.symbols)
         return OpenAccount(
-            guarded, guarded, budget, permissions, held, stops, plain.request_life_ms, stack.pop_all(), crash, changed
+            venue.exchange,
+            guarded,
+            guarded,
+            budget,
+            permissions,
+            held,
+            stops,
+            plain.request_life_ms,
+            stack.pop_all(),
+            crash,
+            changed,
         )
     raise AssertionError  # the stack lets every exception through
 

@@ -13,6 +13,7 @@ from bot.app.account import OpenAccount, open_account, opening_cash, refuse_unle
 from bot.app.alone import alone_in
 from bot.app.commands import Operator
 from bot.app.ending import aside, signals, terminable, within
+from bot.app.instruments import Instruments
 from bot.app.live import LiveSide
 from bot.app.opening import Opening
 from bot.app.parts import balances, journal_limits, outlets, run_id
@@ -21,6 +22,7 @@ from bot.app.status import Status
 from bot.app.telling import MinuteCount, Start, banner, minute, summary
 from bot.app.world import World, open_world
 from bot.core.desk import DeskConfig
+from bot.core.facts import Fact
 from bot.core.tracking import NativeProtection
 from bot.journal.errors import JournalError, JournalTrouble
 from bot.journal.journal import Journal
@@ -115,7 +117,9 @@ class _Run:
         identity = Identity(self.settings.bot.name, self.id, options.mode.value, world.simulated)
         self.outlets = outlets(self.settings, identity, secrets, watcher, self.version, clock.now, self._obey, self._ready)
         rules = ShellRules(await_intent=self.settings.paper.await_intent)
-        self.shell = Shell(desk, world.inbox, clock, journal, self.outlets, rules, watcher.saw)
+        self.shell = Shell(desk, world.inbox, clock, journal, self.outlets, rules, self._saw)
+        traders = () if account is None else (account.exchange,)
+        self.instruments = Instruments(world.feed.venue, self.settings.exchange.symbols, world.inbox, clock, traders)
         self.host = SourceHost(world.inbox, Port(world.inbox, desk.market, clock.now), self.supervisor)
         self.live_side: LiveSide | None = None
         if account is None:
@@ -178,6 +182,7 @@ class _Run:
                 async with asyncio.timeout(self.options.duration):
                     if self.live_side is None or await self._reconciled(self.live_side):
                         start("feed", self.world.feed.run)
+                        start("instruments", self.instruments.run)
                         self.host.start()
                     await self.stop.wait()
             log.info("stopping", run=self.id)
@@ -226,6 +231,10 @@ class _Run:
 
     async def _obey(self, command: Command) -> CommandResult:
         return await self.operator(command)
+
+    def _saw(self, fact: Fact) -> None:
+        self.watcher.saw(fact)
+        self.instruments.saw(fact)
 
     def _ready(self) -> list[str]:
         return self.status.ready()

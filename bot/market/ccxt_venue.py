@@ -9,7 +9,7 @@ import asyncio
 import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from statistics import median
 from types import ModuleType
@@ -172,6 +172,19 @@ class CcxtVenue:
     def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
         """The instruments of several symbols."""
         return {symbol: self.instrument(symbol) for symbol in symbols}
+
+    async def refresh(self, symbols: Sequence[str]) -> list[Instrument]:
+        """Ask the venue for its symbols anew; the instruments of these that have changed. One it lists no more is not active.
+
+        Raises what ccxt does when the venue does not answer.
+        """
+        before = self.instruments(symbols)
+        await self.exchange.load_markets(reload=True)
+        self._instruments.clear()
+        for symbol, known in before.items():
+            if symbol not in self.exchange.markets:
+                self._instruments[symbol] = replace(known, active=False)
+        return [self.instrument(symbol) for symbol in symbols if self.instrument(symbol) != before[symbol]]
 
     def _unknown(self, symbol: str) -> str:
         listed = [name for name, market in self.exchange.markets.items() if market.get("spot", True)]

@@ -13,6 +13,7 @@ from bot.core.orders import OrderType, TimeInForce
 from execution.account import NotFound, NotSent, ReadFailed, Refused, ReportStatus
 from execution.ccxt_account import RECV_WINDOW_MS, AccountConfig, CcxtAccount
 from execution.ccxt_orders import Native
+from execution.ccxt_reports import balances as balances_of
 from simulators.exchange.account_faults import ChangeFilter, Omitted, PartialFill, Thing
 from simulators.exchange.faults import Shock
 from tests.execution.ccxt_rig import DIALECTS, OTHER, PATIENCE, SYMBOL, Rig, ordered, rig
@@ -217,6 +218,15 @@ async def test_partial_fills_carry_every_trade_to_the_last_digit(dialect: str) -
         gained = sum(trade.amount * trade.price - trade.fee for trade in trades)
         assert (await one.account.balances())["USDT"].total == Decimal(100_000) + gained
         assert Decimal((await one.truth())["balances"]["USDT"]["free"]) == Decimal(100_000) + gained
+
+
+async def test_no_digit_of_a_balance_is_lost() -> None:
+    async with rig("binance") as one:
+        large = Decimal("123456789012.12345678")
+        row = {"balances": [{"asset": "SHIB", "free": str(large), "locked": "0.00000001"}]}
+        parsed = balances_of(one.account.exchange.parse_balance(row))
+        assert (parsed["SHIB"].free, parsed["SHIB"].locked) == (large, Decimal("0.00000001"))
+        assert one.account.exchange.number is float
 
 
 @dialects
