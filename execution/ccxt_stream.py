@@ -110,11 +110,11 @@ def _parsing(base: Any) -> dict[str, Any]:
             self.tap.on_trade(result)
         return result
 
-    def parse_balance(self: Any, response: Any) -> Any:
+    def safe_balance(self: Any, balance: Any) -> Any:
         """Balances keep every digit that the venue wrote: a float holds fifteen."""
         number, self.number = self.number, str
         try:
-            return base.parse_balance(self, response)
+            return base.safe_balance(self, balance)
         finally:
             self.number = number
 
@@ -127,7 +127,7 @@ def _parsing(base: Any) -> dict[str, Any]:
         "handle_message": handle_message,
         "safe_order": safe_order,
         "safe_trade": safe_trade,
-        "parse_balance": parse_balance,
+        "safe_balance": safe_balance,
         "seconds": seconds,
     }
 

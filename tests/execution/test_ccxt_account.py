@@ -223,8 +223,8 @@ async def test_partial_fills_carry_every_trade_to_the_last_digit(dialect: str) -
 async def test_no_digit_of_a_balance_is_lost() -> None:
     async with rig("binance") as one:
         large = Decimal("123456789012.12345678")
-        row = {"balances": [{"asset": "SHIB", "free": str(large), "locked": "0.00000001"}]}
-        parsed = balances_of(one.account.exchange.parse_balance(row))
+        row = {"SHIB": {"free": str(large), "used": "0.00000001"}}
+        parsed = balances_of(one.account.exchange.safe_balance(row))
         assert (parsed["SHIB"].free, parsed["SHIB"].locked) == (large, Decimal("0.00000001"))
         assert one.account.exchange.number is float
 
