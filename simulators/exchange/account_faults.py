@@ -19,9 +19,11 @@ from pydantic import Field
 
 from simulators.exchange.events import Event
 from simulators.exchange.faults import Count, Seconds
+from simulators.exchange.random_faults import Chance, Slip
 
 _MAX_HELD = 10_000
 _MAX_RULES = 1_000
+_OUT_OF_ORDER_SECONDS = 1.0
 _Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -132,6 +134,7 @@ class Telling:
 
     clock: Callable[[], float] = time.monotonic
     counts: Counter[str] = field(default_factory=Counter)
+    chance: Chance = field(default_factory=Chance)
     _stalled_until: float = -1.0
     _rules: list[_Left] = field(default_factory=list)
     _held: deque[Event] = field(default_factory=lambda: deque(maxlen=_MAX_HELD))
@@ -169,7 +172,8 @@ class Telling:
     @property
     def patience(self) -> float:
         """Seconds for which updates are held back at most."""
-        return max((rule.fault.seconds for rule in self._rules if isinstance(rule.fault, UserReorder)), default=0.0)
+        held_for = (rule.fault.seconds for rule in self._rules if isinstance(rule.fault, UserReorder))
+        return max(held_for, default=_OUT_OF_ORDER_SECONDS)
 
     def told(self, event: Event) -> list[Event]:
         """What is told now, instead of an event."""
@@ -186,7 +190,19 @@ class Telling:
                 return [event, event]
             self._held.append(event)
             return self.release() if rule.left <= 0 else []
-        return [event]
+        return self._by_chance(event)
+
+    def _by_chance(self, event: Event) -> list[Event]:
+        match self.chance.update():
+            case Slip.LOST:
+                return []
+            case Slip.REPEATED:
+                return [event, event, *self.release()]
+            case Slip.REORDERED:
+                self._held.append(event)
+                return []
+            case None:
+                return [event, *self.release()]
 
     def release(self) -> list[Event]:
         """What was held back, newest first."""

@@ -1,6 +1,6 @@
 """The control plane: `POST /admin/faults` with a fault as JSON, `GET /admin/faults`, `GET /admin/hits`.
 
-A fault is written as its class in `faults`, `answer_faults` or `account_faults`, for example
+A fault is written as its class in `faults`, `answer_faults`, `account_faults` or `random_faults`, for example
 `{"fault": "burst", "symbol": "BTC/USDT", "trades": 5000}`.
 """
 

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from simulators.exchange.answer_faults import Answers, Coded, Dropped, Garbled, Hung, Strike, When, garbage
 from simulators.exchange.faults import Status, Switchboard
+from simulators.exchange.random_faults import Chance, Delay, Drawn
 
 _FREE = ("/admin", "/stream", "/ws")
 _STATUS_PATHS = ("/sapi/v1/system/status", "/api/v5/system/status")
@@ -28,9 +29,10 @@ def error_body(path: str, code: int, message: str) -> dict[str, object]:
 class Gate:
     """Counts requests in `hits`, by path (with the method before it unless that is GET), and applies the faults of answers."""
 
-    def __init__(self, faults: Switchboard, answers: Answers) -> None:
+    def __init__(self, faults: Switchboard, answers: Answers, chance: Chance | None = None) -> None:
         self._faults = faults
         self._answers = answers
+        self._chance = chance or Chance()
         self.hits: Counter[str] = Counter()
         self.observers: list[Callable[[str, str], None]] = []
 
@@ -58,17 +60,28 @@ class Gate:
         await request.read()  # what is half sent must not be acted on
         if delay := self._faults.delay(request.path, request.method):
             await asyncio.sleep(delay)
-        if (refused := self._refusal(request)) is not None:
+        drawn = self._chance.request(request.method, request.path)
+        if isinstance(drawn, Delay):
+            await asyncio.sleep(drawn.seconds)
+        refused = _status(request.path, drawn) if isinstance(drawn, Status) else self._refusal(request)
+        if refused is not None:
             return refused
-        strike = self._answers.strike(When.BEFORE, request.method, request.path)
+        strike = self._strike(When.BEFORE, request, drawn)
         if strike is not None:
             return await self._instead(request, strike, b"")
         answer = await handler(request)
-        strike = self._answers.strike(When.AFTER, request.method, request.path)
+        strike = self._strike(When.AFTER, request, drawn)
         if strike is not None:
             body = answer.body if isinstance(answer, web.Response) else b""
             return await self._instead(request, strike, body if isinstance(body, bytes) else b"")
         return answer
+
+    def _strike(self, when: When, request: web.Request, drawn: Drawn | None) -> Strike | None:
+        """What strikes on this side of acting: as it was asked for, else as chance would have it."""
+        strike = self._answers.strike(when, request.method, request.path)
+        if strike is None and not isinstance(drawn, Delay | Status | None) and drawn.when is when:
+            return drawn
+        return strike
 
     async def _instead(self, request: web.Request, strike: Strike, answer: bytes) -> web.Response:
         match strike:

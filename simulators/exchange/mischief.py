@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -42,6 +42,7 @@ from simulators.exchange.faults import (
 from simulators.exchange.hub import Hub
 from simulators.exchange.listen_keys import ListenKeys
 from simulators.exchange.matching import Engine, Slicing
+from simulators.exchange.random_faults import Chance, RandomFaults
 from simulators.exchange.user_streams import UserStreams
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ Fault = (
     Stall | Gap | Poison | Disconnect | Burst | Shock | Latency | Status | ClockSkew | Absurd | Clear
     | Dropped | Hung | Garbled | Coded | Maintenance
     | UserStall | UserLoss | UserRepeat | UserReorder | PartialFill | Omitted | ListenKeyExpiry | Delist | ChangeFilter
+    | RandomFaults
 )  # fmt: skip
 
 
@@ -72,6 +74,7 @@ class Mischief:
     telling: Telling
     now: Callable[[], int]
     next_index: Callable[[], int]
+    chance: Chance = field(default_factory=Chance)
 
     def inject(self, fault: Fault) -> None:
         """Make a fault happen, or switch it on; `ValueError` or `LookupError` when it cannot be."""
@@ -82,6 +85,8 @@ class Mischief:
                 self.telling.apply(fault)
             case PartialFill() | ListenKeyExpiry() | Delist() | ChangeFilter():
                 self._treat(fault)
+            case RandomFaults():
+                self.chance.apply(fault)
             case Burst() | Shock() | Poison() | Disconnect():
                 self._once(fault)
             case Clear():
@@ -95,6 +100,7 @@ class Mischief:
         self.faults.apply(Clear())
         self.answers.clear()
         self.telling.clear()
+        self.chance.clear()
         self.streams.release()
         self.engine.slicing = None
 
@@ -102,11 +108,11 @@ class Mischief:
         """What is on, in words."""
         slicing = self.engine.slicing
         words = [f"PartialFill({slicing.fraction}) ({slicing.left} left)"] if slicing is not None else []
-        return self.faults.active() + self.answers.active() + self.telling.active() + words
+        return self.faults.active() + self.answers.active() + self.telling.active() + self.chance.active() + words
 
     def counts(self) -> Mapping[str, int]:
         """What the faults did."""
-        return self.faults.counts + self.answers.counts + self.telling.counts
+        return self.faults.counts + self.answers.counts + self.telling.counts + self.chance.counts
 
     def _once(self, fault: Burst | Shock | Poison | Disconnect) -> None:
         match fault:

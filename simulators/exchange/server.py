@@ -33,6 +33,7 @@ from simulators.exchange.okx_ws import OkxSockets
 from simulators.exchange.orders import Rules
 from simulators.exchange.private import PrivateApi
 from simulators.exchange.pump import Pump
+from simulators.exchange.random_faults import Chance
 from simulators.exchange.rest import RestRoutes
 from simulators.exchange.rest_private import PrivateRoutes
 from simulators.exchange.scenarios import Player, Step
@@ -84,13 +85,14 @@ class ExchangeSimulator:
         genesis = (clock() // _STEP_MS - history) * _STEP_MS
         self.market = SimulatedMarket(seed, symbols, genesis, _STEP_MS, quotes_per_second, blocks)
         self.venue = Venue(self.market, clock)
-        self.faults, self.answers, self.telling = Switchboard(), Answers(), Telling()
+        chance = Chance()
+        self.faults, self.answers, self.telling = Switchboard(), Answers(), Telling(chance=chance)
         self.engine = Engine(self.venue, _rules(self.market), Accounts(), lambda: self.faults.skew_ms)
         self.hub = Hub(self.venue.symbols, self.faults)
         self.streams = UserStreams(self.telling, self.faults)
         self.engine.sinks.append(self.streams.tell)
         self.pump = Pump(self.venue, self.hub, self.faults, self.engine)
-        self.gate = Gate(self.faults, self.answers)
+        self.gate = Gate(self.faults, self.answers, chance)
         self.audit = AuditRoutes(self.engine, self.venue.now)
         self.keys = ListenKeys(self._now)
         weights = WeightLimit(weight_limit, clock)
@@ -109,7 +111,7 @@ class ExchangeSimulator:
         self.pump.followers.append(self._okx_sockets)
         self.mischief = Mischief(
             self.market, self.engine, self.hub, self.streams, self.keys, self.faults, self.answers, self.telling,
-            self.venue.now, self._next_index,
+            self.venue.now, self._next_index, chance,
         )  # fmt: skip
         for opening in accounts:
             self.audit.open(opening)
