@@ -134,8 +134,8 @@ def _asks(port: int) -> int:
     found = re.search(r"HEALTHCHECK .*?\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
     assert found is not None
     _, *arguments = json.loads(found[1])
-    command = [sys.executable, *(each.replace(":9464/", f":{port}/") for each in arguments)]
-    return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode
+    environ = {**os.environ, "ARBITER_METRICS__PORT": str(port)}
+    return subprocess.run([sys.executable, *arguments], env=environ, capture_output=True, timeout=20, check=False).returncode
 
 
 def test_the_health_check_of_the_image_tells_a_living_bot_from_a_dead_one() -> None:
