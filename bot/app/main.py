@@ -77,6 +77,7 @@ async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: Ru
             if live:
                 account = await open_account(loaded, secrets, clock.now, world)
             recovered = await asyncio.to_thread(recover, settings.database_url, data_dir, world.book)
+            await asyncio.to_thread(journal.complete, recovered.run, recovered.untold)
             return await _Run(options, loaded, secrets, watcher, clock, journal, world, recovered, account).live()
         finally:
             if account is not None:

@@ -30,8 +30,6 @@ class Opening:
 
     def begin_books(self) -> None:
         """Tell the desk its instruments; take up the orders of an earlier run, or close what a paper venue no longer fills."""
-        for fact in self.recovered.untold:
-            self.shell.journal.append(fact, durable=True)
         turn, now, state = self.shell.cycle.turn, self.shell.clock.now(), self.shell.desk.state
         for instrument in self.world.feed.instruments.values():
             turn(InstrumentChanged(now, instrument))

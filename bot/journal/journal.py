@@ -46,7 +46,8 @@ class JournalLimits:
 class Journal:
     """One run's journal; made by `open`. `beside` begins the names of what is kept beside the database."""
 
-    def __init__(self, engine: Engine, beside: Path, data_dir: Path, limits: JournalLimits) -> None:
+    def __init__(self, url: str, engine: Engine, beside: Path, data_dir: Path, limits: JournalLimits) -> None:
+        self._url = url
         self._engine = engine
         self._beside = beside
         self._data_dir = data_dir
@@ -69,7 +70,21 @@ class Journal:
             restore(beside.parent, beside.name, engine)
         finally:
             engine.close()
-        return cls(engine, beside, data_dir, limits)
+        return cls(url, engine, beside, data_dir, limits)
+
+    def complete(self, run: str | None, facts: Sequence[Fact]) -> None:
+        """Store what a crash kept out of the tables of an earlier run. Synchronous: after `open` and before `begin`.
+
+        Raises `StoreFault` or `RowFault`.
+        """
+        if run is None or not facts:
+            return
+        from bot.journal.completion import complete  # noqa: PLC0415 - SQLAlchemy would cost the command line's --help
+
+        try:
+            complete(self._url, self._engine, run, facts)
+        finally:
+            self._engine.close()
 
     def begin(self, run: RunStart, watch: Watch) -> None:
         """Enter the run and start the threads; inside the running loop. Raises `JournalUnavailable`."""

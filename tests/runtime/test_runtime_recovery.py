@@ -19,6 +19,7 @@ from bot.core.orders import Fill
 from bot.journal.codec import encode_snapshot
 from bot.journal.errors import JournalCorrupt
 from bot.journal.journal import Journal
+from bot.journal.queries import Queries
 from bot.journal.run import BookKey, RunStart
 from bot.journal.writer import Watch
 from bot.runtime.recovery import recover
@@ -106,6 +107,21 @@ async def test_what_the_tables_lack_is_told_again_and_nothing_else(tmp_path: Pat
         "OrderChanged",
     ]
     assert [fact.fill.id for fact in found.untold if isinstance(fact, FillBooked)] == ["t1", "t2"]
+
+
+async def test_what_the_tables_lacked_is_told_before_the_next_run_begins_and_only_once(tmp_path: Path, life: Life) -> None:
+    life.begin()
+    order = life.buy()
+    life.turn(Filled(T0, life.fill(order, "t1")), told=False)
+    await life.journal.close(T0, None)
+    url = f"sqlite:///{tmp_path / 'arbiter.db'}"
+    found = recover(url, tmp_path, BOOK)
+    Journal.open(url, tmp_path).complete(found.run, found.untold)
+    with Queries(url) as queries:
+        assert [fill.id for fill in queries.fills(run="run-1", book=BOOK)] == ["t1"]
+    again = recover(url, tmp_path, BOOK)
+    assert (again.untold, again.fills) == ([], 0)
+    assert encode_snapshot(again.state) == encode_snapshot(found.state)
 
 
 async def test_a_fill_that_only_reached_the_tables_is_booked_once(tmp_path: Path, life: Life) -> None:
