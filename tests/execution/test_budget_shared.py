@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from execution.budget import BudgetRules, BudgetSpent, Lane
 from execution.shared_budget import SharedBudget, SharedReading, SharedState
+from execution.shared_room import SharedRoom
 from execution.shared_window import Answer, Ask, SharedWindow, Sharing
 from tests.execution.budget_clock import timed
 from tests.servers import RedisProcess, free_port, redis_process, redis_url
@@ -249,6 +250,27 @@ async def test_a_redis_that_is_not_there_yet_holds_up_nothing(tmp_path: Path, pr
             server.stop()
 
 
+async def test_a_new_server_is_told_what_was_used_before(redis_server: RedisProcess, prefix: str) -> None:
+    async with budget(redis_server.url, prefix, "a", LONG) as one:
+        await hungry_for(one, 30)
+        redis_server.kill()
+        await until(lambda: one.reading.fallbacks == 1)
+        redis_server.start()
+        await until(lambda: one.reading.state is SharedState.SHARED)
+        client = redis.asyncio.Redis.from_url(redis_server.url)
+        seen = await SharedWindow(client, prefix, "b", 60_000, 100.0, QUICK).exchange(Ask())
+        await client.aclose()
+        assert seen.total >= 30
+
+
+async def test_whoever_just_came_keeps_to_its_first_share_until_the_others_must_be_known(shared_redis: str, prefix: str) -> None:
+    async with budget(shared_redis, prefix, "a", LONG, Sharing(member_ms=60_000, beat_ms=20, denied_ms=10)) as one:
+        taken: list[tuple[float, float]] = []
+        with pytest.raises(BudgetSpent):
+            await hungry(one, 1, Lane.ORDERS, 5.0, taken)
+        assert 45 <= len(taken) <= 50
+
+
 async def test_a_url_that_is_none_is_refused_without_telling_its_password(prefix: str) -> None:
     with pytest.raises(ValueError, match=r"redis\.url") as caught:
         budget("http://user:hunter2@nowhere", prefix, "a")
@@ -309,6 +331,49 @@ async def test_whoever_is_above_its_share_gives_way_to_one_below_it_that_waits(w
     back = [(lease.lease, lease.granted) for lease in leases[:2]]
     assert not (await rich.exchange(Ask(least=50, wanted=50, handed_back=back))).granted
     assert (await poor.exchange(Ask(least=300, wanted=300))).granted == 300
+
+
+async def test_what_was_used_alone_is_added_to_leases_that_may_have_been_used_too(windows: list[SharedWindow]) -> None:
+    lease = await windows[0].exchange(Ask(wanted=50))
+    answer = await windows[0].exchange(Ask(alone=10, reported=40))
+    assert (lease.granted, answer.total) == (50, 60)
+
+
+async def test_nobody_is_granted_more_than_it_wants_to_be_held_to(windows: list[SharedWindow]) -> None:
+    granted = [(await windows[0].exchange(Ask(wanted=70, cap=100))).granted for _ in range(3)]
+    assert granted == [70, 30, 0]
+
+
+async def test_what_a_crashed_bot_may_have_sent_counts_until_a_window_after_its_lease(shared_redis: str, prefix: str) -> None:
+    client = redis.asyncio.Redis.from_url(shared_redis)
+    a, b = (SharedWindow(client, prefix, name, 400, 100.0, Sharing(lease_ms=400, member_ms=100)) for name in "ab")
+    began = asyncio.get_running_loop().time()
+    assert (await a.exchange(Ask(wanted=100))).granted == 100
+    while not (await b.exchange(Ask(least=100, wanted=100))).granted:
+        assert asyncio.get_running_loop().time() - began < WAIT
+        await asyncio.sleep(0.02)
+    assert asyncio.get_running_loop().time() - began >= 0.79
+    await client.aclose()
+
+
+def test_a_room_tells_what_it_used_alone_once() -> None:
+    room = SharedRoom(LONG, QUICK)
+    room.add(0, 5, Lane.ORDERS)
+    assert room.untold(0) == (5, 5)
+    room.add(10, 2, Lane.ORDERS)  # while the others are being told of five
+    room.learn(5, 20, Answer(0, "", 1, 5, 0, corrected=False), None, told=5)
+    assert room.untold(20) == (2, 7)
+
+
+def test_the_first_to_be_back_does_not_take_itself_for_the_only_one() -> None:
+    room = SharedRoom(LONG, QUICK)
+    alone = Answer(0, "", 1, 0, 0, corrected=False)
+    room.learn(0, 0, Answer(0, "", 4, 0, 0, corrected=False), None, told=0)
+    room.go_local()
+    room.learn(1_000, 1_000, alone, None, told=0)
+    assert (room.fair_share, room.cap(1_000)) == (25, 25)
+    room.learn(1_400, 1_400, alone, None, told=0)
+    assert (room.fair_share, room.cap(1_400)) == (100, None)
 
 
 async def test_the_window_leaves_nothing_behind(windows: list[SharedWindow], shared_redis: str, prefix: str) -> None:
