@@ -60,6 +60,18 @@ class Disk:
     orders: dict[str, tuple[str, OrderChanged]] = field(default_factory=dict)
     full: Callable[[], bool] = lambda: False
 
+    def complete(self, run: str | None, facts: Sequence[Fact]) -> None:
+        """Commit facts that a crash kept out of an earlier run."""
+        if run is not None:
+            self.commit(self._run(run), facts)
+
+    def commit(self, run: Run, facts: Sequence[Fact]) -> None:
+        """Commit facts of a run, in their order."""
+        run.facts.extend(facts)
+        for fact in facts:
+            if isinstance(fact, OrderChanged):
+                self.write(run, fact)
+
     def facts(self) -> Iterator[Fact]:
         """Every committed fact of every run, in the order of their commits within a run."""
         for run in self.runs:
@@ -217,10 +229,8 @@ class MemoryJournal:
         for entry in self._entries[self._committed : end]:
             if isinstance(entry, tuple):
                 self.run.kept.append(entry)
-                continue
-            self.run.facts.append(entry)
-            if isinstance(entry, OrderChanged):
-                self.disk.write(self.run, entry)
+            else:
+                self.disk.commit(self.run, [entry])
         self._committed = end
         self._committing = False
         if len(self._entries) > end:

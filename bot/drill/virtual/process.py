@@ -127,9 +127,8 @@ class Process:
         self.live = self._live_side(recovered.account)
         shell.connect(self.live.broker, SourceHost(inbox, Port(inbox, desk.market, clock.now), Supervisor()))
         now = clock.now()
+        around.disk.complete(recovered.run, recovered.untold)
         self._journal.begin(f"run{self.number}", now, self._snapshot())
-        for fact in recovered.untold:
-            self._journal.append(fact, durable=True)
         for instrument in around.wire.venue.instruments.values():
             shell.cycle.turn(InstrumentChanged(now, instrument))
         if recovered.strays:

@@ -47,6 +47,7 @@ QUIET = 100.0
 """Seconds after the last fault until everything must be settled: the longest patience of the bot, and a reconciliation."""
 
 _PROBE = 20.0
+_TRY_AGAIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,10 @@ class World:
             self._running.on_quote(quote)  # type: ignore[arg-type]
 
     def _start(self, around: Surroundings) -> None:
-        if self._running is None:
+        if self._disk_full():
+            # A bot whose journal cannot be opened does not start; whoever minds it tries again.
+            self.loop.call_later(_TRY_AGAIN, self._start, around)
+        elif self._running is None:
             self._running = Process(around, len(self.processes) + 1)
             self.processes.append(self._running)
             self.counts["starts"] += 1
