@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -42,7 +43,7 @@ async def an_empty_run(data_dir: Path, start: RunStart) -> None:
     await journal.close(AT + MINUTE, final={})
 
 
-async def a_run(data_dir: Path, start: RunStart, source: str = EVIL) -> None:
+async def a_run(data_dir: Path, start: RunStart, source: str = EVIL, more: Sequence[f.Fact] = ()) -> None:
     """Bought at 101 when the desk saw 100 and the ask was 100.5; sold at 110 by a stop: a gain of 9 less 0.2 of fees."""
     journal = opened(data_dir)
     journal.begin(start, Watch(lambda _: None, lambda: None))
@@ -50,7 +51,7 @@ async def a_run(data_dir: Path, start: RunStart, source: str = EVIL) -> None:
     journal.input(Quote.of(BTC, AT, 99.5, 100.5))
     for number in range(1, 4):
         journal.input(Quote.of(BTC, AT + 100 * number, 110.0, 111.0))
-    for fact in _facts(source):
+    for fact in (*_facts(source), *more):
         journal.append(fact)
     await journal.flush()
     await journal.close(AT + 90 * MINUTE, final={})

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from bot.core import facts as f
+from bot.core.desk import DeskConfig, TradingDesk
 from bot.journal.reading import segment_paths
 from bot.services.reporting import ReportError, report, write_page
 from bot.services.tearsheet.page import page
@@ -31,12 +35,12 @@ def reported(tmp_path: Path, run: str = "latest") -> TearSheet:
 async def test_a_run_is_told_in_its_own_figures(tmp_path: Path) -> None:
     await a_run(tmp_path / "data", start_of())
     sheet = reported(tmp_path)
-    f = sheet.statistics
+    figures = sheet.statistics
     assert (sheet.world.word, sheet.run, sheet.currency) == ("PAPER", "run-1", "USDT")
-    assert (f.trades, f.win_rate, f.profit_factor) == (1, 1.0, None)
-    assert f.fees == pytest.approx(0.2)
-    assert f.total_return == pytest.approx(0.00088)
-    assert f.max_drawdown == pytest.approx(0.01)
+    assert (figures.trades, figures.win_rate, figures.profit_factor) == (1, 1.0, None)
+    assert figures.fees == pytest.approx(0.2)
+    assert figures.total_return == pytest.approx(0.00088)
+    assert figures.max_drawdown == pytest.approx(0.01)
     assert sheet.drawdown.tolist() == pytest.approx([0.0, 0.01, 0.0])
     (source,) = sheet.sources
     assert (source.name, source.tier, source.decisions, source.executed, source.trades, source.won) == (EVIL, "llm", 1, 1, 1, 1)
@@ -46,6 +50,25 @@ async def test_a_run_is_told_in_its_own_figures(tmp_path: Path) -> None:
     assert [(mark.leg, mark.side, mark.price) for mark in sheet.marks] == [("entry", "buy", 101.0), ("stop-loss", "sell", 110.0)]
     assert [stop.level for stop in sheet.stops] == [97.0, None]
     assert len(sheet.candles[BTC]) == 1
+
+
+async def test_a_deposit_is_no_gain(tmp_path: Path) -> None:
+    deposit = f.CommandDone(AT + 30 * MINUTE, "venue", "cash-moved", "-100.5 USDT: transfer 7")
+    await a_run(tmp_path / "data", start_of("live"), more=[deposit])
+    sheet = reported(tmp_path)
+    assert sheet.equity.tolist() == pytest.approx([10_000.0, 10_000.5, 10_109.3])
+    assert sheet.statistics.total_return == pytest.approx(0.01093)
+    assert any("(-100.50 together) are left out" in notice for notice in sheet.notices)
+
+
+async def test_a_live_bots_shadows_begin_where_its_books_did(tmp_path: Path) -> None:
+    """Its books began with its share of the account, whatever paper would begin with."""
+    config = DeskConfig("USDT", Decimal(1_000))
+    start = replace(start_of("live"), initial={"config": config, "desk": TradingDesk(config).state})
+    await a_run(tmp_path / "data", start)
+    sheet = reported(tmp_path)
+    assert sheet.statistics.equity_start == 1_000.0
+    assert [source.shadow for source in sheet.sources] == [pytest.approx(9_012.0)]
 
 
 async def test_fills_are_held_against_what_the_paper_model_would_have_made_of_them(tmp_path: Path) -> None:

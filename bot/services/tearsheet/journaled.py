@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, select
 
 from bot.backtest.statistics import Statistics, statistics_of
 from bot.core.decision import Fate
+from bot.core.desk import DeskConfig
 from bot.core.inputs import TradingState
 from bot.core.state import DeskState
 from bot.journal import tables as t
@@ -44,6 +45,14 @@ _SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a snapshot holds: with what the books once began, and all that the desk remembered."""
+
+    balance: float
+    desk: DeskState
+
+
+@dataclass(frozen=True, slots=True)
 class JournaledRun:
     """One run and where its rows are."""
 
@@ -53,11 +62,12 @@ class JournaledRun:
     def sheet(self, data_dir: Path, progress: Progress) -> TearSheet:
         """Everything about it."""
         queries, run = self.queries, self.run
-        points = [point for point in queries.equity(run=run.id, limit=_ALL) if point.equity is not None]
+        moved = self._moved()
+        points = _without(moved, [point for point in queries.equity(run=run.id, limit=_ALL) if point.equity is not None])
         fills = queries.fills(run=run.id, limit=_ALL)[::-1]
         orders = self._orders(fills)
         trades = self._trades()
-        before = self._state(t.runs.c.initial_snapshot)
+        before = self._kept(t.runs.c.initial_snapshot)
         model = self._paper_model()
         model.follow(orders.values())
         inputs = max((segment.last_input for segment in queries.segments(run.id)), default=0)
@@ -81,13 +91,13 @@ class JournaledRun:
             overrides=self._overrides(),
             slippage=slipped,
             slippage_note=_slippage_note(model, slipped),
-            notices=tuple(self._notices(fault)),
+            notices=tuple(self._notices(moved, fault)),
             run=run.id,
         )
 
     def _statistics(
         self,
-        before: DeskState | None,
+        before: _Kept | None,
         points: Sequence[EquityPoint],
         trades: Sequence[ClosedTrade],
         fills: Sequence[JournaledFill],
@@ -112,7 +122,7 @@ class JournaledRun:
             found |= {name: book[name] for name in missing if name in book}
         return found
 
-    def _state(self, column: Any) -> DeskState | None:
+    def _kept(self, column: Any) -> _Kept | None:
         """The desk's memory in a snapshot of the run; None if there is none that this version can read."""
         rows = self._rows(select(column).where(t.runs.c.id == self.run.id))
         if not rows or rows[0][0] is None:
@@ -121,7 +131,10 @@ class JournaledRun:
             snapshot = decode_snapshot(rows[0][0])
         except JournalCorrupt:
             return None  # of another version: what the tables say is enough
-        return snapshot["desk"] if isinstance(snapshot, dict) and isinstance(snapshot.get("desk"), DeskState) else None
+        match snapshot:
+            case {"config": DeskConfig() as config, "desk": DeskState() as desk}:
+                return _Kept(float(config.balance), desk)
+        return None
 
     def _rows(self, statement: Select[Any]) -> Sequence[Any]:
         def read(connection: Connection) -> Sequence[Any]:
@@ -142,20 +155,20 @@ class JournaledRun:
         latency, slippage = paper.get("latency_ms", _PAPER_LATENCY_MS), paper.get("slippage", 0.0)
         return PaperModel(int(str(latency)), float(str(slippage)))
 
-    def _currency(self, before: DeskState | None) -> str:
-        return before.portfolio.currency if before is not None else str(self._paper().get("currency", "USDT"))
+    def _currency(self, before: _Kept | None) -> str:
+        return before.desk.portfolio.currency if before is not None else str(self._paper().get("currency", "USDT"))
 
-    def _opening(self, before: DeskState | None, equity: Sequence[float]) -> float:
+    def _opening(self, before: _Kept | None, equity: Sequence[float]) -> float:
         """The worth at the start: what the desk remembered, else the first sample."""
         if before is not None:
-            return before.portfolio.equity
+            return before.desk.portfolio.equity
         return equity[0] if equity else self._starting_balance()
 
     def _starting_balance(self) -> float:
-        """What a new shadow ledger begins with."""
+        """What the books began with, as far as the settings say: of a live account they do not."""
         return float(str(self._paper().get("starting_balance", 10_000)))
 
-    def _sources(self, before: DeskState | None, trades: Sequence[ClosedTrade]) -> tuple[SourceFigures, ...]:
+    def _sources(self, before: _Kept | None, trades: Sequence[ClosedTrade]) -> tuple[SourceFigures, ...]:
         counts, shadows = self.queries.counts(run=self.run.id), self.queries.shadow(run=self.run.id)
         decided: Counter[str] = Counter()
         executed: Counter[str] = Counter()
@@ -183,12 +196,12 @@ class JournaledRun:
             for name in names
         )
 
-    def _earned(self, before: DeskState | None, trades: Sequence[ClosedTrade]) -> dict[str, float]:
+    def _earned(self, before: _Kept | None, trades: Sequence[ClosedTrade]) -> dict[str, float]:
         """P&L by opener: between the desk's states at both ends, else of the closed lots and the positions still open."""
-        after = self._state(t.runs.c.final_snapshot)
+        after = self._kept(t.runs.c.final_snapshot)
         if before is not None and after is not None:
-            start = before.portfolio.attribution()
-            return {name: worth - start.get(name, 0.0) for name, worth in after.portfolio.attribution().items()}
+            start = before.desk.portfolio.attribution()
+            return {name: worth - start.get(name, 0.0) for name, worth in after.desk.portfolio.attribution().items()}
         earned: dict[str, float] = {}
         for trade in trades:
             earned[trade.opener] = earned.get(trade.opener, 0.0) + trade.pnl
@@ -199,10 +212,12 @@ class JournaledRun:
                 earned[position.opener] = earned.get(position.opener, 0.0) + (position.unrealised or 0.0)
         return earned
 
-    def _shadow_opening(self, before: DeskState | None, source: str) -> float:
-        """What the source's shadow was worth as the run began."""
-        ledger = None if before is None else before.shadows.get(source)
-        return self._starting_balance() if ledger is None else ledger.portfolio.equity
+    def _shadow_opening(self, before: _Kept | None, source: str) -> float:
+        """What the source's shadow was worth as the run began; a new one begins with what the books began with."""
+        if before is None:
+            return self._starting_balance()
+        ledger = before.desk.shadows.get(source)
+        return before.balance if ledger is None else ledger.portfolio.equity
 
     def _tiers(self) -> dict[str, str]:
         """Who speaks for which tier, as the fills and lots of the run say."""
@@ -246,8 +261,19 @@ class JournaledRun:
         seed = () if run.seed is None else (("seed", str(run.seed)),)
         return (("run", run.id), *seed, ("version", run.code_version), ("configuration", run.config_hash[:12]))
 
-    def _notices(self, fault: str | None) -> list[str]:
+    def _moved(self) -> list[tuple[int, float]]:
+        """When which cash came into the books or left them, without being earned or lost."""
+        commands = self.queries.commands(run=self.run.id, limit=_ALL)
+        told = [(each.at, each.detail.partition(" ")[0]) for each in reversed(commands) if each.command == "cash-moved"]
+        return [(at, float(amount)) for at, amount in told]
+
+    def _notices(self, moved: Sequence[tuple[int, float]], fault: str | None) -> list[str]:
         found = []
+        if moved:
+            total = sum(amount for _, amount in moved)
+            found.append(
+                f"Deposits and withdrawals during the run ({total:+,.2f} together) are left out of every figure and curve."
+            )
         if self.run.ended is None:
             found.append("The run was not closed: it goes on, or it was killed. These are its figures so far.")
         elif not self.run.closed_cleanly:
@@ -258,6 +284,16 @@ class JournaledRun:
         if halts:
             found.append(f"Trading was {halts[0].state.value} from {moment(halts[0].at)} UTC on: {_short(halts[0].reason)}")
         return found
+
+
+def _without(moved: Sequence[tuple[int, float]], points: Sequence[EquityPoint]) -> list[EquityPoint]:
+    """The curve as it would have been without deposits and withdrawals: what moved is no gain and no loss."""
+    waiting, total, found = list(reversed(moved)), 0.0, []
+    for point in points:
+        while waiting and waiting[-1][0] <= point.at:
+            total += waiting.pop()[1]
+        found.append(replace(point, equity=(point.equity or 0.0) - total) if total else point)
+    return found
 
 
 def _world_of(run: Run) -> World:

@@ -37,9 +37,18 @@ function paint(more) {
   for (const host of hosts()) Plotly.relayout(host, { ...scheme(host.layout), ...(more ? more(host) : {}) });
 }
 
+// On a small screen the words beside the axes would cover their figures.
+function slim(layout) {
+  Object.assign(layout.margin, { l: 48, r: 4 });
+  for (const axis of Object.keys(layout).filter((name) => /^[xy]axis/.test(name))) {
+    if (axis.startsWith("y")) delete layout[axis].title;
+    else layout[axis].title = { ...layout[axis].title, font: { size: 11 } };
+  }
+}
+
 const narrow = matchMedia("(max-width: 640px)").matches;
 const drawn = Object.entries(figures).map(([id, figure]) => {
-  if (narrow) Object.assign(figure.layout.margin, { l: 48, r: 4 });
+  if (narrow) slim(figure.layout);
   return Plotly.newPlot(id, figure.data, figure.layout, { ...config, displayModeBar: narrow ? false : "hover" });
 });
 Promise.all(drawn).then(() => {

@@ -141,7 +141,7 @@ def overrides(sheet: TearSheet) -> str:
             Cell(each.winner),
             gained(each.shadow),
             gained(each.book),
-            Cell(signed(each.cost), True, -(each.cost or 0.0)),
+            Cell(signed(each.cost), True, -round(each.cost or 0.0, 2)),
             Cell(each.reason),
         ]
         for each in sorted(sheet.overrides, key=lambda each: each.at)
@@ -168,11 +168,11 @@ def slippage(sheet: TearSheet) -> str:
             Cell(row.leg),
             number(f"{row.fills:,}"),
             number(money(row.notional)),
-            number(f"{row.actual * 1e4:+.2f}"),
-            Cell(signed(row.cost), True, -row.cost),
+            number(_basis(row.actual)),
+            Cell(signed(row.cost), True, -round(row.cost, 2)),
             number(f"{row.compared:,}"),
             number(_basis(row.paper)),
-            Cell(_basis(row.beyond), True, -(row.beyond or 0.0)),
+            Cell(_basis(row.beyond), True, -round((row.beyond or 0.0) * 1e4, 2)),
         ]
         for row in sheet.slippage
     ]
@@ -238,7 +238,7 @@ def number(text: str) -> Cell:
 
 def gained(value: float | None) -> Cell:
     """Money with its sign and colour."""
-    return Cell(signed(value), True, value or 0.0)
+    return Cell(signed(value), True, round(value or 0.0, 2))
 
 
 def money(value: float) -> str:
@@ -247,8 +247,8 @@ def money(value: float) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Money with its sign, a dash for none."""
-    return _DASH if value is None else f"{value:+,.2f}"
+    """Money with its sign, a dash for none; what rounds to nothing has no sign."""
+    return _DASH if value is None else _unsigned_zero(f"{value:+,.2f}")
 
 
 def percent(value: float | None) -> str:
@@ -287,4 +287,8 @@ def counted(count: int, name: str) -> str:
 
 
 def _basis(value: float | None) -> str:
-    return _DASH if value is None else f"{value * 1e4:+.2f}"
+    return _DASH if value is None else _unsigned_zero(f"{value * 1e4:+.2f}")
+
+
+def _unsigned_zero(text: str) -> str:
+    return text[1:] if text[1:] == "0.00" else text
