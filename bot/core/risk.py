@@ -1,8 +1,7 @@
 """The risk gate: proposals ask, the gate disposes.
 
-Checks only ever shrink or refuse an order, never grow one, so their sequence cannot undo a limit; precision and minimums come
-last. Each refusal names its `Denial` and says in figures why. Orders that lower |position| pass every limit that exists to stop
-entries.
+Checks shrink or refuse an order and never grow one, so their sequence cannot undo a limit; precision and minimums come last. A
+refusal names its `Denial` and says in figures why. Orders that lower |position| pass every limit that exists to stop entries.
 """
 
 from __future__ import annotations
@@ -158,7 +157,7 @@ def _fit(draft: OrderDraft, room: float, denial: Denial, detail: str) -> Answer:
 class States:
     """HALTED, an account not read and a frozen symbol admit nothing, REDUCING only reductions.
 
-    A backlog of broker updates and a difference between account and books that nothing explains admit no entries.
+    A backlog of broker updates, and a difference at the venue that nothing explains, admit no entries.
     """
 
     def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
