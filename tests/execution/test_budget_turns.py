@@ -42,15 +42,16 @@ def run(asked: list[tuple[int, Lane, float]], rules: BudgetRules = RULES) -> lis
     return settled
 
 
-@given(steps)
-def test_no_window_ever_holds_more_than_the_capacity(asked: list[tuple[int, Lane, float]]) -> None:
+@given(steps, st.sampled_from([1_000, 60_000]))
+def test_no_window_ever_holds_more_than_the_capacity(asked: list[tuple[int, Lane, float]], window_ms: int) -> None:
+    rules = BudgetRules(weight=100, window_ms=window_ms, margin=0.0, patience_ms=dict.fromkeys(Lane, 90_000))
     recent: deque[tuple[int, float]] = deque()
-    for now, turn in run(asked):
+    for now, turn in run(asked, rules):
         if turn.outcome is Outcome.TAKEN:
             recent.append((now, turn.weight))
-            while recent[0][0] + RULES.window_ms <= now:
+            while recent[0][0] + window_ms <= now:
                 recent.popleft()
-            assert sum(weight for _, weight in recent) <= RULES.capacity + 1e-6
+            assert sum(weight for _, weight in recent) <= rules.capacity + 1e-6
 
 
 @given(steps)
@@ -103,6 +104,14 @@ def test_a_window_remembers_a_bounded_number_of_spans() -> None:
         window.add(now, 0.2)
     assert len(window._spans) < 300
     assert window.used(120_000) == pytest.approx(60_000 * 0.2, rel=0.01)
+
+
+def test_what_was_taken_close_together_leaves_with_the_last_of_it() -> None:
+    window = Window(60_000)
+    window.add(0, 50)
+    window.add(200, 50)
+    assert window.fits_at(300, 50, 100) == 60_200
+    assert window.used(60_199) == 100
 
 
 def test_the_moment_of_room_is_exact() -> None:
