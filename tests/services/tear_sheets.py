@@ -30,9 +30,9 @@ def start_of(mode: str = "paper", world: str = "real", run: str = "run-1") -> Ru
     return RunStart(run, book, AT, simulated=world == "simulated", config=config, code_version="1", seed=7)
 
 
-def opened(data_dir: Path) -> Journal:
+def opened(data_dir: Path, url: str | None = None) -> Journal:
     data_dir.mkdir(parents=True, exist_ok=True)
-    return Journal.open(f"sqlite:///{data_dir / 'arbiter.db'}", data_dir)
+    return Journal.open(url or f"sqlite:///{data_dir / 'arbiter.db'}", data_dir)
 
 
 async def an_empty_run(data_dir: Path, start: RunStart) -> None:
@@ -43,9 +43,9 @@ async def an_empty_run(data_dir: Path, start: RunStart) -> None:
     await journal.close(AT + MINUTE, final={})
 
 
-async def a_run(data_dir: Path, start: RunStart, source: str = EVIL, more: Sequence[f.Fact] = ()) -> None:
+async def a_run(data_dir: Path, start: RunStart, source: str = EVIL, more: Sequence[f.Fact] = (), url: str | None = None) -> None:
     """Bought at 101 when the desk saw 100 and the ask was 100.5; sold at 110 by a stop: a gain of 9 less 0.2 of fees."""
-    journal = opened(data_dir)
+    journal = opened(data_dir, url)
     journal.begin(start, Watch(lambda _: None, lambda: None))
     journal.input(Candle(BTC, "1m", AT, AT - MINUTE, 99.0, 101.0, 98.0, 100.0, 5.0))
     journal.input(Quote.of(BTC, AT, 99.5, 100.5))

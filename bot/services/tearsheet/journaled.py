@@ -37,7 +37,7 @@ from bot.services.tearsheet.sheet import (
 from bot.services.tearsheet.slippage import PaperModel, slippage_by_leg
 from bot.services.tearsheet.tables import moment
 
-_ALL = 2**31
+_ALL = 2**31 - 1
 """A page of this size holds every row of a run."""
 
 _PAPER_LATENCY_MS = 50
