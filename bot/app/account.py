@@ -177,7 +177,7 @@ async def _shared(settings: Settings, rules: BudgetRules, stack: AsyncExitStack)
             _problem("live.share_limit", "true", "a limit is shared through Redis, which is off", "set redis.url, or false")
         )
     return await stack.enter_async_context(
-        SharedBudget(url, f"{settings.redis.prefix}.limits.{settings.exchange.id}", f"{settings.bot.name}", rules)
+        SharedBudget(url, f"{settings.redis.prefix}.limits.{settings.exchange.id}", f"{settings.bot.name}.{os.getpid()}", rules)
     )
 
 
