@@ -240,3 +240,12 @@ async def test_two_fetches_of_one_file_do_not_meet(fetcher: Fetcher) -> None:
     file = candle_files.CandleFile(fetcher.out, "binance", BTC, "1m")
     with file.held(), pytest.raises(CandleFileError, match="another fetch is writing"):
         await fetcher()
+
+
+async def test_a_venue_that_pages_by_windows_newest_first_gives_the_same_history(fetcher: Fetcher, tmp_path: Path) -> None:
+    ours = await fetcher()
+    okx = VenueConfig("okx", {**fetcher.venue.okx_config(), "enableRateLimit": False, "has": {"fetchCurrencies": False}})
+    options = FetchOptions((BTC,), "1m", fetcher.ago(120), fetcher.ago(20), tmp_path / "okx")
+    theirs = await fetch(okx, options, fetcher.told, sleep=fetcher.told.sleep)
+    assert theirs.files[0].path == tmp_path / "okx" / "okx" / "BTC-USDT-1m.parquet"
+    assert read(theirs).equals(read(ours))

@@ -241,7 +241,7 @@ def figure_of_slippage(rows: Sequence[Slippage]) -> Figure:
     if any(value is not None for value in paper):
         figure.add_trace(_bars(go, "paper model", paper, names, SHADOW, "%{x:+.2f} bp"))
     figure.add_trace(_bars(go, "fills", actual, names, LINE, "%{x:+.2f} bp"))
-    figure.update_xaxes(title_text="basis points worse than the price seen", zeroline=True)
+    figure.update_xaxes(title_text="basis points worse", zeroline=True)
     figure.update_yaxes(automargin=True)
     return _laid_out(
         figure,
