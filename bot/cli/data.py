@@ -90,7 +90,7 @@ def _lines(found: FetchReport) -> Iterator[str]:
             yield f"  gap  {_when(gap.first)} to {_when(gap.last)} UTC  {count(gap.count, 'candle')}"
         if len(file.gaps) > _SHOWN_GAPS:
             yield f"  and {len(file.gaps) - _SHOWN_GAPS} more; --json lists them all"
-        dropped = {"duplicate": file.duplicates, "impossible": file.refused, "unfinished": file.unfinished}
+        dropped = {"duplicate": file.duplicates, "impossible": file.refused}
         told = ", ".join(f"{number:,} {name}" for name, number in dropped.items() if number)
         if told:
             yield f"  dropped: {told}"

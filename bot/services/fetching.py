@@ -64,8 +64,8 @@ class FetchWatcher(Protocol):
 class FileReport:
     """One symbol: its file (None: the venue has no such candles), what is in it, what was dropped on the way.
 
-    `duplicates` came twice, `refused` were no candles (or off the grid), `unfinished` had not ended yet. `pieces_kept` were there
-    from an earlier fetch. `gaps` are of the whole file.
+    `duplicates` came twice, `refused` were no candles (or off the grid). `pieces_kept` were there from an earlier fetch. `gaps`
+    are of the whole file.
     """
 
     symbol: str
@@ -74,7 +74,6 @@ class FileReport:
     fetched: int = 0
     duplicates: int = 0
     refused: int = 0
-    unfinished: int = 0
     pieces_kept: int = 0
     covers: Span | None = None
     gaps: list[MissingCandles] = field(default_factory=list)
@@ -95,7 +94,6 @@ class FileReport:
             "fetched": self.fetched,
             "duplicates": self.duplicates,
             "refused": self.refused,
-            "unfinished": self.unfinished,
             "pieces_kept": self.pieces_kept,
             "missing": self.missing,
             "gaps": [{"first": gap.first, "last": gap.last, "candles": gap.count} for gap in self.gaps],
@@ -251,12 +249,9 @@ class _Fetching:
     def _take(self, rows: Sequence[Sequence[Any]], span: Span, found: dict[int, Candle]) -> int | None:
         """Keep the candles of a page that belong here; the start of the newest, None if there was none."""
         newest = None
-        final = candle_start(self.venue.now() - _GRACE_MS, self.file.timeframe)
         for row in rows:
             candle = candle_of(self.file.symbol, self.file.timeframe, row, 0)
-            if candle.ts >= final:
-                self.report.unfinished += 1
-            elif candle.ts in found:
+            if candle.ts in found:
                 self.report.duplicates += 1
             elif span.start <= candle.ts < span.end:
                 newest = candle.ts if newest is None else max(newest, candle.ts)

@@ -152,6 +152,7 @@ async def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     assert "<b>outranks</b>" in shown.text
     tags = {tag for tag, _ in shown.elements}
     assert "b" not in tags
+    assert "<" not in shown.scripts[0], "nothing in the figures can end their element"
     assert not any("alert" in script for script in shown.scripts[1:])
     names = [str(trace.get("name")) for trace in shown.figures["trades-0"]["data"]]
     assert "rules:&lt;script&gt;alert(1)&lt;/script&gt;" in names, "plotly reads a little HTML: it must be given none"
