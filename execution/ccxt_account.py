@@ -94,6 +94,8 @@ class CcxtAccount:
         self._secrets = tuple(str(key) for key in keys if key and len(str(key)) >= 8)
         if "recvWindow" in exchange.options:
             exchange.options["recvWindow"] = RECV_WINDOW_MS
+        if exchange.id in BINANCE:  # ccxt refuses to list the orders of all symbols until it is told that their weight is known
+            exchange.options["fetchOpenOrders"] = {**exchange.options.get("fetchOpenOrders", {}), "warnWithoutSymbol": False}
         set_budget(exchange, budget)
         self.stream = AccountStream(
             exchange, self.config.stream, self.now, self.adjust_clock, random or Random(), self._secrets  # noqa: S311 - it spreads attempts

@@ -178,6 +178,16 @@ async def test_refusals_are_refusals_and_nothing_lives(dialect: str) -> None:
         assert await one.live_ids() == []
 
 
+async def test_open_orders_of_more_symbols_than_are_worth_asking_for_singly_are_told_by_plain_ccxt_options_too() -> None:
+    async with rig("binance") as one:
+        exchange = one.account.exchange
+        exchange.options["fetchOpenOrders"] = {"warnWithoutSymbol": True}  # as ccxt ships it
+        account = CcxtAccount(exchange)
+        await account.create(one.resting("mine"))
+        found = await account.open_orders([SYMBOL, OTHER, *(f"S{number}/USDT" for number in range(20))])
+        assert [report.client_id for report in found] == ["mine"]
+
+
 @dialects
 async def test_open_orders_are_all_there_whatever_their_kind_and_number(dialect: str) -> None:
     async with rig(dialect, order_limit=1_000) as one:
