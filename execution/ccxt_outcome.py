@@ -28,6 +28,7 @@ _BAD_KEY = -2015
 _TAKEN_ID = frozenset({51016})
 _NEVER_CONNECTED = frozenset({"ClientConnectorError", "ConnectionTimeoutError"})
 _CODE = re.compile(r'"(?:sCode|code)"\s*:\s*"?(-?\d+)')
+_INNER = re.compile(r'"sMsg"\s*:\s*"([^"]+)"')
 _SECRET = re.compile(
     r"(?i)((?:signature|api-?key|listen-?key|secret|passphrase|ok-access-\w+)[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+",
 )
@@ -148,8 +149,14 @@ def failed_read(error: BaseException, call: Call, secrets: Sequence[str] = ()) -
 
 
 def reason_of(error: BaseException, secrets: Sequence[str] = ()) -> str:
-    """One short line that holds no key, signature or listen key; `secrets` are masked wherever they stand."""
+    """One short line that holds no key, signature or listen key; `secrets` are masked wherever they stand.
+
+    What a venue says of the order itself stands deep in OKX's answer and is told first, lest it be cut off.
+    """
     text = " ".join(str(error).split())
+    inner = _INNER.search(text)
+    if inner is not None:
+        text = f"{text.partition('{')[0]}{venue_code(error)} {inner[1]}"
     for secret in secrets:
         text = text.replace(secret, "***")
     text = _SECRET.sub(r"\1***", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -104,6 +105,19 @@ def test_a_reason_is_one_short_line(text: str) -> None:
     assert len(reason) <= 160
     assert "\n" not in reason
     assert "\r" not in reason
+
+
+def test_what_okx_says_of_the_order_itself_is_not_cut_off() -> None:
+    row = {
+        "algoId": "",
+        "algoClOrdId": "a" * 28,
+        "ordId": "",
+        "clOrdId": "a" * 28,
+        "sCode": "51279",
+        "sMsg": "SL price is too high",
+    }
+    text = "okx " + json.dumps({"code": "1", "msg": "Operation failed.", "data": [row]})
+    assert reason_of(ccxt.InvalidOrder(text)) == "InvalidOrder: okx 51279 SL price is too high"
 
 
 def test_a_spent_or_forbidden_call_says_whether_trying_again_helps() -> None:
