@@ -13,6 +13,7 @@ from bot.drill import (
     trials_market,
     trials_random,
     trials_redis,
+    trials_restarts,
     trials_stops,
     trials_switch,
     trials_updates,
@@ -21,6 +22,7 @@ from bot.drill.drill import Drill
 
 DRILLS: tuple[Drill, ...] = (
     *trials_kill.DRILLS,
+    *trials_restarts.DRILLS,
     *trials_answers.DRILLS,
     *trials_updates.DRILLS,
     *trials_market.DRILLS,

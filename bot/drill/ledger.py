@@ -10,6 +10,7 @@ import json
 import sqlite3
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -260,7 +261,8 @@ def _select_postgres(url: str, queries: list[str], whole_tables: bool) -> list[S
             await connection.close(timeout=_PATIENCE_SECONDS)
 
     try:
-        return asyncio.run(ask())
+        with ThreadPoolExecutor(1) as aside:  # whoever asks may be in a loop already
+            return aside.submit(lambda: asyncio.run(ask())).result()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"the journal in PostgreSQL cannot be read: {error}"
         raise Unreadable(message) from error
