@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
 import structlog
 
-from execution.account import TransferReport, VenueAccount
+from execution.account import VenueAccount
 from execution.comparison import Ledger, Looks, Window, differences, sentence
 from execution.questions import Questions
 from execution.reconcile_memory import Json, Memory, memory_from_json, memory_to_json
@@ -53,7 +53,6 @@ class _Pass:
     symbols: tuple[str, ...]
     orders: OrderSweep
     trades: TradeSweep
-    transfers: list[TransferReport] = field(default_factory=list)
     transfers_listed: bool = True
     began: bool = False
 
@@ -85,6 +84,7 @@ class Reconciler:
         self._ended = ended
         self._jitter = jitter
         self._memory = Memory() if memory is None else memory_from_json(memory)
+        self._missed: dict[str, int] = {}
         self._turn = asyncio.Lock()
         self._asked = asyncio.Event()
         self._waiting = False
@@ -156,7 +156,8 @@ class Reconciler:
 
     async def _pass(self) -> Reconciliation:
         if self._anew:
-            self._memory = Memory(owners=self._memory.owners, dropped=self._memory.dropped)
+            before = self._memory
+            self._memory = Memory(owners=before.owners, transfers=before.transfers, dropped=before.dropped)
             self._anew = False
         rules, memory = self._rules, self._memory
         at = self._now()
@@ -166,7 +167,7 @@ class Reconciler:
         this = _Pass(
             at,
             tuple(dict.fromkeys((*rules.symbols, *more))),
-            OrderSweep(questions, self._tracked, owners, rules, self._ended),
+            OrderSweep(questions, self._tracked, owners, rules, self._ended, self._missed),
             TradeSweep(questions, self._tracked, owners, memory, rules),
         )
         await this.orders.read(this.symbols)
@@ -215,7 +216,8 @@ class Reconciler:
         this.transfers_listed = transfers is not None
         fresh = ledger.count_transfers(transfers or ())
         if not history:
-            this.transfers.extend(fresh)
+            # Counted once and for all: should this pass fail, a later one tells of them.
+            self._memory.transfers.extend(fresh)
         return {currency: balance.total for currency, balance in balances.items()}
 
     def _unexplained(self, this: _Pass, looks: Looks) -> tuple[str, ...]:
@@ -245,6 +247,7 @@ class Reconciler:
 
     def _tell(self, this: _Pass, unexplained: tuple[str, ...]) -> Reconciliation:
         orders, trades = this.orders.found, this.trades.found
+        transfers, self._memory.transfers = tuple(self._memory.transfers), []
         return Reconciliation(
             at=this.at,
             open_orders=tuple(orders.open),
@@ -255,7 +258,7 @@ class Reconciler:
             sister_orders=tuple(orders.sister),
             foreign_trades=tuple(trades.foreign),
             sister_trades=tuple(trades.sister),
-            transfers=tuple(this.transfers),
+            transfers=transfers,
             unexplained=unexplained,
             began=this.began,
         )

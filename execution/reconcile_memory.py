@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from bot.core.market import Side
-from execution.account import TradeReport
+from execution.account import TradeReport, TransferReport
 from execution.comparison import Ledger, Window
 
 VERSION = 1
@@ -40,14 +40,15 @@ class Memory:
     """From pass to pass.
 
     `owners` tells the client id (None: it has none) of orders that were asked for by venue id. `pending` waits for such an
-    answer, by symbol and trade id. `strays` are sentences about trades under our prefix that nobody here knows, by client id.
-    `restless` counts the passes in which a currency's difference was another at every look, `dropped` what was forgotten for want
-    of room.
+    answer, by symbol and trade id. `transfers` are counted, and no whole pass has told of them yet. `strays` are sentences about
+    trades under our prefix that nobody here knows, by client id. `restless` counts the passes in which a currency's difference
+    was another at every look, `dropped` what was forgotten for want of room.
     """
 
     ledger: Ledger | None = None
     owners: dict[OrderKey, str | None] = field(default_factory=dict)
     pending: dict[OrderKey, Pending] = field(default_factory=dict)
+    transfers: list[TransferReport] = field(default_factory=list)
     strays: dict[str, str] = field(default_factory=dict)
     restless: dict[str, int] = field(default_factory=dict)
     dropped: int = 0
@@ -67,6 +68,7 @@ def memory_to_json(memory: Memory) -> Json:
         "ledger": None if memory.ledger is None else _ledger_to_json(memory.ledger),
         "owners": [[*key, client_id] for key, client_id in memory.owners.items()],
         "pending": [[_trade_to_json(one.trade), one.denied] for one in memory.pending.values()],
+        "transfers": [_transfer_to_json(one) for one in memory.transfers],
         "strays": dict(memory.strays),
         "restless": dict(memory.restless),
         "dropped": memory.dropped,
@@ -84,6 +86,7 @@ def memory_from_json(state: object) -> Memory:
             ledger=None if state["ledger"] is None else _ledger_from_json(state["ledger"]),
             owners={(symbol, venue_id): client_id for symbol, venue_id, client_id in state["owners"]},
             pending={(one.trade.symbol, one.trade.id): one for one in pending},
+            transfers=[_transfer_from_json(one) for one in state.get("transfers", ())],
             strays=dict(state["strays"]),
             restless={currency: int(times) for currency, times in state["restless"].items()},
             dropped=int(state["dropped"]),
@@ -129,3 +132,12 @@ def _trade_to_json(trade: TradeReport) -> Json:
 def _trade_from_json(state: Json) -> TradeReport:
     money = {name: Decimal(state[name]) for name in ("amount", "price", "fee")}
     return TradeReport(**{**state, **money, "side": Side(state["side"])})
+
+
+def _transfer_to_json(transfer: TransferReport) -> Json:
+    row = {each.name: getattr(transfer, each.name) for each in fields(transfer)}
+    return {**row, "amount": str(transfer.amount)}
+
+
+def _transfer_from_json(state: Json) -> TransferReport:
+    return TransferReport(**{**state, "amount": Decimal(state["amount"])})

@@ -81,13 +81,18 @@ class Owners:
 
 @dataclass(slots=True)
 class OrderSweep:
-    """One pass over the orders. `ended` tells of an id of ours that is tracked no more whether the books know its end."""
+    """One pass over the orders.
+
+    `ended` tells of an id of ours that is tracked no more whether the books know its end. `missed` holds, from pass to pass, when
+    an order that the venue does not find was first missed (ms).
+    """
 
     questions: Questions
     tracked: TrackedOrders
     owners: Owners
     rules: ReconcileRules
     ended: Callable[[str], bool]
+    missed: dict[str, int]
     found: OrderFindings = field(default_factory=OrderFindings)
 
     async def read(self, symbols: Sequence[str]) -> None:
@@ -127,9 +132,17 @@ class OrderSweep:
                 self.found.resolved.append(one.id)
                 log.warning("order_lost", order=one.id, symbol=one.request.symbol)
 
+        before = dict(self.missed)
+        self.missed.clear()
+        self.missed.update((one.id, before.get(one.id, at)) for one in self.found.missing)
         # A request that is still under way may reach the venue after it said no; a trade found meanwhile is news of the order.
         due = [one for one in self.found.missing if one.standing in {Standing.UNKNOWN, Standing.LIVE} and not doubtful(one)]
-        await self.questions.each([one for one in due if at - max(one.since, one.updated) >= self.rules.grace_ms], ask)
+        await self.questions.each([one for one in due if at - self._silent_since(one) >= self.rules.grace_ms], ask)
+
+    def _silent_since(self, one: Tracked) -> int:
+        """From when on the grace counts: the last news of an order in doubt; for one that lived, when it was first missed."""
+        heard = max(one.since, one.updated)
+        return max(heard, self.missed[one.id]) if one.standing is Standing.LIVE else heard
 
     @property
     def waiting(self) -> bool:

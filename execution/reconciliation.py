@@ -27,7 +27,8 @@ class ReconcileRules:
     """How an account is reconciled. Times are milliseconds.
 
     `symbols` (spot) are those whose orders and trades are asked for: all that may trade on the account, whoever does. `prefix`
-    marks our client order ids, `sisters` those of other bots. "Not found" counts `grace_ms` after the last news of an order.
+    marks our client order ids, `sisters` those of other bots. "Not found" counts `grace_ms` after the last news of an order whose
+    answer was lost, and as long after the first pass that missed it of one that lived.
     `tolerance` is what may lack or be over without a word, by currency. Between two looks at the balances, of which a pass takes
     `looks` at most, lie `pause_ms`; a pass may take `pass_ms`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -71,6 +72,20 @@ async def test_a_transfer_listed_late_explains_the_difference_after_all(world: W
     found = await world.reconciler.once()
     assert found.explained
     assert found.transfers == (deposit,)
+
+
+async def test_a_transfer_that_a_failed_pass_counted_is_told_by_the_next_whole_one(world: World) -> None:
+    world.doubt("entry")
+    world.at += RULES.grace_ms
+    deposit = world.account.move("USDT", "250")
+    world.account.before["transfers"] = [lambda: world.account.fail.update(order=[ReadFailed("502")])]
+    with pytest.raises(ReconcileFailed):
+        await world.reconciler.once()
+    world.restart(json.loads(json.dumps(world.reconciler.snapshot())))
+    found = await world.reconciler.once()
+    assert found.explained
+    assert found.transfers == (deposit,)
+    assert (await world.reconciler.once()).transfers == ()
 
 
 async def test_without_a_list_of_transfers_a_difference_may_be_one(world: World) -> None:

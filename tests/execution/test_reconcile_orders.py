@@ -110,10 +110,24 @@ async def test_a_trade_that_nobody_can_name_yet_keeps_an_order_from_being_lost(w
 async def test_an_order_the_venue_had_and_has_no_more_is_closed_not_refused(world: World) -> None:
     report = world.send("entry")
     del world.account.orders[report.venue_id]
+    await world.reconciler.once()
     world.at += RULES.grace_ms
     assert (await world.reconciler.once()).resolved == (report.client_id,)
     assert world.told(OrderClosed)
     assert not world.told(OrderRefused)
+
+
+async def test_an_order_that_lived_is_not_closed_for_a_moment_in_which_the_venue_denied_it(world: World) -> None:
+    report = world.send("entry")
+    world.at += 10 * RULES.grace_ms
+    world.account.omit[str(report.client_id)] = 9
+    await world.reconciler.once()
+    world.account.omit.clear()
+    world.at += RULES.grace_ms
+    assert (await world.reconciler.once()).open_orders == (report,)
+    world.account.omit[str(report.client_id)] = 9  # that the venue had it meanwhile begins the grace anew
+    await world.reconciler.once()
+    assert not world.told(OrderClosed)
 
 
 async def test_a_ghost_is_cancelled_and_named(world: World) -> None:
