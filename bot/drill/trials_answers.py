@@ -111,7 +111,10 @@ _LOST: Mapping[str, tuple[str, tuple[Fault, ...]]] = {
 }
 
 DRILLS = (
-    *(Drill(name, promise, partial(_lost_but_lives, faults, name)) for name, (promise, faults) in _LOST.items()),
+    *(
+        Drill(name, promise, partial(_lost_but_lives, faults, name), quick=name == "lost-answer-after-accept")
+        for name, (promise, faults) in _LOST.items()
+    ),
     Drill(
         "lost-answer-before-accept",
         "An order that never arrived is given up only when the venue itself does not know it, after a grace period",

@@ -52,6 +52,7 @@ DRILLS = (
         "journal-locked",
         "While the database is locked nothing is sent, because nothing can be written down",
         partial(_unwritten, "journal-locked", False),
+        quick=True,
     ),
     Drill(
         "journal-unwritable",

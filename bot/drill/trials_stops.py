@@ -75,6 +75,7 @@ DRILLS = (
         "restart-with-venue-stops",
         "A stop that rests at the venue survives kill -9 and a restart, and is not placed twice",
         partial(_restarted, "restart-with-venue-stops", True),
+        quick=True,
     ),
     Drill(
         "crash-through-stop",

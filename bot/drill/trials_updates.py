@@ -48,7 +48,10 @@ _WRONGS: tuple[tuple[str, str, Fault], ...] = (
 )
 
 DRILLS = (
-    *(Drill(name, promise, partial(_in_slices, name, fault, "binance")) for name, promise, fault in _WRONGS),
+    *(
+        Drill(name, promise, partial(_in_slices, name, fault, "binance"), quick=name == "duplicate-fills")
+        for name, promise, fault in _WRONGS
+    ),
     Drill(
         "okx-duplicate-fills",
         "At a venue of another dialect a trade that is told twice is booked once, too",
