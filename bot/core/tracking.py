@@ -139,11 +139,11 @@ class OrderTracker:
         if order.state.terminal:
             return
         order.venue_id = venue_id or order.venue_id
-        was_unknown = order.state is OrderState.UNKNOWN
+        cancel_waited = self._cancel_waits(order)
         self._thaw(order)
         if order.state is not OrderState.OPEN:
             self._move(order, OrderState.OPEN)
-        if was_unknown and order.cancelling:
+        if cancel_waited:
             self.out.cancel(order.request.id, order.request.symbol, order.reason)
 
     def refused(self, order: Order, reason: str) -> Order | None:
@@ -176,7 +176,7 @@ class OrderTracker:
 
     def filled(self, order: Order, fill: Fill) -> Order | None:
         """Part of it traded."""
-        was_unknown = order.state is OrderState.UNKNOWN
+        cancel_waited = self._cancel_waits(order)
         if not self.books.book(order, fill):
             return None
         request = order.request
@@ -191,9 +191,16 @@ class OrderTracker:
         if order.closing is not None and order.filled >= order.reported:
             return self._end(order, order.closing, order.reason)
         self._move(order, OrderState.OPEN)
-        if was_unknown and order.cancelling:
+        if cancel_waited:
             self.out.cancel(request.id, request.symbol, order.reason)
         return None
+
+    def _cancel_waits(self, order: Order) -> bool:
+        """Whether a cancel is wanted of an order that nobody could ask to cancel so far.
+
+        An intent is one too: it may have been sent by a process that died before its tape said so.
+        """
+        return order.cancelling and order.state in {OrderState.UNKNOWN, OrderState.INTENT}
 
     def fate_of(self, order: Order) -> Fate:
         """What a decision becomes whose order ended without a fill."""

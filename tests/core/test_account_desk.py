@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from bot.core.decision import Action
 from bot.core.effects import CancelOrder, Notify, Publish, Record, SubmitOrder
 from bot.core.facts import AccountReconciled
@@ -141,4 +143,19 @@ def test_a_halt_cancels_an_adopted_order_once_it_is_known() -> None:
     desk.command(TradingState.HALTED)
     assert not desk.asked(CancelOrder)
     desk.accept(request)
+    assert [effect.order_id for effect in desk.asked(CancelOrder)] == [request.id]
+
+
+@pytest.mark.parametrize("news", ["accepted", "filled"])
+def test_a_halt_cancels_an_intent_that_turns_out_to_have_been_sent(news: str) -> None:
+    desk = ready(stores=False)
+    desk.propose()
+    request = desk.intents[-1]
+    # The process that sent it died before its tape said so: for this one it is an intent, and the venue has it.
+    desk.command(TradingState.HALTED)
+    assert not desk.asked(CancelOrder)
+    if news == "accepted":
+        desk.accept(request)
+    else:
+        desk.fill("1", order=request)
     assert [effect.order_id for effect in desk.asked(CancelOrder)] == [request.id]
