@@ -64,7 +64,8 @@ class Rig:
     bot: Child
     witness: Witness
     question: Question
-    extra_findings: list[str] = field(default_factory=list)
+    journals: list[Database] = field(default_factory=list)
+    """All that are closed with the rig: its own, and those of other bots."""
 
     async def start(self, **extra: str) -> Mapping[str, Any]:
         """Start the bot and wait until it trades."""
@@ -115,7 +116,7 @@ class Rig:
     async def findings(self) -> list[str]:
         """What the auditor and the witness have found; ask when the bot has stopped."""
         found = await asyncio.to_thread(audit, self.venue.url, self.venue.keys.key, self.database.audit_url, self.question)
-        return [*self.witness.findings, *found, *self.extra_findings]
+        return [*self.witness.findings, *found]
 
 
 def _words(held: object) -> str:
@@ -130,22 +131,29 @@ async def rig(
     place = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=ground.root))
     async with AsyncExitStack() as stack:
         venue = await stack.enter_async_context(DrillVenue(dialect))
-        database: Database = SqliteDatabase(place) if ground.database is None else await PostgresDatabase.create(ground.database)
-        failed = True
+        database = await a_database(ground, place)
+        journals, keep = [database], False
+        bot = Child(place, _environment(place, venue), ground.entry)
         try:
-            bot = Child(place, _environment(place, venue), ground.entry)
             configure(bot, venue, database, settings or {})
-            stack.push_async_callback(bot.kill)
             witness = Witness(database.audit_url, PREFIX)
             venue.arrivals.append(witness)
             keys = (venue.keys.secret, venue.keys.passphrase)
             question = Question(NAME, PREFIX, secrets=keys, folders=(place,))
-            yield Rig(place, venue, database, bot, witness, question)
-            failed = False
+            yield Rig(place, venue, database, bot, witness, question, journals)
+        except Exception:
+            keep = True
+            raise
         finally:
             await bot.kill()
-            await database.close(keep=failed)
+            for each in journals:
+                await each.close(keep)
     shutil.rmtree(place, ignore_errors=True)
+
+
+async def a_database(ground: Ground, place: Path) -> Database:
+    """A journal of its own for a bot of a drill; whoever asks closes it."""
+    return SqliteDatabase(place) if ground.database is None else await PostgresDatabase.create(ground.database)
 
 
 def _environment(place: Path, venue: DrillVenue) -> dict[str, str]:

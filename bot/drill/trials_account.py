@@ -9,9 +9,8 @@ from decimal import Decimal
 from bot.core.market import Side
 from bot.drill.auditor import audit
 from bot.drill.child import Child
-from bot.drill.database import SqliteDatabase
 from bot.drill.drill import Drill
-from bot.drill.rig import PREFIX, Broken, Ground, configure, require, rig
+from bot.drill.rig import PREFIX, Broken, Ground, a_database, configure, require, rig
 from bot.drill.waiting import until
 from bot.drill.witness import Witness
 
@@ -26,7 +25,8 @@ async def _two_bots(ground: Ground) -> str:
     async with rig(ground, "two-bots", settings=ours) as stage:
         place = stage.place / "sister"
         place.mkdir()
-        database = SqliteDatabase(place)
+        database = await a_database(ground, place)
+        stage.journals.append(database)
         sister = Child(place, {**stage.bot.environment, "ARBITER_KEY_FILE": str(place / "master.key")}, ground.entry)
         configure(sister, stage.venue, database, theirs, "sister", _SISTER)
         witness = Witness(database.audit_url, _SISTER)

@@ -16,14 +16,15 @@ from simulators.exchange.faults import Status
 from simulators.exchange.mischief import Fault
 
 _PATH = "/api/v3/order"
+_OKX_PATH = "/api/v5/trade/batch-orders"
 _QUESTIONS = ("/api/v3/order", "/api/v3/openOrders", "/api/v3/allOrders", "/api/v3/myTrades")
 _BEYOND_GRACE_SECONDS = 8.0
 _SHORT: Mapping[str, object] = {"desk": {"entry": "limit", "entry_ttl": "1s"}}
 
 
-async def _lost_but_lives(faults: Sequence[Fault], name: str, ground: Ground) -> str:
+async def _lost_but_lives(faults: Sequence[Fault], name: str, ground: Ground, dialect: str = "binance") -> str:
     """The order is at the venue and the bot was not told: it asks, and sends nothing again."""
-    async with rig(ground, name) as stage:
+    async with rig(ground, name, dialect) as stage:
         await stage.start()
         for fault in (UserStall(), *faults):
             stage.venue.inject(fault)
@@ -114,6 +115,16 @@ DRILLS = (
     *(
         Drill(name, promise, partial(_lost_but_lives, faults, name), quick=name == "lost-answer-after-accept")
         for name, (promise, faults) in _LOST.items()
+    ),
+    Drill(
+        "okx-lost-answer-after-accept",
+        "At a venue of another dialect, too, an order whose answer was lost is found and not sent again",
+        partial(
+            _lost_but_lives,
+            (Dropped(When.AFTER, _OKX_PATH, "POST"),),
+            "okx-lost-answer-after-accept",
+            dialect="okx",
+        ),
     ),
     Drill(
         "lost-answer-before-accept",

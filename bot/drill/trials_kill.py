@@ -17,6 +17,7 @@ from simulators.exchange.faults import Latency
 LIMITS: Mapping[str, object] = {"desk": {"entry": "limit", "entry_ttl": "30s"}}
 _BRIEF: Mapping[str, object] = {"desk": {"entry": "limit", "entry_ttl": "1s"}}
 _SLOW_SECONDS = 0.6
+_HASTY_TRADES = 3
 
 
 async def _to_the_point(stage: Rig, point: CrashPoint) -> None:
@@ -36,7 +37,7 @@ async def _to_the_point(stage: Rig, point: CrashPoint) -> None:
 
 async def _killed_at(point: CrashPoint, ground: Ground, dialect: str = "binance") -> str:
     settings = {CrashPoint.PARTLY_FILLED: LIMITS, CrashPoint.CANCEL_SENT: _BRIEF}.get(point, {})
-    async with rig(ground, f"kill-{point.value}", dialect, settings) as stage:
+    async with rig(ground, f"{dialect}-kill-{point.value}", dialect, settings) as stage:
         await _to_the_point(stage, point)
         sent = stage.venue.submits
         require(sent == (0 if point is CrashPoint.INTENT_STORED else 1), f"{sent} orders had been sent when the bot died")
@@ -62,7 +63,27 @@ _PROMISES: Mapping[CrashPoint, str] = {
     CrashPoint.CANCEL_SENT: "A cancel that was sent when the bot died is known, and so is what had traded before it",
 }
 
-DRILLS = tuple(
-    Drill(f"kill-{point.value}", promise, partial(_killed_at, point), quick=point is CrashPoint.REQUEST_SENT)
-    for point, promise in _PROMISES.items()
+
+async def _hasty(ground: Ground) -> str:
+    """Settings that let paper orders go before their intent is on the disk do not hold for real ones."""
+    async with rig(ground, "hasty-settings", settings={"paper": {"await_intent": False}}) as stage:
+        await stage.start()
+        for _ in range(_HASTY_TRADES):
+            await stage.buys()
+            await stage.sells()
+        await stage.finish(sells=False)
+        return f"{stage.witness.seen} orders arrived, each of them after its intent was in the journal"
+
+
+DRILLS = (
+    *(
+        Drill(f"kill-{point.value}", promise, partial(_killed_at, point), quick=point is CrashPoint.REQUEST_SENT)
+        for point, promise in _PROMISES.items()
+    ),
+    Drill(
+        "okx-kill-request-sent",
+        "At a venue of another dialect, too, an order that was sent when the bot died is found and not sent again",
+        partial(_killed_at, CrashPoint.REQUEST_SENT, dialect="okx"),
+    ),
+    Drill("hasty-settings", "Whatever the settings say, no real order leaves before its intent is in the journal", _hasty),
 )
