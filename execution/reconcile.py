@@ -9,7 +9,7 @@ reading lacks concludes nothing: another one must agree.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -205,20 +205,43 @@ class Reconciler:
         return looks
 
     async def _look(self, this: _Pass, ledger: Ledger, turn: int, *, history: bool) -> Mapping[str, Decimal]:
-        """The balances, then all that may explain them; what is held in total, by currency."""
+        """The balances, then all that may explain them; what is held in total, by currency.
+
+        Trades are the dearest question, by symbol: of many symbols only those are asked for on which something has moved, and all
+        at a second look if that leaves anything open.
+        """
         questions = this.orders.questions
         if turn:
             await asyncio.sleep(self._rules.pause_ms / 1000)
         balances = await questions.ask("the balances", self._account.balances)
-        await this.trades.read(this.symbols, ledger, this.orders.found.missing, history=history)
+        held = {currency: balance.total for currency, balance in balances.items()}
+        await self._read_transfers(this, ledger, history=history)
+        missing = this.orders.found.missing
+        few = len(this.symbols) <= self._rules.listed
+        moved = this.symbols if history or few else self._moved(this, ledger, held)
+        await this.trades.read(moved, ledger, missing, history=history)
+        if turn and differences(held, ledger.totals, self._rules.tolerance):
+            await this.trades.read([one for one in this.symbols if one not in moved], ledger, missing, history=history)
+        return held
+
+    async def _read_transfers(self, this: _Pass, ledger: Ledger, *, history: bool) -> None:
         since = ledger.transfers.since
-        transfers = await questions.ask("the transfers", lambda: self._account.transfers(since))
+        transfers = await this.orders.questions.ask("the transfers", lambda: self._account.transfers(since))
         this.transfers_listed = transfers is not None
         fresh = ledger.count_transfers(transfers or ())
         if not history:
             # Counted once and for all: should this pass fail, a later one tells of them.
             self._memory.transfers.extend(fresh)
-        return {currency: balance.total for currency, balance in balances.items()}
+
+    def _moved(self, this: _Pass, ledger: Ledger, held: Mapping[str, Decimal]) -> Sequence[str]:
+        """Symbols whose base is not held as counted, and those of orders and trades of which there is more to know."""
+        odd = differences(held, ledger.totals, {})
+        doubtful = [one for one in self._tracked.live() if one.venue_id is None]
+        open_ends = {one.request.symbol for one in (*doubtful, *self._tracked.lacking(), *this.orders.found.missing)}
+        open_ends |= {symbol for symbol, _ in self._memory.pending}
+        for symbol in this.symbols:
+            ledger.window(symbol)  # counted from its first pass on, whenever it is asked for
+        return [one for one in this.symbols if one in open_ends or one.partition("/")[0] in odd]
 
     def _unexplained(self, this: _Pass, looks: Looks) -> tuple[str, ...]:
         """Everything without an explanation, in words."""

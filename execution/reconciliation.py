@@ -34,7 +34,8 @@ class ReconcileRules:
 
     Trades are asked for again from `overlap_ms` before the newest one counted, on a quiet symbol from `quiet_ms` before now, and
     transfers from `transfers_ms` before the newest: some are listed late. `lookups` bounds how many trades of unknown orders one
-    pass may ask about; `keep` how much of each kind is remembered.
+    pass may ask about; `keep` how much of each kind is remembered. Up to `listed` symbols have their trades listed at every pass, of
+    more only those on which something has moved.
     """
 
     symbols: tuple[str, ...]
@@ -53,6 +54,7 @@ class ReconcileRules:
     transfers_ms: int = 259_200_000
     lookups: int = 200
     keep: int = 10_000
+    listed: int = 20
 
     def __post_init__(self) -> None:
         least = {"every_ms": 1, "retry_ms": 1, "pass_ms": 1, "concurrency": 1, "looks": 2, "lookups": 1, "keep": 1}

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
 from bot.core.inputs import Filled, OrderAccepted, OrderClosed
+from bot.core.market import Side
 from execution.account import ReportStatus
-from tests.execution.reconcile_world import BTC, ETH, SISTER, World, an_id
+from tests.execution.reconcile_world import BTC, ETH, RULES, SISTER, World, an_id
 
 MANY = 1_000
 HANDFUL = 10
@@ -58,3 +64,52 @@ async def test_a_thousand_trades_of_one_stranger_are_asked_about_once() -> None:
     assert len(found.foreign_trades) == MANY
     assert world.account.calls["order"] == 1
     assert found.explained
+
+
+@pytest.fixture
+async def broad() -> World:
+    """An account with a hundred symbols and more, as it was found at a first pass."""
+    world = World()
+    world.restart(rules=replace(RULES, symbols=(BTC, ETH, *(f"S{number:03}/USDT" for number in range(98)))))
+    assert (await world.reconciler.once()).began
+    assert world.account.calls["trades"] == 100
+    world.account.calls.clear()
+    world.account.since.clear()
+    return world
+
+
+async def test_of_many_symbols_none_has_its_trades_listed_while_nothing_moves(broad: World) -> None:
+    broad.send("entry", "S001/USDT")
+    assert (await broad.reconciler.once()).explained
+    assert broad.account.calls["trades"] == 0
+
+
+async def test_of_many_symbols_those_that_moved_have_their_trades_listed(broad: World) -> None:
+    broad.account.fill(broad.send("entry", "S001/USDT").venue_id, "0.5")
+    broad.account.fill(broad.account.rest("web_1", "S002/USDT").venue_id, "0.5", fee_currency="BNB")
+    found = await broad.reconciler.once()
+    assert found.explained
+    assert (len(found.fills), len(found.foreign_trades)) == (1, 1)
+    assert len(broad.told(Filled)) == 1
+    assert broad.account.calls["trades"] == 2
+
+
+async def test_trades_that_leave_the_base_as_it_was_are_found_at_the_second_look(broad: World) -> None:
+    for side in (Side.BUY, Side.SELL):
+        broad.account.fill(broad.account.rest(f"web_{side}", "S002/USDT", side=side).venue_id, "0.5")
+    found = await broad.reconciler.once()
+    assert found.explained
+    assert len(found.foreign_trades) == 2
+
+
+async def test_a_difference_on_many_symbols_is_looked_for_everywhere_before_it_counts(broad: World) -> None:
+    broad.account.take("S003", Decimal(1))
+    (words,) = (await broad.reconciler.once()).unexplained
+    assert words == "S003: 1 more than orders and transfers explain"
+    assert broad.account.calls["trades"] == 1 + 100
+
+
+async def test_an_order_that_the_venue_lacks_has_its_trades_listed_though_no_balance_moved(broad: World) -> None:
+    broad.doubt("entry", "S004/USDT")
+    await broad.reconciler.once()
+    assert set(broad.account.since) == {"S004/USDT"}
