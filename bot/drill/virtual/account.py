@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from bot.core.orders import OrderRequest
@@ -116,6 +117,24 @@ class EngineAccount:
                 raise Refused(str(refusal)) from None
             self._wire.on_moment(Moment.ACCEPTED)
             return bare(order) if terse else report_of(order, order.fills)
+
+        return await self._call(Op.CREATE, act, Unknown)
+
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """Send two orders of which one cancels the other, once."""
+        self._wire.on_moment(Moment.SENT)
+        sent, terse = self._wire.loop.now(), self._wire.manner.terse
+        tickets = ticket_of(stop), ticket_of(replace(target, post_only=True))
+
+        def act() -> tuple[OrderReport, OrderReport]:
+            self._in_time(sent)
+            try:
+                pair = self._wire.venue.engine.place_pair(self._venue_account, tickets, "", self._wire.loop.now())
+            except OrderRefused as refusal:
+                raise Refused(str(refusal)) from None
+            self._wire.on_moment(Moment.ACCEPTED)
+            first, second = (bare(order) if terse else report_of(order, order.fills) for order in pair.orders)
+            return first, second
 
         return await self._call(Op.CREATE, act, Unknown)
 
@@ -256,6 +275,8 @@ class EngineAccount:
         def tell(result: T | None, error: Exception | None) -> None:
             if not self._alive or answer.done():
                 return
+            if self._wire.mischief.down:
+                error = ConnectionError()
             if error is not None:
                 answer.set_exception(error)
             else:

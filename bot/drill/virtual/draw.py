@@ -74,7 +74,9 @@ def _decisions(chance: Random) -> list[Event]:
 
 
 def _fail(chance: Random, at: int) -> Event:
-    return Fail(at, chance.choice(_OPS), chance.choice(list(How)), chance.choice((1, 1, 1, 2, 5)))
+    return Fail(
+        at, chance.choice(_OPS), chance.choice(list(How)), chance.choice((1, 1, 1, 2, 5, 20)), chance.choice((5_000, 12_000))
+    )
 
 
 def _omit(chance: Random, at: int) -> Event:
@@ -86,7 +88,7 @@ def _tell(chance: Random, at: int) -> Event:
 
 
 def _outage(chance: Random, at: int) -> Event:
-    return Outage(at, chance.choice((500, 2_000, 8_000)))
+    return Outage(at, chance.choice((500, 2_000, 8_000, 12_000)))
 
 
 def _disk(chance: Random, at: int) -> Event:
@@ -120,6 +122,6 @@ def _crash_on(chance: Random, at: int) -> Event:
 
 _Draw = Callable[[Random, int], Event]
 _DRAWS: dict[_Draw, int] = {
-    _fail: 8, _omit: 3, _tell: 4, _outage: 1, _disk: 1, _slice: 2, _shock: 1, _other: 3, _move: 2, _crash: 2, _crash_on: 5,
+    _fail: 8, _omit: 3, _tell: 4, _outage: 2, _disk: 1, _slice: 2, _shock: 1, _other: 3, _move: 2, _crash: 2, _crash_on: 5,
 }  # fmt: skip
 _KINDS, _WEIGHTS = tuple(_DRAWS), tuple(_DRAWS.values())

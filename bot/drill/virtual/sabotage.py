@@ -62,6 +62,10 @@ class _Wrapped:
         """Send an order."""
         return await self._account.create(request)
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """Send two orders of which one cancels the other."""
+        return await self._account.create_pair(stop, target)
+
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         """Cancel an order."""
         return await self._account.cancel(symbol, client_id, venue_id)
@@ -108,6 +112,13 @@ class Resending(_Wrapped):
             return await self._account.create(request)
         except Unknown:
             return await self._account.create(request)
+
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """Send a pair, and send it once more."""
+        try:
+            return await self._account.create_pair(stop, target)
+        except Unknown:
+            return await self._account.create_pair(stop, target)
 
 
 class Emptying(_Wrapped):
