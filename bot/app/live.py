@@ -29,6 +29,7 @@ Report = TypeVar("Report", OrderReport, TradeReport)
 log = structlog.get_logger(__name__)
 
 _TOLD_BEFORE = 1_000
+_ENDED_KNOWN = 2_000  # as many as the desk remembers at the most
 _LATE_MS = 1_000
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 30.0
@@ -56,7 +57,7 @@ class LiveSide:
         live, now = settings.live, shell.clock.now
         grace = max(live.grace, account.request_life_ms + _LATE_MS)
         put = shell.inbox.put_broker
-        tracked = TrackedOrders(put if account.crash is None else account.crash.emit(put), now)
+        tracked = TrackedOrders(put if account.crash is None else account.crash.emit(put), now, _ENDED_KNOWN)
         broker = LiveBroker(
             account.account,
             tracked,
@@ -87,10 +88,13 @@ class LiveSide:
         return side
 
     def begin(self) -> None:
-        """Take up the orders that an earlier run left; nothing leaves before the account was read."""
+        """Take up the orders that an earlier run left; nothing leaves before the account was read.
+
+        Those that had ended too: what traded of them while nobody listened must still reach the books.
+        """
         now = self.shell.clock.now()
         self.shell.cycle.turn(Reconciled(now, False, notes=("it is being read",)))
-        self.broker.adopt(self.shell.desk.state.working.values())
+        self.broker.adopt(self.shell.desk.state.orders.values())
 
     async def first(self) -> None:
         """Reconcile until it succeeds: no decision is acted on before. Runs until then, or until cancelled."""

@@ -1,0 +1,66 @@
+"""What a live run takes up of an earlier one: the real desk, broker and reconciler, on an account that answers as written."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, cast
+
+from bot.app.live import LiveSide
+from bot.core.inputs import Filled, Input
+from bot.core.orders import OrderRequest, OrderState
+from execution.account import OrderReport, ReportStatus, TradeReport
+from execution.live import LiveBroker
+from execution.reconcile import Reconciler, ReconcileRules
+from execution.tracked import TrackedOrders
+from tests.core.desks import ready
+from tests.execution.scripted_account import ScriptedAccount
+from tests.factories import BTC, DeskHarness
+
+RULES = ReconcileRules((BTC,), "arb", pause_ms=0)
+
+
+def a_side(desk: DeskHarness, account: ScriptedAccount, heard: list[Input], memory: object) -> LiveSide:
+    """The live side of a process that begins with this desk."""
+
+    def now() -> int:
+        return desk.now
+
+    tracked = TrackedOrders(heard.append, now)
+    broker = LiveBroker(account, tracked, heard.append, now)
+    orders = desk.desk.state.orders
+    reconciler = Reconciler(
+        account, tracked, now, RULES, ended=lambda one: one in orders and orders[one].state.terminal, memory=memory
+    )
+    inbox = SimpleNamespace(put_broker=heard.append)
+    shell: Any = SimpleNamespace(clock=SimpleNamespace(now=now), cycle=desk.cycle, desk=desk.desk, inbox=inbox)
+    return LiveSide(cast("Any", None), broker, reconciler, shell, "USDT", True, lambda text: None)
+
+
+def given_up(desk: DeskHarness) -> OrderRequest:
+    """An order that the venue denied until the desk held it for refused."""
+    desk.propose()
+    desk.refuse()
+    assert desk.desk.state.orders[desk.order.id].state is OrderState.REJECTED
+    return desk.order
+
+
+async def test_what_traded_of_an_ended_order_while_the_bot_was_dead_reaches_the_books() -> None:
+    desk, account, heard = ready(), ScriptedAccount(asyncio.get_running_loop().time), list[Input]()
+    request = given_up(desk)
+    before = a_side(desk, account, heard, None)
+    await before.reconciler.once()
+    told = OrderReport("v1", request.id, BTC, ReportStatus.FILLED, desk.now, request.side, request.amount, request.amount)
+    account.always("order", told)
+    account.always(
+        "trades", [TradeReport("t1", "v1", BTC, request.side, request.amount, Decimal(100), Decimal(0), "USDT", desk.now)]
+    )
+    side = a_side(desk, account, heard, before.reconciler.snapshot())
+    side.begin()
+    side.on_reconciled(await side.reconciler.once())
+    await side.close(0)
+    assert [event.fill.id for event in heard if isinstance(event, Filled)] == ["t1"]
+    for event in heard:
+        desk.turn(event)
+    assert desk.position() == request.amount
