@@ -34,8 +34,8 @@ class ReconcileRules:
 
     Trades are asked for again from `overlap_ms` before the newest one counted, on a quiet symbol from `quiet_ms` before now, and
     transfers from `transfers_ms` before the newest: some are listed late. `lookups` bounds how many trades of unknown orders one
-    pass may ask about; `keep` how much of each kind is remembered. Up to `listed` symbols have their trades listed at every pass, of
-    more only those on which something has moved.
+    pass may ask about; `keep` how much of each kind is remembered. Up to `listed` symbols have their trades listed at every pass,
+    of more only those on which something has moved.
     """
 
     symbols: tuple[str, ...]
