@@ -12,9 +12,10 @@ from bot.cli.exits import ExitCode, StopError
 from bot.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from rich.table import Table
+    from rich.text import Text
 
     from bot.drill.drill import Drill, Result
     from bot.drill.running import Running
@@ -110,49 +111,53 @@ def _sum(results: Sequence[Result]) -> str:
 
 
 def _on_terminal(running: Running, as_json: bool) -> list[Result]:
-    """The same, as a table that fills while the drills go on."""
+    """The same as a table that grows row by row, above the drills that are being played."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=as_json)
-    results: dict[str, Result] = {}
+    wide = max(len(each.name) for each in running.drills)
+    done: list[Result] = []
     at_work: set[str] = set()
-    with Live(console=console, refresh_per_second=_REFRESH_PER_SECOND) as live:
-
-        def show() -> None:
-            live.update(_table(running.drills, results, at_work))
+    with Live(console=console, refresh_per_second=_REFRESH_PER_SECOND, transient=True) as live:
 
         def began(each: Drill) -> None:
             at_work.add(each.name)
-            show()
+            live.update(_progress(running.drills, done, at_work))
 
         def ended(result: Result) -> None:
             at_work.discard(result.drill)
-            results[result.drill] = result
-            show()
+            done.append(result)
+            live.console.print(_row(result, wide))
+            live.update(_progress(running.drills, done, at_work))
 
         running.began, running.ended = began, ended
-        show()
-        found = asyncio.run(running.run())
-    for result in found:
+        results = asyncio.run(running.run())
+    for result in results:
         if not result.kept:
             console.print(f"{result.drill}: {result.detail}", markup=False, highlight=False)
-    console.print(_sum(found), markup=False, highlight=False)
-    return found
+    console.print(_sum(results), markup=False, highlight=False)
+    return results
 
 
-def _table(drills: Sequence[Drill], results: dict[str, Result], at_work: set[str]) -> Table:
+def _row(result: Result, wide: int) -> Table:
+    """Kept or broken, the drill, its promise, and how long it took: in columns that meet those of the rows above."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for head in ("drill", "promise", ""):
-        table.add_column(head, no_wrap=head == "drill")
-    for each in drills:
-        result = results.get(each.name)
-        if result is None:
-            word = Text("...", "yellow") if each.name in at_work else Text("")
-        else:
-            word = Text("kept", "green") if result.kept else Text("BROKEN", "bold red")
-        table.add_row(each.name, each.promise, word)
-    return table
+    row = Table.grid(padding=(0, 2))
+    row.add_column(width=6)
+    row.add_column(width=wide)
+    row.add_column(ratio=1)
+    row.add_column(width=6, justify="right")
+    word = Text("kept", "green") if result.kept else Text("BROKEN", "bold red")
+    row.add_row(word, Text(result.drill), Text(result.promise), Text(f"{result.seconds:.0f} s", "dim"))
+    return row
+
+
+def _progress(drills: Sequence[Drill], done: Sequence[Result], at_work: Collection[str]) -> Text:
+    from rich.text import Text
+
+    broken = sum(1 for result in done if not result.kept)
+    told = f"{len(done)} of {len(drills)} played, {broken} broken"
+    return Text(f"{told}; playing {', '.join(sorted(at_work))}" if at_work else told, "yellow")
