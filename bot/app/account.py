@@ -41,7 +41,8 @@ class OpenAccount:
     """An open account, and the ccxt instance that speaks to it.
 
     `held` is what it held when it was opened; `stops` says whether the venue keeps a stop-loss order on every symbol traded;
-    a request can act at most `request_life_ms` after it was sent; `noticed` hears of the account's health.
+    a request can act at most `request_life_ms` after it was sent; our clock is about `ahead_ms` ahead of the venue's; `noticed`
+    hears of the account's health.
     """
 
     exchange: Any
@@ -52,6 +53,7 @@ class OpenAccount:
     held: Mapping[str, BalanceReport]
     stops: bool
     request_life_ms: int
+    ahead_ms: int
     closing: AsyncExitStack
     crash: CrashPoints | None = None
     noticed: list[Callable[[AccountHealth], None]] = field(default_factory=list)
@@ -133,6 +135,7 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             held,
             stops,
             plain.request_life_ms,
+            clock() - plain.now(),
             stack.pop_all(),
             crash,
             changed,

@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 _TOLD_BEFORE = 1_000
 _ENDED_KNOWN = 2_000  # as many as the desk remembers at the most
 _LATE_MS = 1_000
+_SKEW_MS = 60_000
+_QUIET_MS = 3_600_000
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 30.0
 
@@ -56,6 +58,8 @@ class LiveSide:
         """The parts of a live run around its shell; `memory` is what an earlier run's reconciliation remembered."""
         live, now = settings.live, shell.clock.now
         grace = max(live.grace, account.request_life_ms + _LATE_MS)
+        # What traded is told by the venue's clock, and asked for by ours.
+        behind = max(account.ahead_ms, 0)
         put = shell.inbox.put_broker
         tracked = TrackedOrders(put if account.crash is None else account.crash.emit(put), now, _ENDED_KNOWN)
         broker = LiveBroker(
@@ -63,7 +67,7 @@ class LiveSide:
             tracked,
             put,
             now,
-            LiveRules(grace_ms=grace, poll_ms=live.poll_every, answer_ms=3 * live.call_timeout),
+            LiveRules(grace_ms=grace, poll_ms=live.poll_every, answer_ms=3 * live.call_timeout, skew_ms=_SKEW_MS + behind),
             notice=lambda text: shell.notify(Notify(Severity.WARNING, "The broker", text)),
             jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311 - it spreads waits, nothing secret
         )
@@ -78,6 +82,7 @@ class LiveSide:
                 sisters=live.sisters,
                 every_ms=live.reconcile_every,
                 grace_ms=grace,
+                quiet_ms=_QUIET_MS + behind,
             ),
             ended=lambda order_id: order_id in orders and orders[order_id].state.terminal,
             jitter=random.random,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
+from bot.app.account import OpenAccount
 from bot.app.live import LiveSide
 from bot.core.inputs import Filled, Input
 from bot.core.orders import OrderRequest, OrderState
-from execution.account import OrderReport, ReportStatus, TradeReport
+from bot.settings import Settings
+from execution.account import OrderReport, Permissions, ReportStatus, TradeReport, Unknown
 from execution.live import LiveBroker
 from execution.reconcile import Reconciler, ReconcileRules
 from execution.tracked import TrackedOrders
@@ -46,6 +49,11 @@ def given_up(desk: DeskHarness) -> OrderRequest:
     return desk.order
 
 
+def asked_since(account: ScriptedAccount) -> int:
+    """From when on trades were first asked for."""
+    return next(int(args[1]) for _, call, args in account.asked if call == "trades")
+
+
 async def test_what_traded_of_an_ended_order_while_the_bot_was_dead_reaches_the_books() -> None:
     desk, account, heard = ready(), ScriptedAccount(asyncio.get_running_loop().time), list[Input]()
     request = given_up(desk)
@@ -64,3 +72,30 @@ async def test_what_traded_of_an_ended_order_while_the_bot_was_dead_reaches_the_
     for event in heard:
         desk.turn(event)
     assert desk.position() == request.amount
+
+
+async def test_trades_are_asked_for_by_the_venues_clock_where_ours_is_far_ahead() -> None:
+    desk, loop = ready(), asyncio.get_running_loop()
+    account = ScriptedAccount(loop.time)
+    shell: Any = SimpleNamespace(
+        clock=SimpleNamespace(now=lambda: desk.now), desk=desk.desk, inbox=SimpleNamespace(put_broker=lambda event: None)
+    )
+    opened = OpenAccount(
+        None, account, cast("Any", None), cast("Any", None), Permissions(True, False), {}, False, 5_000, 300_000, AsyncExitStack()
+    )
+    side = LiveSide.of(opened, shell, Settings(), None, lambda text: None)
+    desk.propose()
+    request = desk.order
+    account.script("create", Unknown("the answer was lost"))
+    account.always(
+        "order", OrderReport("v1", request.id, BTC, ReportStatus.FILLED, 0, request.side, request.amount, request.amount)
+    )
+    side.broker.submit(request, desk.now)
+    async with asyncio.timeout(5):
+        while not account.count("trades"):
+            await asyncio.sleep(0.01)
+    await side.close(0)
+    assert asked_since(account) < request.created - 300_000
+    account.asked.clear()
+    await side.reconciler.once()
+    assert asked_since(account) < desk.now - 3_600_000 - 60_000
