@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 ARGS   ?=
+# Test files at once: many of them wait for a process or a clock.
+WORKERS ?= 2
 
 .PHONY: help setup paper demo test lint format bench soak docs locks clean
 
@@ -21,7 +23,7 @@ demo: setup  ## trade in the simulated world
 
 test: $(STAMP)-dev  ## the whole test suite with its coverage gate
 	@$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -m "not soak" --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
 
 lint: $(STAMP)-dev  ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .
