@@ -97,6 +97,8 @@ class OrderTracker:
             return
         order.cancelling = True
         order.reason = reason
+        # How patient we are with a venue that refuses counts from here, however long the order has rested.
+        order.updated = self.state.now
         if order.state in {OrderState.SENT, OrderState.OPEN}:
             self.out.cancel(order.request.id, order.request.symbol, reason)
 

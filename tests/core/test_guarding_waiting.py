@@ -304,6 +304,16 @@ def test_a_cancel_of_a_guard_that_is_refused_is_repeated_and_nothing_is_sold_bef
     assert sold(desk) == []
 
 
+def test_a_cancel_that_is_refused_is_soon_repeated_also_for_a_guard_that_rested_for_long() -> None:
+    desk = guarded()
+    guard = the_guard(desk).request
+    desk.quote(100, after=3_600_000)
+    desk.command(TradingState.REDUCING, flatten=True)
+    desk.turn(CancelRefused(desk.now, guard.id, "no answer"))
+    desk.wait(1_000)
+    assert desk.venue.cancels == [guard.id, guard.id]
+
+
 def test_a_position_that_shrank_under_its_guard_gets_a_smaller_one() -> None:
     desk = guarded()
     guard = the_guard(desk)
