@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import yaml
 
-from bot.drill.waiting import NeverHappened, until
+from bot.drill.waiting import until
 from bot.outlets.command import CommandResult
 from bot.outlets.errors import Disconnected, NotRunning
 from bot.outlets.local_client import LocalClient
@@ -164,15 +164,6 @@ class Child:
             raise BotEnded(self._epitaph(f"had not stopped {_END_SECONDS:g} s after SIGTERM")) from None
         if code not in codes:
             raise BotEnded(self._epitaph(f"stopped with {code}"))
-
-    async def ended(self, seconds: float = START_SECONDS) -> int:
-        """Wait until it ends by itself; its exit code."""
-        assert self._process is not None
-        try:
-            return await asyncio.wait_for(self._process.wait(), seconds)
-        except TimeoutError:
-            message = f"an end of the bot did not happen within {seconds:g} s"
-            raise NeverHappened(message) from None
 
     async def says(self, text: str, seconds: float = 20.0) -> None:
         """Wait until its log holds a text."""
