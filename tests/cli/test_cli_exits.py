@@ -64,7 +64,7 @@ def test_the_help_documents_every_code(cli: Cli) -> None:
         (("run", "--config", "nowhere"), 4, "is not a directory"),
         (("--exchange", "No Such"), 4, "command line: exchange.id = No Such"),
         (("--symbols", "BTCUSDT"), 4, "write BASE/QUOTE"),
-        (("--live",), 4, "--live is refused"),
+        (("--live",), 4, "live.confirm: --live sends real orders and is not confirmed"),
         (("decisions",), 1, "does not exist: no run was journaled there yet"),
         (("db", "check"), 1, "arbiter.db"),
     ],
@@ -85,10 +85,10 @@ def test_the_codes_reach_the_shell(shell: Shell) -> None:
     assert shell("--help").returncode == 0
 
 
-def test_live_refuses_with_the_reason_before_anything_else(cli: Cli, home: Path) -> None:
+def test_live_without_its_confirmation_touches_nothing(cli: Cli, home: Path) -> None:
     code, out, err = cli("--live", "--json")
     assert (code, out) == (4, "")
-    assert "no broker for real orders" in err
+    assert "go-live-safely" in err
     assert list(home.iterdir()) == []
 
 
