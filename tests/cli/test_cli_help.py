@@ -11,6 +11,8 @@ import pytest
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 HEAVY = (
+    "pydantic", "yaml", "ccxt", "polars", "numpy", "sqlalchemy", "redis", "aiohttp", "cryptography", "structlog", "orjson", "plotly",
+)  # fmt: skip
     "plotly",
     "pydantic",
     "yaml",
