@@ -176,6 +176,13 @@ class VenueAccount(Protocol):
         """Send an order under `request.id`, once. Raises `NotSent`, `Refused` or `Unknown`."""
         ...
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """Send a stop and a target of which one cancels the other, in one request and once; the venue takes both or none.
+
+        Raises `NotSent` (as where the venue has no such orders), `Refused` or `Unknown`, for both together.
+        """
+        ...
+
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         """Cancel an order; None where the venue confirmed without saying more.
 

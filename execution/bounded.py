@@ -41,6 +41,10 @@ class BoundedAccount:
         """Send an order, once. Raises `NotSent`, `Refused` or `Unknown`."""
         return await self._act("create", self._account.create(request), (NotSent, Refused, Unknown))
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """Send two orders of which one cancels the other, once. Raises `NotSent`, `Refused` or `Unknown`."""
+        return await self._act("create_pair", self._account.create_pair(stop, target), (NotSent, Refused, Unknown))
+
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         """Cancel an order. Raises `NotSent`, `NotFound`, `Refused` or `Unknown`."""
         call = self._account.cancel(symbol, client_id, venue_id)

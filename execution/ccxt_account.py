@@ -46,6 +46,7 @@ from execution.ccxt_outcome import (
     judge,
     reason_of,
 )
+from execution.ccxt_pairs import halves, paired
 from execution.ccxt_stream import set_budget
 
 _log = structlog.get_logger(__name__)
@@ -120,6 +121,19 @@ class CcxtAccount:
             return self._created(await self._create(asked), request)
 
         return await self.perform("create", Lane.ORDERS, act, failed_create)
+
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """Send a stop and a target of which one cancels the other, in one request and once; the venue takes both or none.
+
+        Raises `NotSent`, `Refused` or `Unknown`, for both together.
+        """
+        asked = paired(self.exchange, stop, target)
+
+        async def act() -> tuple[OrderReport, OrderReport]:
+            first, second = halves(await self.exchange.privatePostOrderListOco(asked), stop, target)
+            return self._parsed(first, stop), self._parsed(second, target)
+
+        return await self.perform("protection", Lane.ORDERS, act, failed_create)
 
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         """Cancel an order; None where the venue confirmed without saying more.
@@ -285,6 +299,11 @@ class CcxtAccount:
             asked.symbol, asked.type, asked.side, asked.amount, asked.price, dict(asked.params)
         )
         return answer
+
+    def _parsed(self, row: Mapping[str, Any], request: OrderRequest) -> OrderReport:
+        """The venue's own words of an order of ours."""
+        order = self.exchange.parse_order(row, self.exchange.market(request.symbol))
+        return reports.order_report(order, self.now(), request.id)
 
     def _created(self, order: Mapping[str, Any], request: OrderRequest) -> OrderReport:
         # Some venues answer without the symbol; it is the one that was asked for.

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from bot.core.market import Side
-from bot.core.orders import OrderRequest, OrderType, TimeInForce
+from bot.core.orders import OrderRequest
 from bot.core.values import value
 from execution import ccxt_reports as reports
 from execution.account import AccountError, NotFound, NotSent, OrderReport, Refused, Unknown
 from execution.budget import Lane
 from execution.ccxt_account import CcxtAccount
-from execution.ccxt_orders import BINANCE, Native, shaped
+from execution.ccxt_orders import Native, shaped
 from execution.ccxt_outcome import CALL, Call, Unreadable, failed_create
 
 _NOTHING_THERE = frozenset({-2011, -2013})
@@ -63,24 +62,11 @@ class CcxtNative:
 
     def natives(self, symbol: str) -> frozenset[Native]:
         """What the venue can do on a symbol."""
-        found = self._account.natives(symbol)
-        return found if self._exchange.id in BINANCE else found - {Native.OCO, Native.CANCEL_REPLACE}
+        return self._account.natives(symbol)
 
     async def create_protection(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
         """A stop and a target of which one cancels the other; both or none. Raises `NotSent`, `Refused` or `Unknown`."""
-        self._need(Native.OCO, stop.symbol)
-        asked = self._pair(stop, target)
-
-        async def act() -> tuple[OrderReport, OrderReport]:
-            answer = await self._exchange.privatePostOrderListOco(asked)
-            rows = answer.get("orderReports") or () if isinstance(answer, dict) else ()
-            found = {row.get("clientOrderId"): row for row in rows}
-            if stop.id not in found or target.id not in found:
-                message = "the answer holds no pair of orders"
-                raise Unreadable(message)
-            return self._report(found[stop.id], stop), self._report(found[target.id], target)
-
-        return await self._account.perform("protection", Lane.ORDERS, act, failed_create)
+        return await self._account.create_pair(stop, target)
 
     async def cancel_replace(
         self, symbol: str, client_id: str, venue_id: str | None, request: OrderRequest
@@ -110,37 +96,6 @@ class CcxtNative:
         if what not in self.natives(symbol):
             message = f"{self._exchange.id} has no {what} for {symbol}"
             raise NotSent(message)
-
-    def _pair(self, stop: OrderRequest, target: OrderRequest) -> dict[str, object]:
-        """Binance's words for a pair: which leg is above the market depends on the side."""
-        if (stop.symbol, stop.side, stop.amount) != (target.symbol, target.side, target.amount):
-            message = "a stop and its target need the same symbol, side and amount"
-            raise NotSent(message)
-        limit, rest = shaped(self._exchange, target), shaped(self._exchange, stop)
-        stop_words = {"Type": "STOP_LOSS", "StopPrice": rest.params["stopLossPrice"], "ClientOrderId": stop.id}
-        if rest.price is not None:
-            tif = stop.time_in_force.value.upper()
-            stop_words |= {"Type": "STOP_LOSS_LIMIT", "Price": rest.price, "TimeInForce": tif}
-        target_words = {"ClientOrderId": target.id, **self._target_words(target, limit.price)}
-        above, below = (target_words, stop_words) if stop.side is Side.SELL else (stop_words, target_words)
-        return {
-            "symbol": self._exchange.market_id(stop.symbol),
-            "side": stop.side.value.upper(),
-            "quantity": rest.amount,
-            "newOrderRespType": "RESULT",
-            **{f"above{name}": word for name, word in above.items()},
-            **{f"below{name}": word for name, word in below.items()},
-        }
-
-    def _target_words(self, target: OrderRequest, price: str | None) -> dict[str, object]:
-        """A target rests as a limit, or waits for its trigger and then takes the market."""
-        if target.type is OrderType.LIMIT and target.time_in_force is TimeInForce.GTC:
-            return {"Type": "LIMIT_MAKER", "Price": price}
-        if target.trigger is None:
-            message = "a target is a limit order, or one with a trigger"
-            raise NotSent(message)
-        trigger = self._exchange.price_to_precision(target.symbol, format(target.trigger, "f"))
-        return {"Type": "TAKE_PROFIT", "StopPrice": trigger}
 
     def _replacement(self, halves: Mapping[str, Any], client_id: str, request: OrderRequest) -> Replacement:
         cancelled, placed = halves.get("cancelResult"), halves.get("newOrderResult")

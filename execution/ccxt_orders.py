@@ -80,8 +80,9 @@ def natives(exchange: Any, symbol: str) -> frozenset[Native]:
             "TAKE_PROFIT_LIMIT": Native.TAKE_PROFIT,
         }  # fmt: skip
         found = {kinds[name] for name in info["orderTypes"] if name in kinds}
-        pairs = {Native.OCO} if info.get("ocoAllowed") else set()
-        swaps = {Native.CANCEL_REPLACE} if info.get("cancelReplaceAllowed", exchange.id in BINANCE) else set()
+        ours = exchange.id in BINANCE
+        pairs = {Native.OCO} if ours and info.get("ocoAllowed") else set()
+        swaps = {Native.CANCEL_REPLACE} if ours and info.get("cancelReplaceAllowed", True) else set()
         return frozenset(found | pairs | swaps)
     has = exchange.has
     named = {

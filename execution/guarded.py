@@ -121,11 +121,11 @@ class GuardedAccount:
 
     async def create(self, request: OrderRequest) -> OrderReport:
         """Send an order, once; `NotSent` while the breaker is open."""
-        now = loop_ms()
-        leave = self._breaker.enter(now)
-        if leave is None:
-            raise NotSent(self._shut(), self._breaker.retry_after(now))
-        return await self._once(leave, lambda: self._inner.create(request))
+        return await self._send(lambda: self._inner.create(request))
+
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """Send two orders of which one cancels the other, once; `NotSent` while the breaker is open."""
+        return await self._send(lambda: self._inner.create_pair(stop, target))
 
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         """Cancel an order, once, whatever the breaker says."""
@@ -163,6 +163,13 @@ class GuardedAccount:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._inner.close()
+
+    async def _send(self, call: Callable[[], Awaitable[T]]) -> T:
+        now = loop_ms()
+        leave = self._breaker.enter(now)
+        if leave is None:
+            raise NotSent(self._shut(), self._breaker.retry_after(now))
+        return await self._once(leave, call)
 
     async def _read(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer, within the rules; raises the last failure."""

@@ -99,6 +99,22 @@ class LiveBroker:
             self.counted.not_sent += 1
             self._orders.refused(request.id, "not sent: too much is under way, or the broker is closing")
 
+    def submit_pair(self, stop: OrderRequest, target: OrderRequest, at: int) -> None:
+        """Send a stop and a target in one request, once. From its answer on each is an order of its own."""
+        if any(self._orders.of(request.id) is not None for request in (stop, target)):
+            self.counted.submitted_twice += 1
+            logger.error("order_submitted_twice", order=stop.id, target=target.id, at=at)
+            return
+        pair = self._orders.begin(stop), self._orders.begin(target)
+        self.counted.submitted += 2
+        if not self._errands.start(_SUBMIT, stop.id, lambda: self._create_pair(*pair)):
+            for tracked in pair:
+                self.counted.not_sent += 1
+                self._orders.refused(tracked.id, "not sent: too much is under way, or the broker is closing")
+            return
+        # A cancel of the target waits for the answer too.
+        self._errands.start(_SUBMIT, target.id, lambda: self._errands.wait_for(_SUBMIT, stop.id))
+
     def cancel(self, order_id: str, symbol: str, at: int) -> None:
         """Ask the venue to cancel, after the answer to its submit; a cancel that is under way is not repeated."""
         tracked = self._orders.of(order_id)
@@ -160,18 +176,34 @@ class LiveBroker:
         """Send an order, once, and say which of the three outcomes it had."""
         try:
             report = await self._venue.create(tracked.request)
-        except NotSent as error:
-            self.counted.not_sent += 1
-            self._refused(tracked, f"not sent: {error.reason}")
-        except Refused as error:
-            self.counted.refused += 1
-            self._refused(tracked, error.reason)
-        except Unknown as error:
-            self.counted.unknown += 1
-            self._orders.unknown(tracked.id, error.reason)
-            self._tend_one(tracked)
+        except (NotSent, Refused, Unknown) as error:
+            self._not_made(tracked, error)
         else:
             self._hear(named(report, tracked.request))
+
+    async def _create_pair(self, stop: Tracked, target: Tracked) -> None:
+        """Send two orders in one request, once; its outcome is that of both."""
+        try:
+            reports = await self._venue.create_pair(stop.request, target.request)
+        except (NotSent, Refused, Unknown) as error:
+            for tracked in (stop, target):
+                self._not_made(tracked, error)
+        else:
+            for tracked, report in zip((stop, target), reports, strict=True):
+                self._hear(named(report, tracked.request))
+
+    def _not_made(self, tracked: Tracked, error: NotSent | Refused | Unknown) -> None:
+        match error:
+            case NotSent():
+                self.counted.not_sent += 1
+                self._refused(tracked, f"not sent: {error.reason}")
+            case Refused():
+                self.counted.refused += 1
+                self._refused(tracked, error.reason)
+            case Unknown():
+                self.counted.unknown += 1
+                self._orders.unknown(tracked.id, error.reason)
+                self._tend_one(tracked)
 
     def _refused(self, tracked: Tracked, reason: str) -> None:
         self._orders.refused(tracked.id, reason)

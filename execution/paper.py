@@ -56,13 +56,20 @@ class OpenOrder(NamedTuple):
 
 
 class _Travelling(NamedTuple):
-    """An order, or without one the cancel of `order_id`, on its way to the venue."""
+    """An order, perhaps with the one it cancels, or without one the cancel of `order_id`, on its way to the venue."""
 
     due: int
     number: int
     order_id: str
     symbol: str
     request: OrderRequest | None
+    target: OrderRequest | None = None
+
+    def to_json(self) -> list[Any]:
+        """As plain JSON values."""
+        requests = (self.request,) if self.target is None else (self.request, self.target)
+        told = [None if request is None else request_to_json(request) for request in requests]
+        return [self.due, self.number, self.order_id, self.symbol, *told]
 
 
 class PaperBroker:
@@ -120,6 +127,16 @@ class PaperBroker:
         else:
             self._arrive(request, at, at)
 
+    def submit_pair(self, stop: OrderRequest, target: OrderRequest, at: int) -> None:
+        """Send two orders of which one cancels the other; both ids may be used once."""
+        if self._knows(stop) or self._knows(target):
+            for request in (stop, target):
+                self._emit(OrderRefused(at, request.id, f"duplicate order id {stop.id} or {target.id}"))
+        elif self._latency_ms:
+            self._send(at, stop.id, stop.symbol, stop, target)
+        else:
+            self._arrive_pair(stop, target, at, at)
+
     def cancel(self, order_id: str, symbol: str, at: int) -> None:
         """Ask for a cancel; it travels as long as an order does."""
         if self._latency_ms:
@@ -170,6 +187,8 @@ class PaperBroker:
             arriving = heapq.heappop(self._travelling)
             if arriving.request is None:
                 self._cancel(arriving.order_id, arriving.symbol, at)
+            elif arriving.target is not None:
+                self._arrive_pair(arriving.request, arriving.target, arriving.due, at)
             else:
                 self._arrive(arriving.request, arriving.due, at)
 
@@ -183,16 +202,7 @@ class PaperBroker:
             "version": VERSION,
             "account": account_to_json(self.account),
             "books": {symbol: book_to_json(book) for symbol, book in self._books.items()},
-            "travelling": [
-                [
-                    item.due,
-                    item.number,
-                    item.order_id,
-                    item.symbol,
-                    None if item.request is None else request_to_json(item.request),
-                ]
-                for item in self._travelling
-            ],
+            "travelling": [item.to_json() for item in self._travelling],
             "number": self._number,
             "finished": dict(self._clearing.finished),
             "forgotten": self._clearing.forgotten,
@@ -223,11 +233,14 @@ class PaperBroker:
     def _knows(self, request: OrderRequest) -> bool:
         if request.id in self._clearing.working or request.id in self._clearing.finished:
             return True
-        return any(item.request is not None and item.order_id == request.id for item in self._travelling)
+        sent = (one for item in self._travelling for one in (item.request, item.target))
+        return any(one is not None and one.id == request.id for one in sent)
 
-    def _send(self, at: int, order_id: str, symbol: str, request: OrderRequest | None) -> None:
+    def _send(
+        self, at: int, order_id: str, symbol: str, request: OrderRequest | None, target: OrderRequest | None = None
+    ) -> None:  # fmt: skip
         self._number += 1
-        heapq.heappush(self._travelling, _Travelling(at + self._latency_ms, self._number, order_id, symbol, request))
+        heapq.heappush(self._travelling, _Travelling(at + self._latency_ms, self._number, order_id, symbol, request, target))
 
     def _arrive(self, request: OrderRequest, arrived: int, at: int) -> None:
         clearing = self._clearing
@@ -236,20 +249,46 @@ class PaperBroker:
             clearing.refuse(request, f"the venue has no {request.symbol}", at)
             return
         order = PaperOrder.of(request, arrived)
-        book = clearing.book(request.symbol)
-        if self._drive is Drive.QUOTES:
-            age = 0 if book.quote is None else at - book.quote.at
-            reason = paper_quotes.refusal(order, book.quote, age, self._stale_ms)
-        else:
-            age, reason = 0, paper_candles.refusal(order, book.candle, self._fill_on)
+        reason = self._refusal(order, at)
         if reason is not None:
             clearing.refuse(request, reason, at)
             return
-        if not clearing.admit(order, self._valued(request, instrument), at):
+        if clearing.admit(order, self._valued(request, instrument), at):
+            self._meet(order, at)
+
+    def _arrive_pair(self, stop: OrderRequest, target: OrderRequest, arrived: int, at: int) -> None:
+        clearing = self._clearing
+        instrument = clearing.instruments.get(stop.symbol)
+        orders = PaperOrder.of(stop, arrived), PaperOrder.of(target, arrived)
+        if instrument is None or target.symbol != stop.symbol:
+            reason: str | None = f"the venue has no {stop.symbol} and {target.symbol} in one"
+        else:
+            reason = self._refusal(orders[0], at) or self._refusal(orders[1], at)
+        if reason is not None or instrument is None:
+            for order in orders:
+                clearing.refuse(order.request, reason or "", at)
             return
+        prices = self._valued(stop, instrument), self._valued(target, instrument)
+        clearing.admit_pair(*orders, prices, at)
+        for order in orders:
+            if order.open:
+                self._meet(order, at)
+
+    def _refusal(self, order: PaperOrder, at: int) -> str | None:
+        """Why an order that must trade at once, or must not, cannot be taken now; None if it can."""
+        book = self._clearing.book(order.request.symbol)
+        if self._drive is Drive.CANDLES:
+            return paper_candles.refusal(order, book.candle, self._fill_on)
+        age = 0 if book.quote is None else at - book.quote.at
+        return paper_quotes.refusal(order, book.quote, age, self._stale_ms)
+
+    def _meet(self, order: PaperOrder, at: int) -> None:
+        """Hold an order that just arrived against the market as it was last seen."""
+        clearing = self._clearing
+        book = clearing.book(order.request.symbol)
         if self._drive is Drive.CANDLES:
             paper_candles.arrive(order, book.candle, self._fill_on, at, clearing)
-        elif book.quote is not None and age <= self._stale_ms:
+        elif book.quote is not None and at - book.quote.at <= self._stale_ms:
             paper_quotes.meet_quote(order, book, book.quote, at, clearing)
 
     def _valued(self, request: OrderRequest, instrument: Instrument) -> Decimal | None:
@@ -275,5 +314,5 @@ class PaperBroker:
             self._clearing.close(order, Closing.CANCELLED, "cancelled on request", at)
 
 
-def _travelling_from_json(due: int, number: int, order_id: str, symbol: str, request: Any) -> _Travelling:
-    return _Travelling(due, number, order_id, symbol, None if request is None else request_from_json(request))
+def _travelling_from_json(due: int, number: int, order_id: str, symbol: str, *requests: Any) -> _Travelling:
+    return _Travelling(due, number, order_id, symbol, *(None if one is None else request_from_json(one) for one in requests))

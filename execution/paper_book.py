@@ -16,7 +16,8 @@ class PaperOrder:
 
     `arrived` is when the venue got it (ms); `limit` and `trigger` are the request's prices as floats, to compare with the market
     (`trigger` becomes None once it was reached); `ahead` is the base amount queued before it at its limit, infinite while
-    unknown; `met` whether it has already been held against a market; `reserved` what its account still locks for it.
+    unknown; `met` whether it has already been held against a market; `reserved` what its account still locks for it; `partner`
+    the order that this one cancels when it trades or ends.
     """
 
     request: OrderRequest
@@ -29,6 +30,7 @@ class PaperOrder:
     ahead: float = math.inf
     met: bool = False
     open: bool = True
+    partner: str | None = None
 
     @classmethod
     def of(cls, request: OrderRequest, arrived: int) -> PaperOrder:

@@ -88,6 +88,22 @@ class Clearing:
         self._emit(OrderAccepted(at, request.id, order.venue_id))
         return order.open
 
+    def admit_pair(self, stop: PaperOrder, target: PaperOrder, prices: tuple[Decimal | None, Decimal | None], at: int) -> None:
+        """Accept two orders of which one cancels the other, under one lock, or refuse both with the reason."""
+        instrument = self.instruments[stop.request.symbol]
+        faults = [fault_of(order.request, instrument, price) for order, price in zip((stop, target), prices, strict=True)]
+        # The stop of a buy is the dearer of the two, and a sell's two lock the same: its lock serves either.
+        fault = faults[0] or faults[1] or self._reserve(stop, instrument, prices[0])
+        for order, other in ((stop, target), (target, stop)):
+            if fault is not None:
+                order.open = self.refuse(order.request, fault, at)
+            else:
+                order.partner = other.request.id
+                self.working[order.request.id] = self.book(order.request.symbol).resting[order.request.id] = order
+        for order in (stop, target):
+            if order.open:
+                self._emit(OrderAccepted(at, order.request.id, order.venue_id))
+
     def refuse(self, request: OrderRequest, reason: str, at: int) -> bool:
         """Say no: the order never lived. Returns False, so that a check can end with it."""
         self._remember(request.id, "refused")
@@ -99,16 +115,21 @@ class Clearing:
     ) -> Decimal:
         """Trade up to `amount` at `price`, as far as funds and reduce-only allow; returns what was traded.
 
-        Ends the order when it is complete, or when what is left can never be paid.
+        Ends the order when it is complete, or when what is left can never be paid; and its partner, whose lock it takes over.
         """
         request = order.request
         instrument = self.instruments[request.symbol]
         wanted = amount
+        partner = self._partner(order)
+        if partner is not None:
+            order.reserved, partner.reserved = order.reserved + partner.reserved, ZERO
         amount = min(amount, self._coverable(order, amount, price, instrument, maker))
         if amount <= 0 or (amount < wanted and request.time_in_force is TimeInForce.FOK):
             self.close(order, Closing.EXPIRED, self._shortage(request), at)
             return ZERO
         fee, currency = fee_of(request.side, amount, price, instrument, self.model, maker)
+        if partner is not None:
+            self._release(partner, Closing.EXPIRED.value)
         self._settle(order, instrument, amount, amount * price, fee)
         order.filled += amount
         order.fills += 1
@@ -128,17 +149,30 @@ class Clearing:
             maker,
             evidence,
         )
+        if partner is not None:
+            self._tell_partner(partner, Closing.EXPIRED, at)
         self._emit(Filled(at, fill))
         if amount < wanted and order.open:
             self.close(order, Closing.EXPIRED, self._shortage(request), at)
         return amount
 
     def close(self, order: PaperOrder, how: Closing, reason: str, at: int) -> None:
-        """End an order that did not fill whole; does nothing to one that has ended."""
+        """End an order that did not fill whole, and its partner; does nothing to one that has ended."""
         if not order.open:
             return
+        partner = self._partner(order)
         self._release(order, how.value)
+        if partner is not None:
+            self._release(partner, how.value)
         self._emit(OrderClosed(at, order.request.id, how, order.filled, reason))
+        if partner is not None:
+            self._tell_partner(partner, how, at)
+
+    def _partner(self, order: PaperOrder) -> PaperOrder | None:
+        return None if order.partner is None else self.working.get(order.partner)
+
+    def _tell_partner(self, partner: PaperOrder, how: Closing, at: int) -> None:
+        self._emit(OrderClosed(at, partner.request.id, how, partner.filled, f"{partner.partner} cancels it"))
 
     def _reserve(self, order: PaperOrder, instrument: Instrument, price: Decimal | None) -> str | None:
         request = order.request

@@ -67,7 +67,9 @@ def request_from_json(state: Json) -> OrderRequest:
 
 def order_to_json(order: PaperOrder) -> Json:
     """An accepted order and its progress."""
+    paired = {} if order.partner is None else {"partner": order.partner}
     return {
+        **paired,
         "request": request_to_json(order.request),
         "arrived": order.arrived,
         "triggered": order.request.trigger is not None and order.trigger is None,
@@ -89,6 +91,7 @@ def order_from_json(state: Json) -> PaperOrder:
     order.reserved = Decimal(state["reserved"])
     order.ahead = math.inf if state["ahead"] is None else float(state["ahead"])
     order.met = bool(state["met"])
+    order.partner = state.get("partner")
     return order
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from bot.core.decision import Abstention, Action, Claim, Decision, Fate, SourceSpec, Tier
 from bot.core.desk import DeskConfig, TradingDesk
 from bot.core.desk import Drive as DeskDrive
-from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder
+from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder, SubmitPair
 from bot.core.facts import DecisionFate, DecisionSeen, Fact
 from bot.core.inputs import (
     Abstained,
@@ -149,11 +149,18 @@ class Scripted:
 
     orders: list[OrderRequest] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
+    pairs: list[tuple[OrderRequest, OrderRequest]] = field(default_factory=list)
 
     def submit(self, request: OrderRequest, at: int) -> None:
         """Take note of an order."""
         del at
         self.orders.append(request)
+
+    def submit_pair(self, stop: OrderRequest, target: OrderRequest, at: int) -> None:
+        """Take note of a pair: its stop and its target are orders too."""
+        del at
+        self.pairs.append((stop, target))
+        self.orders += (stop, target)
 
     def cancel(self, order_id: str, symbol: str, at: int) -> None:
         """Take note of a cancel."""
@@ -245,6 +252,12 @@ class DeskHarness:
         (self.paper or self.venue).submit(effect.request, self.now)
         if self.paper is not None:
             self.venue.submit(effect.request, self.now)
+
+    def submit_pair(self, effect: SubmitPair) -> None:
+        """Send two orders, of which one cancels the other, to the venue."""
+        (self.paper or self.venue).submit_pair(effect.stop, effect.target, self.now)
+        if self.paper is not None:
+            self.venue.submit_pair(effect.stop, effect.target, self.now)
 
     def cancel(self, effect: CancelOrder) -> None:
         """Ask the venue to cancel."""

@@ -139,6 +139,13 @@ class CrashingAccount:
         self._points.passed(CrashPoint.INTENT_STORED)
         return await self._points.asked(CrashPoint.REQUEST_SENT, self._inner.create(request))
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        """As the inner account; a pair is one request, and passes the points of one."""
+        self._points.remember(stop)
+        self._points.remember(target)
+        self._points.passed(CrashPoint.INTENT_STORED)
+        return await self._points.asked(CrashPoint.REQUEST_SENT, self._inner.create_pair(stop, target))
+
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         """As the inner account; passes cancel-sent after the bytes are out."""
         return await self._points.asked(CrashPoint.CANCEL_SENT, self._inner.cancel(symbol, client_id, venue_id))

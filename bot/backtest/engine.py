@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bot.core.decision import Decision, SourceSpec
 from bot.core.desk import DeskConfig, Drive, TradingDesk
-from bot.core.effects import CancelOrder, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder
+from bot.core.effects import CancelOrder, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder, SubmitPair
 from bot.core.facts import Fact
 from bot.core.inputs import Input, InstrumentChanged, IntentStored, Proposed, SourceJoined, Wake
 from bot.core.market import Candle, Instrument, MarketView
@@ -78,6 +78,10 @@ class BacktestPerformer:
     def submit(self, effect: SubmitOrder) -> None:
         """To the paper broker."""
         self.broker.submit(effect.request, self.now())
+
+    def submit_pair(self, effect: SubmitPair) -> None:
+        """To the paper broker."""
+        self.broker.submit_pair(effect.stop, effect.target, self.now())
 
     def cancel(self, effect: CancelOrder) -> None:
         """To the paper broker."""

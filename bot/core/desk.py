@@ -48,7 +48,7 @@ from bot.core.inputs import (
 )
 from bot.core.market import Candle, MarketView, Quote, Side
 from bot.core.matching import FillModel, protective_exit_price
-from bot.core.orders import Fill, Order
+from bot.core.orders import Fill, Leg, Order
 from bot.core.portfolio import Portfolio
 from bot.core.protection import Protection
 from bot.core.queue import DecisionQueue
@@ -278,7 +278,8 @@ class TradingDesk:
         if opened is not None:
             level = protective_exit_price(level, opened, Side.SELL if protection.direction > 0 else Side.BUY, leg)
         wanted = ExitWanted(leg, protection.decision_id, level, protection.source)
-        if bench.resting is not None and self._guarding.awaits(bench, wanted, low if protection.direction > 0 else high):
+        touched = low if (protection.direction > 0) is not (leg is Leg.TAKE_PROFIT) else high
+        if bench.resting is not None and self._guarding.awaits(bench, wanted, touched):
             return
         bench.want_exit(wanted)
         self._standing.pursue(bench)

@@ -28,6 +28,14 @@ class SubmitOrder:
 
 
 @value
+class SubmitPair:
+    """Send a stop and a target of which one cancels the other, in one request; both intents are durable."""
+
+    stop: OrderRequest
+    target: OrderRequest
+
+
+@value
 class CancelOrder:
     """Ask the venue to cancel an order."""
 
@@ -75,4 +83,4 @@ class SetTimer:
     at: int
 
 
-Effect = StoreIntent | SubmitOrder | CancelOrder | Record | Publish | Notify | SetTimer
+Effect = StoreIntent | SubmitOrder | SubmitPair | CancelOrder | Record | Publish | Notify | SetTimer

@@ -112,8 +112,8 @@ class OrderRequest:
 
     @property
     def guards(self) -> bool:
-        """Whether it rests at the venue to guard a position: only protection asks for stops."""
-        return self.trigger is not None
+        """Whether it rests at the venue to guard a position: only protection asks for stops, and for limits at a target."""
+        return self.trigger is not None or (self.price is not None and self.leg.protective)
 
 
 @value

@@ -17,10 +17,14 @@ Emit = Callable[[Input], None]
 
 
 class Broker(Protocol):
-    """Takes orders to a venue. Both calls return at once; every answer comes back as an input through `emit`."""
+    """Takes orders to a venue. Every call returns at once; every answer comes back as an input through `emit`."""
 
     def submit(self, request: OrderRequest, at: int) -> None:
         """Send an order whose intent is durable."""
+        ...
+
+    def submit_pair(self, stop: OrderRequest, target: OrderRequest, at: int) -> None:
+        """Send a stop and a target of which one cancels the other; each is answered for by itself."""
         ...
 
     def cancel(self, order_id: str, symbol: str, at: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bot.core.decision import Claim, Decision, Denial, Fate, SourceSpec
-from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, Severity, StoreIntent, SubmitOrder
+from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, Severity, StoreIntent, SubmitOrder, SubmitPair
 from bot.core.facts import Fact
 from bot.core.market import Instrument, MarketView
 from bot.core.orders import Leg, Order, OrderRequest
@@ -52,11 +52,12 @@ class ExitWanted:
 
 @dataclass(slots=True)
 class Resting:
-    """The stop that guards a position at the venue, or is to guard it again.
+    """The stop that guards a position at the venue, perhaps with its target, or is to guard it again.
 
-    `order` is the one that lives; `fired` the exit that it is given until `due` to carry out, since its level was reached;
-    `failures` counts how often in a row the venue would not keep one, none is asked for before `again_at`; `released` is a
-    decision that was let through to sell once the stop has ended.
+    `order` is the stop that lives, `target` the limit order of which one cancels the other, `stored` the first of the two whose
+    intent is durable while they wait to be sent together; `fired` the exit that they are given until `due` to carry out, since
+    its level was reached; `failures` counts how often in a row the venue would not keep them, none is asked for before
+    `again_at`; `released` is a decision that was let through to sell once they have ended.
     """
 
     order: str | None = None
@@ -65,6 +66,15 @@ class Resting:
     failures: int = 0
     again_at: int = 0
     released: Decision | None = None
+    target: str | None = None
+    stored: str | None = None
+
+    def seat(self, request: OrderRequest) -> None:
+        """Give a guard its place, unless another has it."""
+        if request.trigger is not None:
+            self.order = self.order or request.id
+        else:
+            self.target = self.target or request.id
 
 
 @dataclass(slots=True)
@@ -72,8 +82,8 @@ class Bench:
     """What is in the air on one symbol.
 
     `standing` is the decision that won; `pursuing` that its target is still to be reached; `refused` the transient denial it
-    waits out; `working` the one order on its way; `guard` the protection to arm when the entry fills; `resting` the stop that
-    guards the position at the venue, None where none is to; `settle_at` the fixed end of the settle window, zero when nobody
+    waits out; `working` the one order on its way; `guard` the protection to arm when the entry fills; `resting` what guards
+    the position at the venue, None where nothing is to; `settle_at` the fixed end of the settle window, zero when nobody
     waits; `claimed` when each unbroken claim began;
     `unpriced` the decisions that came before the symbol's first price, which shadows follow once there is one.
     """
@@ -101,7 +111,7 @@ class Bench:
             return
         if self.resting is None:
             self.resting = Resting()
-        self.resting.order = self.resting.order or request.id
+        self.resting.seat(request)
 
     def want_exit(self, wanted: ExitWanted) -> None:
         """Resolve to leave the position: at once, whatever else the symbol was waiting for."""
@@ -216,6 +226,10 @@ class Outbox:
     def submit(self, request: OrderRequest) -> None:
         """Ask for the order to be sent."""
         self.effects.append(SubmitOrder(request))
+
+    def submit_pair(self, stop: OrderRequest, target: OrderRequest) -> None:
+        """Ask for two orders to be sent of which one cancels the other."""
+        self.effects.append(SubmitPair(stop, target))
 
     def cancel(self, order_id: str, symbol: str, reason: str) -> None:
         """Ask for a cancel."""

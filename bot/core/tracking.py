@@ -25,10 +25,11 @@ PATIENCE_MS = 60_000
 
 
 class NativeProtection(StrEnum):
-    """What of a position's protection also rests at the venue: nothing, or the stop."""
+    """What of a position's protection also rests at the venue: nothing, the stop, or the stop and its target as a pair."""
 
     OFF = "off"
     STOP = "stop"
+    BOTH = "both"
 
 
 @value
@@ -87,7 +88,7 @@ class OrderTracker:
             state.risk.orders_since(state.now - MINUTE_MS)
             state.risk.order_times.append(state.now)
         bench.seat(request)
-        if request.type is OrderType.LIMIT:
+        if request.type is OrderType.LIMIT and not request.guards:
             state.remind(state.now + self.rules.entry_ttl_ms, Due.ENTRY, request.symbol, request.id)
         self.out.store(request)
 
@@ -114,13 +115,16 @@ class OrderTracker:
             self.out.cancel(order.request.id, order.request.symbol, order.reason)
 
     def intent_stored(self, order: Order) -> Order | None:
-        """The intent is durable: send it, unless it must not go out any more."""
+        """The intent is durable: send it, unless it must not go out any more. One of a pair waits for the other's intent."""
         if order.state is not OrderState.INTENT:
             self.state.ignore("intent-twice")
             return None
-        veto = order.reason if order.cancelling else may_send(order.request, self.state.risk) or self._oversized(order.request)
+        partner = self._unsent_partner(order)
+        if partner is not None:
+            return self._half_stored(order, partner)
+        veto = self._veto(order)
         if veto is not None:
-            return self._end(order, OrderState.CANCELLED, veto or "cancelled before it was sent")
+            return self._end(order, OrderState.CANCELLED, veto)
         self._move(order, OrderState.SENT)
         self.out.submit(order.request)
         return None
@@ -130,6 +134,9 @@ class OrderTracker:
         if order.state is not OrderState.INTENT:
             self.state.ignore("intent-twice")
             return False
+        partner = self._unsent_partner(order)
+        if partner is not None:
+            self._end(partner, OrderState.CANCELLED, reason)
         self._end(order, OrderState.CANCELLED, reason)
         bench = self.state.bench(order.request.symbol)
         self.out.notify(Severity.CRITICAL, "The journal cannot be written", f"{order.request.id} was not sent: {reason}")
@@ -208,6 +215,41 @@ class OrderTracker:
         """What a decision becomes whose order ended without a fill."""
         return Fate.REJECTED_BY_VENUE if order.state is OrderState.REJECTED else Fate.UNFILLED
 
+    def _half_stored(self, order: Order, partner: Order) -> Order | None:
+        """One of a pair is durable. Both go out together or not at all; only the caller's own order is told as done."""
+        resting = self.state.bench(order.request.symbol).resting
+        veto = self._veto(order) or self._veto(partner)
+        if veto is not None:
+            self._end(partner, OrderState.CANCELLED, veto)
+            return self._end(order, OrderState.CANCELLED, veto)
+        if resting is None or resting.stored != partner.request.id:
+            if resting is not None:
+                resting.stored = order.request.id
+            return None
+        self._move(order, OrderState.SENT)
+        self._move(partner, OrderState.SENT)
+        stop, target = (order, partner) if order.request.trigger is not None else (partner, order)
+        self.out.submit_pair(stop.request, target.request)
+        return None
+
+    def _veto(self, order: Order) -> str | None:
+        """Why an order that is not sent yet must not go out any more."""
+        if order.cancelling:
+            return order.reason or "cancelled before it was sent"
+        return may_send(order.request, self.state.risk) or self._oversized(order.request)
+
+    def _partner(self, order: Order) -> Order | None:
+        """The order that guards together with this one, while it works."""
+        resting = self.state.bench(order.request.symbol).resting if order.request.guards else None
+        if resting is None or order.request.id not in {resting.order, resting.target}:
+            return None
+        other = resting.target if order.request.id == resting.order else resting.order
+        return self.state.working.get(other or "")
+
+    def _unsent_partner(self, order: Order) -> Order | None:
+        partner = self._partner(order)
+        return partner if partner is not None and partner.state is OrderState.INTENT else None
+
     def _oversized(self, request: OrderRequest) -> str | None:
         """Why a reduction would now open the other side: the position shrank since it was asked for."""
         position = self.state.portfolio.amount(request.symbol)
@@ -258,11 +300,16 @@ class OrderTracker:
         return min(self.rules.retry_ms << min(failures, 16), PATIENCE_MS)
 
     def _unseat(self, bench: Bench, request: OrderRequest) -> None:
-        """A guard gave its place free: to another that an earlier run left on the symbol, if there is one."""
-        if bench.resting is None or bench.resting.order != request.id:
+        """A guard gave its place free: to another of its kind that an earlier run left on the symbol, if there is one."""
+        resting, stops = bench.resting, request.trigger is not None
+        if resting is None or request.id not in {resting.order, resting.target}:
             return
         others = (other.request for other in self.state.working.values() if other.request.symbol == request.symbol)
-        bench.resting.order = next((other.id for other in others if other.guards), None)
+        heir = next((other.id for other in others if other.guards and (other.trigger is not None) is stops), None)
+        if stops:
+            resting.order = heir
+        else:
+            resting.target = heir
 
     def _forget_done(self) -> None:
         orders, working, kept = self.state.orders, self.state.working, self.rules.keep_done
@@ -274,6 +321,10 @@ class OrderTracker:
 
     def _thaw(self, order: Order) -> None:
         if self.state.risk.frozen.get(order.request.symbol) == order.request.id:
+            partner = self._partner(order)
+            if partner is not None and partner.state is OrderState.UNKNOWN:
+                self.state.risk.frozen[order.request.symbol] = partner.request.id
+                return
             del self.state.risk.frozen[order.request.symbol]
             self._tell_health(order.request.symbol, f"thawed: order {order.request.id} is known again")
 

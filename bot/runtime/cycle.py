@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bot.core.desk import TradingDesk
-from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder
+from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder, SubmitPair
 from bot.core.inputs import Input
 
 
@@ -37,6 +37,10 @@ class Performer(Protocol):
 
     def submit(self, effect: SubmitOrder) -> None:
         """Send an order."""
+        ...
+
+    def submit_pair(self, effect: SubmitPair) -> None:
+        """Send two orders of which one cancels the other."""
         ...
 
     def cancel(self, effect: CancelOrder) -> None:
@@ -73,6 +77,7 @@ class Cycle:
         self._performers: Mapping[type, Callable[[Any], None]] = {
             StoreIntent: performer.store,
             SubmitOrder: performer.submit,
+            SubmitPair: performer.submit_pair,
             CancelOrder: performer.cancel,
             Record: performer.record,
             Publish: performer.publish,

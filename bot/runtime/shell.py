@@ -17,7 +17,7 @@ from time import perf_counter
 import structlog
 
 from bot.core.desk import TradingDesk
-from bot.core.effects import CancelOrder, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder
+from bot.core.effects import CancelOrder, Notify, Publish, Record, SetTimer, StoreIntent, SubmitOrder, SubmitPair
 from bot.core.facts import Fact
 from bot.core.inputs import Backlog, Input, IntentFailed, IntentStored, MarketHealth, Proposed, Wake
 from bot.core.market import Candle, Quote, Trade
@@ -146,6 +146,10 @@ class Shell:
     def submit(self, effect: SubmitOrder) -> None:
         """Send an order."""
         self.broker.submit(effect.request, self.desk.market.now)
+
+    def submit_pair(self, effect: SubmitPair) -> None:
+        """Send two orders of which one cancels the other."""
+        self.broker.submit_pair(effect.stop, effect.target, self.desk.market.now)
 
     def cancel(self, effect: CancelOrder) -> None:
         """Cancel an order."""

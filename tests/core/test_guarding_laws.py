@@ -59,8 +59,8 @@ class SpotHarness(DeskHarness):
 class GuardedLife(Life):
     """A life whose positions are guarded. The steps `guard` and `buy` make sure that there are some."""
 
-    def __init__(self, pick: int) -> None:
-        super().__init__(pick, SpotHarness(config_of(pick), specs_of(pick)))
+    def __init__(self, pick: int, desk: DeskHarness | None = None) -> None:
+        super().__init__(pick, desk or SpotHarness(config_of(pick), specs_of(pick)))
         self._steps["guard"] = self._guard
         self._steps["buy"] = self._buy
 

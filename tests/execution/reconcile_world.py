@@ -157,6 +157,9 @@ class ScriptedAccount:
     async def create(self, request: OrderRequest) -> OrderReport:
         raise AssertionError("reconciliation sends no order")
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        raise AssertionError("reconciliation sends no order")
+
     async def permissions(self) -> Permissions:
         raise AssertionError("reconciliation asks for no permissions")
 

@@ -65,6 +65,13 @@ class ScriptedAccount:
         default = OrderReport(f"v-{request.id}", request.id, request.symbol, ReportStatus.OPEN, request.created)
         return await self._answer("create", default, request)
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        first, second = (
+            OrderReport(f"v-{request.id}", request.id, request.symbol, ReportStatus.OPEN, request.created)
+            for request in (stop, target)
+        )
+        return await self._answer("create_pair", (first, second), stop, target)
+
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         return await self._answer("cancel", None, symbol, client_id, venue_id)
 

@@ -56,6 +56,10 @@ class Scripted:
         await self._act("create")
         return REPORT
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        await self._act("create_pair")
+        return REPORT, REPORT
+
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         await self._act("cancel")
         return None

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from bot.core import inputs as i
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec, Tier
-from bot.core.effects import CancelOrder, Effect, Notify, Publish, Record, SetTimer, Severity, StoreIntent, SubmitOrder
+from bot.core.effects import (
+    CancelOrder,
+    Effect,
+    Notify,
+    Publish,
+    Record,
+    SetTimer,
+    Severity,
+    StoreIntent,
+    SubmitOrder,
+    SubmitPair,
+)
 from bot.core.inputs import Input
 from bot.core.market import Candle, Health, Instrument, Quote
 from bot.journal.codec import decode_input, decode_snapshot, encode_effects, encode_input, encode_snapshot
@@ -49,6 +60,7 @@ EXAMPLES: list[Input] = [
 EFFECTS: list[Effect] = [
     StoreIntent(request()),
     SubmitOrder(request()),
+    SubmitPair(request(), request()),
     CancelOrder("a", "BTC/USDT", "why"),
     *[Record(fact, durable=True) for fact in every_fact()],
     *[Publish(fact) for fact in every_fact()],
