@@ -27,6 +27,10 @@ ITEMS = {
     "burst": "burst:burst",
     "journal": "journal:journal",
     "start": "start:start",
+    "send": "live_send:send",
+    "limits": "live_limits:limits",
+    "reconcile": "live_reconcile:reconcile",
+    "restart": "live_restart:restart",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

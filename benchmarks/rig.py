@@ -98,11 +98,11 @@ async def running(
     redis_url: str | None,
     await_intent: bool = True,
     saw: Callable[[Fact], None] = nothing,
+    url: str | None = None,
 ) -> AsyncIterator[Rig]:
-    """A bot that trades `names` on paper without latency, in a folder that goes with it."""
+    """A bot that trades `names` on paper without latency, in a folder that goes with it; so does its journal without a `url`."""
     folder = Path(tempfile.mkdtemp(prefix="arbiter-bench-"))
-    url = f"sqlite:///{folder / 'arbiter.db'}"
-    journal = await asyncio.to_thread(Journal.open, url, folder)
+    journal = await asyncio.to_thread(Journal.open, url or f"sqlite:///{folder / 'arbiter.db'}", folder)
     rig = _rig(folder, journal, redis_url, await_intent, saw)
     try:
         journal.begin(_run_start(rig.clock), Watch(rig.troubles.append, lambda: None))
@@ -140,7 +140,8 @@ def _rig(folder: Path, journal: Journal, redis_url: str | None, await_intent: bo
     shell = Shell(desk, inbox, clock, journal, outlets, ShellRules(await_intent=await_intent), saw)
     host = SourceHost(inbox, Port(inbox, desk.market, clock.now), Supervisor())
     account = PaperAccount.of({"USDT": _BALANCE})
-    shell.connect(PaperBroker(desk.state.instruments, config.fills, shell.cycle.turn, account=account), host)
+    broker = PaperBroker(desk.state.instruments, config.fills, shell.cycle.turn, account=account)
+    shell.connect(broker, host, broker)
     return Rig(shell, journal, outlets, inbox, clock, host)
 
 

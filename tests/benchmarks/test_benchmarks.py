@@ -24,6 +24,10 @@ FIGURES = {
     "journal": {"journal-rows", "journal-intent-p50", "journal-intent-p99"},
     "start": {"start-help", "start-first-decision", "start-memory"},
     "construction": {"construction-quote", "construction-candle"},
+    "send": {"live-send-sqlite-p50", "live-send-sqlite-p99", "live-send-postgres-p50", "live-send-postgres-p99"},
+    "limits": {"live-order-behind-data"},
+    "reconcile": {"live-reconcile-own", "live-reconcile-weight"},
+    "restart": {"live-restart"},
 }
 
 
