@@ -41,7 +41,7 @@ from bot.drill.virtual.schedule import (
 )
 from bot.drill.virtual.world import Result, play
 
-SEEDS = 15
+SEEDS = 12
 BUY = Decide(3_000, "BTC/USDT", Action.BUY)
 SELL = Decide(20_000, "BTC/USDT", Action.SELL)
 
@@ -77,18 +77,18 @@ def test_the_drawn_schedules_break_nothing() -> None:
 
 
 def test_a_seed_gives_the_same_in_every_process() -> None:
-    program = "from bot.drill.virtual.run import one; import sys; sys.stdout.write(repr([one(seed) for seed in (7, 11)]))"
+    program = "from bot.drill.virtual.run import one; import sys; sys.stdout.write(repr([one(seed) for seed in (7,)]))"
     said = []
     for salt in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": salt}
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, timeout=120, check=True)
         said.append(done.stdout.splitlines()[-1])
     assert said[0] == said[1]
-    assert said[0].decode().endswith(repr([one(7), one(11)]))
+    assert said[0].decode().endswith(repr([one(7)]))
 
 
 @pytest.mark.parametrize("moment", list(Moment))
-@pytest.mark.parametrize("delay", [0, 2, 30])
+@pytest.mark.parametrize("delay", [0, 30])
 def test_a_kill_at_any_step_of_an_order_loses_and_doubles_nothing(guarding: int, moment: Moment, delay: int) -> None:
     events = (
         Decide(3_000, "BTC/USDT", Action.BUY, stop_loss=0.05),
@@ -102,7 +102,7 @@ def test_a_kill_at_any_step_of_an_order_loses_and_doubles_nothing(guarding: int,
 
 
 @pytest.mark.parametrize("how", list(How))
-@pytest.mark.parametrize("op", [Op.CREATE, Op.CANCEL, Op.ORDER, Op.ANY])
+@pytest.mark.parametrize("op", [Op.CREATE, Op.ORDER, Op.ANY])
 def test_a_failing_call_loses_and_doubles_nothing(how: How, op: Op) -> None:
     result = played(BUY, SELL, Fail(2_900, op, how, count=3, lasting=30_000))
     assert result.findings == ()
@@ -138,15 +138,17 @@ def test_a_difference_that_nothing_explains_halts_entries_also_after_a_crash() -
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "word", "seeds", "most"),
+    ("sabotage", "word", "first", "most"),
     [
-        (Sabotage.RESENDS, "times", 60, 3),
-        (Sabotage.FORGETS, "never meant", 5, 1),
-        (Sabotage.EMPTIES, "", 60, 8),
+        (Sabotage.RESENDS, "times", 11, 3),
+        (Sabotage.FORGETS, "never meant", 0, 1),
+        (Sabotage.EMPTIES, "", 20, 8),
     ],
 )
-def test_a_broken_promise_is_found_and_shrunk(sabotage: Sabotage, word: str, seeds: int, most: int) -> None:
-    failed = [outcome for outcome in run(seeds, sabotage=sabotage, shrink=False, stop_at=1) if not outcome.kept]
+def test_a_broken_promise_is_found_and_shrunk(sabotage: Sabotage, word: str, first: int, most: int) -> None:
+    # `first` only saves time: any sixty seeds will do.
+    outcomes = run(range(first, first + 60), sabotage=sabotage, shrink=False, stop_at=1)
+    failed = [outcome for outcome in outcomes if not outcome.kept]
     assert failed
     outcome = one(failed[0].seed, sabotage)
     assert any(word in finding for finding in outcome.findings)
@@ -159,7 +161,7 @@ def test_a_broken_promise_is_found_and_shrunk(sabotage: Sabotage, word: str, see
 
 
 def test_two_processes_find_what_one_finds() -> None:
-    assert run(4, processes=2) == run(4)
+    assert run(2, processes=2) == run(2)
 
 
 def test_an_outcome_can_be_read() -> None:

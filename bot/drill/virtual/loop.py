@@ -59,6 +59,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
+        self._now_ns = EPOCH_MS * 1_000_000
         self._numbers = itertools.count(1)
         self._owner = threading.get_ident()
         self._selector = _NoSelector(self)
@@ -70,15 +71,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def now_ns(self) -> int:
         """Nanoseconds UTC."""
-        return EPOCH_MS * 1_000_000 + round(self._now * 1_000_000_000)
+        return self._now_ns
 
     def now(self) -> int:
         """Milliseconds UTC."""
-        return self.now_ns() // 1_000_000
+        return self._now_ns // 1_000_000
 
     def jump(self) -> None:
         """Pass on to the next timer."""
         self._now = max(self._now, self._scheduled[0].when())
+        self._now_ns = EPOCH_MS * 1_000_000 + round(self._now * 1_000_000_000)
 
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
