@@ -24,6 +24,9 @@ from execution.ccxt_reports import order_report, trade_report, triggered
 _log = structlog.get_logger(__name__)
 
 _CLOSE_S = 2.0
+# ccxt keeps a thousand orders and as many trades with their whole messages; nothing here reads them but ccxt's own merging of
+# an order's newest news.
+_CACHED = {"ordersLimit": 100, "tradesLimit": 100}
 _ENDINGS = frozenset({"eventStreamTerminated", "listenKeyExpired"})
 _CLOCK_WORDS = ("-1021", "60006", "InvalidNonce", "Timestamp")
 _PROBE = "probe"
@@ -81,6 +84,7 @@ class AccountStream:
             message = "the account's stream is followed already"
             raise RuntimeError(message)
         self._sink, self._exchange.tap = sink, self
+        self._exchange.options.update(_CACHED)
         failures, told = 0, False
         try:
             while True:

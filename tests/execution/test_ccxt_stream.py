@@ -57,6 +57,17 @@ async def test_nothing_of_a_burst_is_lost(dialect: str) -> None:
 
 
 @dialects
+async def test_what_ccxt_keeps_of_the_stream_does_not_grow_with_the_orders(dialect: str) -> None:
+    """A thousand orders with their messages are megabytes that nothing reads."""
+    async with rig(dialect, order_limit=1_000) as one, following(one.account) as notes:
+        for first in range(0, 120, 40):
+            names = [f"o{number}" for number in range(first, first + 40)]
+            await asyncio.gather(*(one.account.create(one.resting(name, amount="0.001")) for name in names))
+        await notes.until(lambda: len({report.client_id for report in notes.orders}) == 120)
+        assert 0 < len(one.account.exchange.orders) <= 100
+
+
+@dialects
 async def test_partial_fills_are_told_trade_by_trade(dialect: str) -> None:
     async with rig(dialect) as one, following(one.account) as notes:
         one.venue.inject(PartialFill())
