@@ -168,7 +168,7 @@ class GuardedAccount:
         now = loop_ms()
         leave = self._breaker.enter(now)
         if leave is None:
-            raise NotSent(self._shut(), self._breaker.retry_after(now))
+            raise NotSent(self._shut(), max(self._breaker.retry_after(now), 1))
         return await self._once(leave, call)
 
     async def _read(self, ask: Callable[[], Awaitable[T]]) -> T:

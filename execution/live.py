@@ -196,7 +196,7 @@ class LiveBroker:
         match error:
             case NotSent():
                 self.counted.not_sent += 1
-                self._refused(tracked, f"not sent: {error.reason}")
+                self._unsent(tracked, error)
             case Refused():
                 self.counted.refused += 1
                 self._refused(tracked, error.reason)
@@ -204,6 +204,14 @@ class LiveBroker:
                 self.counted.unknown += 1
                 self._orders.unknown(tracked.id, error.reason)
                 self._tend_one(tracked)
+
+    def _unsent(self, tracked: Tracked, error: NotSent) -> None:
+        """It stayed here: for now, or for good where no other try would help."""
+        reason = f"not sent: {error.reason}"
+        if error.retry_after_ms and tracked.standing is Standing.SENDING:
+            self._orders.unsent(tracked.id, reason, error.retry_after_ms)
+        else:
+            self._refused(tracked, reason)
 
     def _refused(self, tracked: Tracked, reason: str) -> None:
         self._orders.refused(tracked.id, reason)

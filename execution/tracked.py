@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from bot.core.inputs import CancelRefused, Closing, Filled, OrderAccepted, OrderClosed, OrderRefused, OrderUnknown
+from bot.core.inputs import CancelRefused, Closing, Filled, OrderAccepted, OrderClosed, OrderNotSent, OrderRefused, OrderUnknown
 from bot.core.orders import ZERO, Fill, Order, OrderRequest, OrderState
 from bot.core.protocols import Emit
 from execution.account import OrderReport, ReportStatus, TradeReport
@@ -168,6 +168,13 @@ class TrackedOrders:
         if tracked.standing in {Standing.SENDING, Standing.UNKNOWN}:
             self._end(tracked, End.REFUSED, reason)
             self._emit(OrderRefused(self._now(), client_id, reason))
+
+    def unsent(self, client_id: str, reason: str, again_ms: int) -> None:
+        """The order was not sent, and another may be after so long. Ignored where the venue has told of it otherwise."""
+        tracked = self._orders[client_id]
+        if tracked.standing is Standing.SENDING:
+            self._end(tracked, End.REFUSED, reason)
+            self._emit(OrderNotSent(self._now(), client_id, reason, again_ms))
 
     def unknown(self, client_id: str, reason: str) -> None:
         """The answer was lost. Ignored where the venue has told of the order meanwhile."""

@@ -87,6 +87,7 @@ class Denial(StrEnum):
     BACKLOG = "backlog"
     UNRECONCILED = "unreconciled"
     INTENT_NOT_STORED = "intent-not-stored"
+    NOT_SENT = "not-sent"
 
     @property
     def permanent(self) -> bool:

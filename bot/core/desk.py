@@ -18,7 +18,7 @@ from typing import Any
 from bot.core.arbiter import Arbiter
 from bot.core.bookkeeping import Bookkeeping
 from bot.core.controls import Controls
-from bot.core.decision import Fate
+from bot.core.decision import Denial, Fate
 from bot.core.effects import Effect, SetTimer, Severity
 from bot.core.facts import EquitySampled, Fact
 from bot.core.guarding import Guarding
@@ -37,6 +37,7 @@ from bot.core.inputs import (
     OrderAccepted,
     OrderAdopted,
     OrderClosed,
+    OrderNotSent,
     OrderRefused,
     OrderUnknown,
     Proposed,
@@ -191,6 +192,7 @@ class TradingDesk:
             IntentFailed: lambda event: self._on_order(event.order_id, lambda order: self._unstored(order, event.reason)),
             OrderAccepted: lambda event: self._on_order(event.order_id, lambda order: tracker.accepted(order, event.venue_id)),
             OrderRefused: lambda event: self._on_order(event.order_id, lambda order: tracker.refused(order, event.reason)),
+            OrderNotSent: lambda event: self._on_order(event.order_id, lambda order: self._not_sent(order, event)),
             OrderUnknown: lambda event: self._on_order(event.order_id, lambda order: tracker.unknown(order, event.reason)),
             OrderClosed: lambda event: self._on_order(event.order_id, lambda order: tracker.closed(order, event)),
             CancelRefused: lambda event: self._on_order(event.order_id, tracker.cancel_refused),
@@ -303,11 +305,19 @@ class TradingDesk:
 
     def _unstored(self, order: Order, reason: str) -> None:
         if self._tracker.intent_failed(order, reason):
-            if order.request.guards:
-                self._guard_done(order)
-            else:
-                self._standing.unstored(order)
-            self._controls.check_flat()
+            self._stayed(order, Denial.INTENT_NOT_STORED)
+
+    def _not_sent(self, order: Order, event: OrderNotSent) -> None:
+        if self._tracker.not_sent(order, event.reason, event.again_ms):
+            self._stayed(order, Denial.NOT_SENT)
+
+    def _stayed(self, order: Order, why: Denial) -> None:
+        """An order ended that never left the bot: what wanted it wants it still."""
+        if order.request.guards:
+            self._guard_done(order)
+        else:
+            self._standing.stayed(order, why)
+        self._controls.check_flat()
 
     def _guard_done(self, order: Order) -> None:
         self._guarding.ended(order)

@@ -75,6 +75,19 @@ class OrderRefused:
 
 
 @value
+class OrderNotSent:
+    """The order never left the bot: too much was asked of the venue, or it is not to be reached.
+
+    `again_ms` is how long another one had better wait. What can never be sent is refused.
+    """
+
+    at: int
+    order_id: str
+    reason: str
+    again_ms: int = 0
+
+
+@value
 class OrderUnknown:
     """Nobody can say whether the venue has the order; its symbol freezes until that is known."""
 
@@ -235,6 +248,7 @@ Input = (
     | IntentFailed
     | OrderAccepted
     | OrderRefused
+    | OrderNotSent
     | OrderUnknown
     | OrderClosed
     | CancelRefused

@@ -120,17 +120,17 @@ class Standing:
         else:
             self.finish(decision, attempt.fate or Fate.CANCELLED, verdict_id=bench.verdict_id)
 
-    def unstored(self, order: Order) -> None:
-        """An order's intent could not be stored: the standing decision tries again, any other meets its fate."""
+    def stayed(self, order: Order, why: Denial) -> None:
+        """An order never left the bot: the standing decision tries again, any other meets its fate."""
         request = order.request
         lapsed = self.state.lapsing.pop(request.id, None)
         bench = self.state.bench(request.symbol)
         if lapsed is None and bench.standing is not None and bench.standing.id == request.decision_id:
-            bench.refused, bench.pursuing = Denial.INTENT_NOT_STORED, True
+            bench.refused, bench.pursuing = why, True
             return
         decision = self.state.open.get(request.decision_id or "")
         if decision is not None:
-            denial = Denial.INTENT_NOT_STORED if lapsed is None else None
+            denial = why if lapsed is None else None
             self.finish(decision, lapsed or Fate.DENIED, denial=denial, verdict_id=bench.verdict_id, reason=order.reason)
 
     def booked_late(self, order: Order) -> None:

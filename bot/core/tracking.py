@@ -163,6 +163,21 @@ class OrderTracker:
         self._thaw(order)
         return self._end(order, OrderState.REJECTED, reason)
 
+    def not_sent(self, order: Order, reason: str, again_ms: int) -> bool:
+        """It never left the bot, so it is as good as an intent again. The symbol comes back to its wish after a while."""
+        if order.state.terminal or order.filled or order.venue_id is not None:
+            self.state.ignore("refusal-after-the-fact")
+            return False
+        self._thaw(order)
+        order.state = OrderState.INTENT
+        self._end(order, OrderState.CANCELLED, reason)
+        bench = self.state.bench(order.request.symbol)
+        if bench.exit is not None and not order.request.guards:
+            text = f"{bench.symbol} {bench.exit.leg.value}: {reason}; it is tried again"
+            self.out.notify(Severity.WARNING, "An exit was not sent", text)
+        self.state.come_back(bench, max(self.rules.retry_ms, min(again_ms, PATIENCE_MS)))
+        return True
+
     def unknown(self, order: Order, reason: str) -> None:
         """Nobody can say whether it lives: its symbol freezes until somebody can."""
         if order.state.terminal:

@@ -56,6 +56,7 @@ DENIALS: Mapping[Denial, str] = {
     Denial.BACKLOG: "broker updates pile up",
     Denial.UNRECONCILED: "the account at the venue was not read yet, or differs from the books by something unexplained",
     Denial.INTENT_NOT_STORED: "the journal could not store the order, so it was not sent",
+    Denial.NOT_SENT: "the order stayed here: the venue's limit was used up, or the venue was not to be reached",
 }
 ORDER_STATES: Mapping[OrderState, str] = {
     OrderState.INTENT: "wanted; being stored, not sent",

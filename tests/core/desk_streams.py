@@ -21,6 +21,7 @@ from bot.core.inputs import (
     IntentStored,
     MarketHealth,
     OrderClosed,
+    OrderNotSent,
     OrderUnknown,
     SourceJoined,
     SourceLeft,
@@ -178,7 +179,7 @@ class Life:
         if answer == 0:
             desk.accept(request)
         elif answer == 1:
-            desk.refuse(request)
+            desk.turn(OrderNotSent(desk.now, request.id, "busy", 700)) if b % 4 == 0 else desk.refuse(request)
         elif answer in {2, 3, 4}:
             self._fill(order, max(request.amount - order.filled, Decimal(0)))
         elif answer in {5, 6}:

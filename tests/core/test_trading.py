@@ -9,8 +9,8 @@ import pytest
 from bot.core.decision import Action, Fate
 from bot.core.effects import StoreIntent, SubmitOrder
 from bot.core.facts import DecisionFilled
-from bot.core.inputs import CancelRefused, Closing, IntentFailed, IntentStored, TradingState
-from bot.core.orders import Leg, OrderType
+from bot.core.inputs import CancelRefused, Closing, IntentFailed, IntentStored, OrderNotSent, TradingState
+from bot.core.orders import Leg, OrderState, OrderType
 from bot.core.tracking import TradingRules
 from tests.core.desks import ready
 from tests.factories import LLM, QC, RULE, DeskHarness, a_source
@@ -222,6 +222,61 @@ def test_a_limit_entry_that_does_not_fill_in_time_is_cancelled_and_unfilled() ->
     desk.wait(5_000)
     desk.close("0")
     assert desk.fate(decision) is Fate.UNFILLED
+
+
+# What stayed here.
+
+
+def test_a_sell_that_could_not_leave_is_tried_again_and_leaves() -> None:
+    desk = ready()
+    desk.buys()
+    decision = desk.propose(SELL)
+    desk.turn(OrderNotSent(desk.now, desk.order.id, "the limit is used up", 3_000))
+    assert desk.fate(decision) is None
+    desk.wait(2_900)
+    assert len(desk.venue.orders) == 2
+    desk.quote(100, after=200)
+    desk.wait(0)
+    assert (desk.order.leg, desk.order.decision_id) == (Leg.EXIT, decision.id)
+    desk.fill()
+    assert desk.fate(decision) is Fate.EXECUTED
+    assert desk.position() == 0
+
+
+def test_a_decision_whose_order_never_could_leave_ends_with_its_time() -> None:
+    desk = ready()
+    decision = desk.propose(BUY, lasts=10_000)
+    sent = 0
+    while desk.fate(decision) is None:
+        if len(desk.venue.orders) > sent:
+            sent = len(desk.venue.orders)
+            desk.turn(OrderNotSent(desk.now, desk.order.id, "the circuit is open", 1_000))
+        desk.quote(100, after=500)
+        desk.wait(0)
+    assert desk.fate(decision) is Fate.EXPIRED
+    assert 5 < sent <= 10
+    assert len({order.id for order in desk.venue.orders}) == sent
+
+
+def test_a_stop_that_could_not_leave_goes_when_the_venue_may_be_asked_again() -> None:
+    desk = ready()
+    desk.buys(stop_loss=95.0)
+    desk.quote(94)
+    for _ in range(8):
+        assert desk.order.leg is Leg.STOP_LOSS
+        desk.turn(OrderNotSent(desk.now, desk.order.id, "the circuit is open", 1_500))
+        desk.wait(1_500)
+    assert len(desk.venue.orders) == 10
+    desk.fill()
+    assert desk.position() == 0
+
+
+def test_an_order_that_the_venue_told_of_was_sent_whatever_we_say() -> None:
+    desk = ready()
+    desk.propose(BUY)
+    desk.accept()
+    desk.turn(OrderNotSent(desk.now, desk.order.id, "busy", 1))
+    assert desk.desk.state.orders[desk.order.id].state is OrderState.OPEN
 
 
 # Cancels.

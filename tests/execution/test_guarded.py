@@ -316,8 +316,9 @@ async def test_a_cancelled_probe_does_not_keep_the_circuit_shut() -> None:
     await asyncio.sleep(1.0)
     probe = asyncio.create_task(account.create(REQUEST))
     await asyncio.sleep(0)
-    with pytest.raises(NotSent):
+    with pytest.raises(NotSent) as not_sent:
         await account.create(REQUEST)
+    assert not_sent.value.retry_after_ms > 0
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.inputs import CancelRefused, Closing, Input, OrderAccepted, OrderClosed, OrderRefused, OrderUnknown
+from bot.core.inputs import CancelRefused, Closing, Input, OrderAccepted, OrderClosed, OrderNotSent, OrderRefused, OrderUnknown
 from bot.core.orders import Order, OrderState
 from bot.drill.virtual.loop import VirtualLoop, run_virtual
 from execution.account import NotFound, NotSent, OrderReport, ReadFailed, Refused, ReportStatus, TradeReport, Unknown
@@ -110,6 +110,18 @@ def test_an_order_that_never_lived_is_refused_and_never_asked_for(failure: Excep
         assert isinstance(desk.said[0], OrderRefused)
         assert desk.said[0].reason == reason
         assert len(desk.account.asked) == 1
+
+    play(program)
+
+
+def test_an_order_that_may_be_sent_later_is_not_called_refused() -> None:
+    async def program(desk: Desk) -> None:
+        desk.account.script("create", NotSent("budget spent", 700))
+        desk.submit()
+        await desk.told("OrderNotSent")
+        assert isinstance(desk.said[0], OrderNotSent)
+        assert (desk.said[0].reason, desk.said[0].again_ms) == ("not sent: budget spent", 700)
+        assert desk.orders.live() == []
 
     play(program)
 

@@ -39,6 +39,7 @@ EXAMPLES: list[Input] = [
     i.IntentFailed(NOW, "a", "disk"),
     i.OrderAccepted(NOW, "a", "v"),
     i.OrderRefused(NOW, "a", "no"),
+    i.OrderNotSent(NOW, "a", "the limit is used up", 700),
     i.OrderUnknown(NOW, "a", "timeout"),
     i.OrderClosed(NOW, "a", i.Closing.CANCELLED, Decimal("0.10")),
     i.CancelRefused(NOW, "a", "gone"),
