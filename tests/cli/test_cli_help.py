@@ -10,22 +10,10 @@ from collections.abc import Callable
 import pytest
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
-HEAVY = (
-    "pydantic", "yaml", "ccxt", "polars", "numpy", "sqlalchemy", "redis", "aiohttp", "cryptography", "structlog", "orjson", "plotly",
-)  # fmt: skip
+HEAVY = {
+    "pydantic", "yaml", "ccxt", "polars", "numpy", "sqlalchemy", "redis", "aiohttp", "cryptography", "structlog", "orjson",
     "plotly",
-    "pydantic",
-    "yaml",
-    "ccxt",
-    "polars",
-    "numpy",
-    "sqlalchemy",
-    "redis",
-    "aiohttp",
-    "cryptography",
-    "structlog",
-    "orjson",
-)
+}  # fmt: skip
 COMMANDS = (
     "run", "backtest", "replay", "status", "kill", "reduce", "resume", "pause", "unpause", "decisions", "orders", "doctor",
 )  # fmt: skip
@@ -45,7 +33,7 @@ def test_help_imports_nothing_heavy() -> None:
     code, modules = json.loads(done.stdout)
     assert code == 0
     loaded = set(modules)
-    assert not loaded & set(HEAVY)
+    assert not loaded & HEAVY
     ours = {name for name in loaded if name.split(".")[0] in {"sources", "execution", "simulators"} or name.startswith("bot.")}
     assert all(name == "bot.cli" or name.startswith("bot.cli.") for name in ours), ours
     assert "bot.cli.screen" not in ours
