@@ -1,58 +1,69 @@
-"""Protective stops: they survive a restart, and they act when the market crashes through them, whoever was there to see it."""
+"""Protective stops: they survive a restart, and they act when the market crashes through them, whoever was there to see it.
+
+Each is tried where the bot watches the levels itself (`desk`), where its stop also rests at the venue (`stop`), and where stop
+and target rest there as one (`oco`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 from bot.drill.drill import Drill
 from bot.drill.rig import Ground, Rig, require, rig
 from simulators.exchange.faults import Shock
 
-_AT_VENUE: Mapping[str, object] = {"live": {"stops": "venue"}}
-_STOP = {"stop_loss": 0.02}
-_CRASH = Shock("BTC/USDT", 0.9)
+_LEVELS = {"stop_loss": 0.02, "take_profit": 0.05}
+_CRASH, _RISE = Shock("BTC/USDT", 0.9), Shock("BTC/USDT", 1.1)
 _CRASHED = 0.95
+_RESTING = {"desk": 0, "stop": 1, "oco": 2}
+"""Orders at the venue while a position stands."""
 
 
-async def _protected(stage: Rig, at_venue: bool) -> None:
-    """A position with a stop, which rests at the venue if it can."""
+def _settings(where: str) -> dict[str, object]:
+    return {"live": {"protection": where}}
+
+
+async def _protected(stage: Rig, where: str) -> None:
+    """A position with a stop and a target, as many of which rest at the venue as shall."""
     await stage.start()
-    await stage.bot.propose("buy", protection=_STOP)
+    await stage.bot.propose("buy", protection=_LEVELS)
     await stage.venue.until(lambda venue: bool(venue.fills), "an entry")
-    if at_venue:
-        await stage.venue.until(lambda venue: bool(venue.open), "a stop at the venue")
+    await stage.venue.until(lambda venue: len(venue.open) == _RESTING[where], "the protection at the venue")
     await stage.settled()
 
 
 async def _sold_out(stage: Rig) -> None:
-    await stage.venue.until(lambda venue: len(venue.account.fills) >= 2 and not venue.open, "the sale of the stop", 30.0)
+    await stage.venue.until(lambda venue: venue.fills >= 2 and not venue.open, "the sale of the position", 30.0)
     await stage.settled()
-    require(all(order.ticket.side.value == "sell" for order in stage.venue.orders[1:]), "something was bought after the crash")
+    sold = [order for order in stage.venue.orders[1:] if order.filled]
+    require(all(order.ticket.side.value == "sell" for order in sold), "something was bought after the crash")
+    require(len(sold) == 1, f"the position was sold by {len(sold)} orders")
 
 
-async def _restarted(name: str, at_venue: bool, ground: Ground) -> str:
+async def _restarted(name: str, where: str, ground: Ground) -> str:
     """Kill it, start it again, then crash the market."""
-    async with rig(ground, name, settings=_AT_VENUE if at_venue else {}) as stage:
-        await _protected(stage, at_venue)
+    async with rig(ground, name, settings=_settings(where)) as stage:
+        await _protected(stage, where)
         await stage.bot.kill()
         await stage.start()
         await stage.settled()
+        resting = len(stage.venue.open)
+        require(resting == _RESTING[where], f"{resting} orders rest at the venue after the restart")
         stage.venue.inject(_CRASH)
         await _sold_out(stage)
         await stage.finish(sells=False)
         return "killed, started again, sold at the crash"
 
 
-async def _crashed_meanwhile(name: str, at_venue: bool, ground: Ground) -> str:
+async def _crashed_meanwhile(name: str, where: str, ground: Ground) -> str:
     """The market crashes while no bot runs: a stop at the venue has sold by then, the bot's own sells at its start."""
-    async with rig(ground, name, settings=_AT_VENUE if at_venue else {}) as stage:
-        await _protected(stage, at_venue)
+    async with rig(ground, name, settings=_settings(where)) as stage:
+        await _protected(stage, where)
         await stage.bot.kill()
         before = stage.venue.price("BTC/USDT")
         stage.venue.inject(_CRASH)
         await stage.venue.until(lambda venue: venue.price("BTC/USDT") < before * _CRASHED, "the crash")
-        if at_venue:
+        if _RESTING[where]:
             await stage.venue.until(lambda venue: venue.fills >= 2, "the sale of the stop at the venue")
         await stage.start()
         await _sold_out(stage)
@@ -60,41 +71,43 @@ async def _crashed_meanwhile(name: str, at_venue: bool, ground: Ground) -> str:
         return "the market crashed while the bot was dead; the position is sold and booked"
 
 
-async def _crashed(name: str, at_venue: bool, ground: Ground) -> str:
-    async with rig(ground, name, settings=_AT_VENUE if at_venue else {}) as stage:
-        await _protected(stage, at_venue)
-        stage.venue.inject(_CRASH)
+async def _moved(name: str, where: str, move: Shock, ground: Ground) -> str:
+    async with rig(ground, name, settings=_settings(where)) as stage:
+        await _protected(stage, where)
+        stage.venue.inject(move)
         await _sold_out(stage)
         await stage.finish(sells=False)
-        return "sold in the crash, once"
+        return "sold at the move of the market, once"
+
+
+def _restart(name: str, where: str, promise: str) -> Drill:
+    return Drill(name, promise, partial(_restarted, name, where), quick=where == "stop")
+
+
+def _meanwhile(name: str, where: str, promise: str) -> Drill:
+    return Drill(name, promise, partial(_crashed_meanwhile, name, where))
+
+
+def _move(name: str, where: str, move: Shock, promise: str) -> Drill:
+    return Drill(name, promise, partial(_moved, name, where, move))
 
 
 DRILLS = (
-    Drill("restart-with-stops", "A stop survives kill -9 and a restart", partial(_restarted, "restart-with-stops", False)),
-    Drill(
+    _restart("restart-with-stops", "desk", "A stop survives kill -9 and a restart"),
+    _restart(
         "restart-with-venue-stops",
+        "stop",
         "A stop that rests at the venue survives kill -9 and a restart, and is not placed twice",
-        partial(_restarted, "restart-with-venue-stops", True),
-        quick=True,
     ),
-    Drill(
-        "crash-through-stop",
-        "A market that crashes through a stop is left at once",
-        partial(_crashed, "crash-through-stop", False),
+    _restart("restart-with-oco", "oco", "Stop and target that rest at the venue as one survive kill -9 and a restart"),
+    _move("crash-through-stop", "desk", _CRASH, "A market that crashes through a stop is left at once"),
+    _move(
+        "crash-through-venue-stop", "stop", _CRASH, "A market that crashes through a stop at the venue is left once, not twice"
     ),
-    Drill(
-        "crash-through-venue-stop",
-        "A market that crashes through a stop at the venue is left once, not twice",
-        partial(_crashed, "crash-through-venue-stop", True),
-    ),
-    Drill(
-        "crash-while-dead",
-        "A market that crashed through a stop while no bot ran is left at the start",
-        partial(_crashed_meanwhile, "crash-while-dead", False),
-    ),
-    Drill(
-        "venue-stop-while-dead",
-        "A stop at the venue acts while no bot runs, and the next start books what it sold",
-        partial(_crashed_meanwhile, "venue-stop-while-dead", True),
+    _move("crash-through-oco", "oco", _CRASH, "A stop that the market crashes through takes its target at the venue with it"),
+    _move("rise-to-venue-target", "oco", _RISE, "A target that the market reaches at the venue takes its stop with it"),
+    _meanwhile("crash-while-dead", "desk", "A market that crashed through a stop while no bot ran is left at the start"),
+    _meanwhile(
+        "venue-stop-while-dead", "stop", "A stop at the venue acts while no bot runs, and the next start books what it sold"
     ),
 )
