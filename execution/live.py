@@ -96,8 +96,7 @@ class LiveBroker:
         tracked = self._orders.begin(request)
         self.counted.submitted += 1
         if not self._errands.start(_SUBMIT, request.id, lambda: self._create(tracked)):
-            self.counted.not_sent += 1
-            self._orders.refused(request.id, "not sent: too much is under way, or the broker is closing")
+            self._no_room(tracked)
 
     def submit_pair(self, stop: OrderRequest, target: OrderRequest, at: int) -> None:
         """Send a stop and a target in one request, once. From its answer on each is an order of its own."""
@@ -109,8 +108,7 @@ class LiveBroker:
         self.counted.submitted += 2
         if not self._errands.start(_SUBMIT, stop.id, lambda: self._create_pair(*pair)):
             for tracked in pair:
-                self.counted.not_sent += 1
-                self._orders.refused(tracked.id, "not sent: too much is under way, or the broker is closing")
+                self._no_room(tracked)
             return
         # A cancel of the target waits for the answer too.
         self._errands.start(_SUBMIT, target.id, lambda: self._errands.wait_for(_SUBMIT, stop.id))
@@ -204,6 +202,10 @@ class LiveBroker:
                 self.counted.unknown += 1
                 self._orders.unknown(tracked.id, error.reason)
                 self._tend_one(tracked)
+
+    def _no_room(self, tracked: Tracked) -> None:
+        self.counted.not_sent += 1
+        self._orders.unsent(tracked.id, "not sent: too much is under way, or the broker is closing", self.rules.first_wait_ms)
 
     def _unsent(self, tracked: Tracked, error: NotSent) -> None:
         """It stayed here: for now, or for good where no other try would help."""
