@@ -44,7 +44,7 @@ _DEPOSIT = Decimal(1_000_000)
 _PATIENCE = 90.0
 _BOOK = BookKey("drill", "live", "binance", "redirected")
 _HOUSE: Mapping[str, object] = {
-    "live": {"stops": "venue", "reconcile_every": "30s", "poll_every": "5s", "grace": "6s", "call_timeout": "10s"},
+    "live": {"protection": "stop", "reconcile_every": "30s", "poll_every": "5s", "grace": "6s", "call_timeout": "10s"},
     "risk": {"max_open_orders": None, "max_position": 0.25, "max_exposure": 0.95},
 }  # fmt: skip
 

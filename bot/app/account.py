@@ -21,7 +21,7 @@ from bot.core.tracking import NativeProtection
 from bot.runtime.recovery import Recovered
 from bot.secrets import Secrets
 from bot.settings import ConfigError, Embedded, Loaded, Problem, Settings
-from bot.settings.models import Stops
+from bot.settings.models import LiveProtection
 from execution.account import AccountError, BalanceReport, Permissions, VenueAccount
 from execution.budget import Budget, BudgetRules, WindowBudget
 from execution.guarded import AccountHealth, GuardedAccount
@@ -34,13 +34,19 @@ log = structlog.get_logger(__name__)
 _KEYS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSPHRASE"}
 _NEEDS = ("apiKey", "secret", "password", "uid", "walletAddress", "privateKey", "token")
 _MINUTE_MS = 60_000
+_MORE = (NativeProtection.OFF, NativeProtection.STOP, NativeProtection.BOTH)
+_WANTED = {
+    LiveProtection.DESK: NativeProtection.OFF,
+    LiveProtection.STOP: NativeProtection.STOP,
+    LiveProtection.OCO: NativeProtection.BOTH,
+}
 
 
 @dataclass(slots=True)
 class OpenAccount:
     """An open account, and the ccxt instance that speaks to it.
 
-    `held` is what it held when it was opened; `stops` says whether the venue keeps a stop-loss order on every symbol traded;
+    `held` is what it held when it was opened; `keeps` says what protection the venue can hold on every symbol traded;
     a request can act at most `request_life_ms` after it was sent; our clock is about `ahead_ms` ahead of the venue's; `noticed`
     hears of the account's health.
     """
@@ -51,7 +57,7 @@ class OpenAccount:
     budget: Budget
     permissions: Permissions
     held: Mapping[str, BalanceReport]
-    stops: bool
+    keeps: NativeProtection
     request_life_ms: int
     ahead_ms: int
     closing: AsyncExitStack
@@ -125,7 +131,11 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             fault = f"the account could not be read: {error.reason}"
             raise ConfigError(_problem("exchange.id", exchange.id, fault, "check the keys and their permissions")) from error
         set_budget(world.feed.venue.exchange, budget)
-        stops = all(Native.STOP in plain.natives(symbol) for symbol in exchange.symbols)
+        natives = [plain.natives(symbol) for symbol in exchange.symbols]
+        keeps = NativeProtection.OFF
+        if all(Native.STOP in found for found in natives):
+            pairs = all(Native.OCO in found for found in natives)
+            keeps = NativeProtection.BOTH if pairs else NativeProtection.STOP
         return OpenAccount(
             venue.exchange,
             guarded,
@@ -133,7 +143,7 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             budget,
             permissions,
             held,
-            stops,
+            keeps,
             plain.request_life_ms,
             clock() - plain.now(),
             stack.pop_all(),
@@ -156,10 +166,9 @@ def opening_cash(account: OpenAccount, recovered: Recovered, settings: Settings)
     return free if wanted is None else wanted
 
 
-def resting_stops(account: OpenAccount, settings: Settings) -> NativeProtection:
-    """What of the protection rests at the venue: what the settings want, where the venue can."""
-    wanted = settings.live.stops is Stops.VENUE
-    return NativeProtection.STOP if wanted and account.stops else NativeProtection.OFF
+def native_protection(account: OpenAccount, settings: Settings) -> NativeProtection:
+    """What of the protection rests at the venue: what the settings want, as far as the venue can."""
+    return min(_WANTED[settings.live.protection], account.keeps, key=_MORE.index)
 
 
 async def _budget(settings: Settings, exchange: Any, stack: AsyncExitStack) -> Budget:

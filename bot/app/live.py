@@ -12,12 +12,13 @@ from typing import TypeVar
 
 import structlog
 
-from bot.app.account import OpenAccount
+from bot.app.account import OpenAccount, native_protection
 from bot.core.effects import Notify, Severity
 from bot.core.inputs import CashMoved, Reconciled
+from bot.core.tracking import NativeProtection
 from bot.runtime.shell import Shell
 from bot.settings import Settings
-from bot.settings.models import Stops
+from bot.settings.models import LiveProtection
 from execution.account import OrderReport, TradeReport, TransferReport
 from execution.guarded import AccountHealth
 from execution.live import LiveBroker, LiveRules
@@ -180,13 +181,20 @@ class LiveSide:
             f"{settings.live.reconcile_every // 1_000} s",
             "stopping leaves open orders at the venue; `python -m bot kill --flatten` cancels them and closes every position",
         ]
-        if settings.live.stops is Stops.VENUE and not self.account.stops:
-            lines.append(f"{exchange.id} keeps no stop-loss order on every symbol: the bot watches the levels itself")
+        lines += self._protection(settings)
         if self.account.permissions.withdraw:
             lines.insert(1, "WARNING: this key may withdraw; make one that may only read and trade")
         if self.account.permissions.trade is False:
             lines.insert(1, "WARNING: this key may not trade: every order will be refused")
         return lines
+
+    def _protection(self, settings: Settings) -> Iterator[str]:
+        """What of the protection that was asked for the venue cannot hold."""
+        wanted, resting = settings.live.protection, native_protection(self.account, settings)
+        if wanted is not LiveProtection.DESK and resting is NativeProtection.OFF:
+            yield f"{settings.exchange.id} keeps no stop-loss order on every symbol: the bot watches the levels itself"
+        elif wanted is LiveProtection.OCO and resting is NativeProtection.STOP:
+            yield f"{settings.exchange.id} has no pairs of orders: stops rest there, the bot watches the targets itself"
 
     def report(self) -> dict[str, object]:
         """How the live side does, in plain values."""

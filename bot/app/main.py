@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from bot.app.account import OpenAccount, open_account, opening_cash, refuse_unless_meant, resting_stops
+from bot.app.account import OpenAccount, native_protection, open_account, opening_cash, refuse_unless_meant
 from bot.app.alone import alone_in
 from bot.app.commands import Operator
 from bot.app.ending import aside, signals, terminable, within
@@ -111,7 +111,7 @@ class _Run:
             self.settings,
             sizing_timeframe="1s" if world.simulated else None,
             balance=None if account is None else opening_cash(account, recovered, self.settings),
-            native=NativeProtection.OFF if account is None else resting_stops(account, self.settings),
+            native=NativeProtection.OFF if account is None else native_protection(account, self.settings),
         )
         self.recovered = recovered
         desk = recovered.desk(self.config)

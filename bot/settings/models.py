@@ -265,11 +265,12 @@ class WebSettings(Strict):
     port: Port = Field(8080, description="0: any free port")
 
 
-class Stops(StrEnum):
-    """Who holds a stop-loss."""
+class LiveProtection(StrEnum):
+    """What of a position's protection also rests at the venue."""
 
     DESK = "desk"
-    VENUE = "venue"
+    STOP = "stop"
+    OCO = "oco"
 
 
 class LiveSettings(Strict):
@@ -285,8 +286,10 @@ class LiveSettings(Strict):
     watch: Symbols = Field(
         (), description="further symbols that anybody trades on the account: their trades explain its balances"
     )
-    stops: Stops = Field(
-        Stops.DESK, description="desk: the bot watches the levels | venue: a stop-loss order also rests at the venue"
+    protection: LiveProtection = Field(
+        LiveProtection.DESK,
+        description="desk: the bot watches the levels | stop: a stop-loss order also rests at the venue "
+        "| oco: and the take-profit with it, one cancelling the other",
     )
     reconcile_every: Wait = Field(30_000, description="pace at which the account is compared with the books (duration)")
     poll_every: Wait = Field(5_000, description="pace at which open orders are asked for behind the account stream (duration)")

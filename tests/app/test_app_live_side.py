@@ -12,6 +12,7 @@ from bot.app.account import OpenAccount
 from bot.app.live import LiveSide
 from bot.core.inputs import Filled, Input
 from bot.core.orders import OrderRequest, OrderState
+from bot.core.tracking import NativeProtection
 from bot.settings import Settings
 from execution.account import OrderReport, Permissions, ReportStatus, TradeReport, Unknown
 from execution.live import LiveBroker
@@ -81,7 +82,16 @@ async def test_trades_are_asked_for_by_the_venues_clock_where_ours_is_far_ahead(
         clock=SimpleNamespace(now=lambda: desk.now), desk=desk.desk, inbox=SimpleNamespace(put_broker=lambda event: None)
     )
     opened = OpenAccount(
-        None, account, cast("Any", None), cast("Any", None), Permissions(True, False), {}, False, 5_000, 300_000, AsyncExitStack()
+        None,
+        account,
+        cast("Any", None),
+        cast("Any", None),
+        Permissions(True, False),
+        {},
+        NativeProtection.OFF,
+        5_000,
+        300_000,
+        AsyncExitStack(),
     )
     side = LiveSide.of(opened, shell, Settings(), None, lambda text: None)
     desk.propose()

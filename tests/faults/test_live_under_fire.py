@@ -19,8 +19,8 @@ _RESUMED_SECONDS = 60.0
 @pytest.mark.timeout(240)
 async def test_live_bots_under_fire_lose_nothing_in_either_dialect(tmp_path: Path) -> None:
     fires = (
-        Fire("binance", "limit", "venue", _SECONDS, seed=21),
-        Fire("okx", "market", "venue", _SECONDS, seed=22),
+        Fire("binance", "limit", "oco", _SECONDS, seed=21),
+        Fire("okx", "market", "stop", _SECONDS, seed=22),
     )
     async with asyncio.TaskGroup() as group:
         playing = {

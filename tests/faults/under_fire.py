@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -23,12 +24,14 @@ from bot.drill.venue import DrillVenue
 from bot.drill.waiting import until
 from bot.drill.witness import Witness
 from simulators.exchange.account_faults import PartialFill
+from simulators.exchange.faults import Disconnect, Ending
 from simulators.exchange.orders import VenueOrder
 from simulators.exchange.random_faults import RandomFaults, Slip, Trouble
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
 _ROUND_MS = 6_000
-_SLICE_EVERY = 7.0
+_ROUND_SECONDS = 7.0
+_ROUNDS_TO_A_BREAK = 3
 _FLATTEN_SECONDS = 30.0
 _HALTED = 6
 _WRONG = tuple(f"random_{kind.value}" for kind in (*Trouble, *Slip))
@@ -36,11 +39,14 @@ _WRONG = tuple(f"random_{kind.value}" for kind in (*Trouble, *Slip))
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """What a bot trades through: the dialect, how it orders its entries, who holds its stops, and for how many seconds."""
+    """What a bot trades through, for how many seconds.
+
+    The dialect, how it orders its entries, and what of the protection rests at the venue.
+    """
 
     dialect: str
     entry: str
-    stops: str
+    protection: str
     seconds: float
     seed: int
     share: float = 0.05
@@ -123,7 +129,7 @@ def _sources(config: Path) -> list[str]:
 def _settings(fire: Fire) -> dict[str, object]:
     return {
         "desk": {"entry": fire.entry, "entry_ttl": "1500ms", "sizings": {"fixed-fraction": {"fraction": 0.05}}},
-        "live": {"stops": fire.stops, "poll_every": "1s", "reconcile_every": "5s"},
+        "live": {"protection": fire.protection, "poll_every": "1s", "reconcile_every": "5s"},
         "market": {"history_depth": 64},
         "risk": {"max_open_orders": None},
     }
@@ -164,7 +170,7 @@ async def trade_under(fire: Fire, place: Path, resumed: float, *, quiet: float) 
         try:
             stage.venue.inject(RandomFaults(share=fire.share, updates=fire.share, seed=fire.seed))
             async with asyncio.timeout(fire.seconds + 5.0):
-                await _slice_now_and_then(stage.venue, fire.seconds)
+                await _disturb(stage.venue, fire.seconds)
             told.counts = dict(stage.venue.simulator.mischief.counts())
             stage.venue.clear()
             await _trades_on(stage.venue, resumed)
@@ -177,12 +183,16 @@ async def trade_under(fire: Fire, place: Path, resumed: float, *, quiet: float) 
     return told
 
 
-async def _slice_now_and_then(venue: DrillVenue, seconds: float) -> None:
-    """Let a few orders at a time fill in parts, until the time is over."""
-    until_then = time.monotonic() + seconds
-    while (left := until_then - time.monotonic()) > 0:
+async def _disturb(venue: DrillVenue, seconds: float) -> None:
+    """Let a few orders at a time fill in parts, and the account's stream break now and then, until the time is over."""
+    over = time.monotonic() + seconds
+    for number in itertools.count(1):
+        if (left := over - time.monotonic()) <= 0:
+            return
         venue.inject(PartialFill(Decimal("0.4"), count=2))
-        await asyncio.sleep(min(left, _SLICE_EVERY))
+        if number % _ROUNDS_TO_A_BREAK == 0:
+            venue.inject(Disconnect(Ending.ABORT, "user"))
+        await asyncio.sleep(min(left, _ROUND_SECONDS))
 
 
 async def _watch(stage: Rig, told: Told) -> None:

@@ -26,7 +26,7 @@ _RESUMED_SECONDS = {"binance": 60.0, "okx": 120.0}
 @pytest.mark.parametrize("dialect", ["binance", "okx"])
 async def test_live_bots_under_fire_lose_nothing_enter_again_and_stay_small(tmp_path: Path, dialect: str) -> None:
     resumed = _RESUMED_SECONDS[dialect]
-    fires = (Fire(dialect, "limit", "venue", SECONDS, seed=31), Fire(dialect, "market", "desk", SECONDS, seed=32))
+    fires = (Fire(dialect, "limit", "oco", SECONDS, seed=31), Fire(dialect, "market", "desk", SECONDS, seed=32))
     async with asyncio.TaskGroup() as group:
         playing = {
             fire: group.create_task(trade_under(fire, tmp_path / fire.entry, resumed, quiet=_QUIET_SECONDS)) for fire in fires
