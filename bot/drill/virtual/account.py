@@ -257,9 +257,11 @@ class EngineAccount:
         wire = self._wire
         how = wire.mischief.call(op) if self._alive else How.NOT_SENT
         _fail_at_once(how, changes=lost is Unknown)
-        late = how is How.LATE
+        late = how in {How.LATE, How.STRAY}
         up, down = (wire.chance.between(f"{op}-{way}", *(_LATE if late else _USUAL)) for way in ("up", "down"))
         answer: asyncio.Future[T] = wire.loop.create_future()
+        if how is How.STRAY:
+            wire.loop.call_later(wire.chance.between("break", *_USUAL), _break, answer)
         wire.loop.call_later(up, self._arrive, act, answer, how, down)
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -294,6 +296,11 @@ class EngineAccount:
         if how in {How.LOST_BEFORE, How.LOST_AFTER}:
             result, error = None, ConnectionError()
         self._wire.loop.call_later(down, tell, result, error)
+
+
+def _break(answer: asyncio.Future[T]) -> None:
+    if not answer.done():
+        answer.set_exception(ConnectionError())
 
 
 def _fail_at_once(how: How | None, *, changes: bool) -> None:

@@ -33,7 +33,10 @@ class Op(StrEnum):
 
 
 class How(StrEnum):
-    """How a call fails. BEFORE and AFTER: the venue has, or has not, acted on it when the answer is lost."""
+    """How a call fails. BEFORE and AFTER: the venue has not, or has, acted on it when the answer is lost.
+
+    LATE: it travels for seconds each way. STRAY: the connection breaks at once, and the request gets there seconds later.
+    """
 
     NOT_SENT = "not-sent"
     REFUSED = "refused"
@@ -43,6 +46,7 @@ class How(StrEnum):
     HUNG_BEFORE = "hung-before"
     HUNG_AFTER = "hung-after"
     LATE = "late"
+    STRAY = "stray"
 
 
 class Thing(StrEnum):

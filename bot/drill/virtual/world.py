@@ -91,7 +91,7 @@ class World:
         owns = draw.random() < 0.3
         balance = START["USDT"] if owns else START["USDT"] / 2
         entry = OrderType.LIMIT if draw.random() < 0.4 else OrderType.MARKET
-        setting = Setting(balance, entry, owns, draw.choice((NativeProtection.OFF, NativeProtection.STOP)))
+        setting = Setting(balance, entry, owns, draw.choice(list(NativeProtection)))
         made = ForgetfulJournal if self.sabotage is Sabotage.FORGETS else MemoryJournal
         around = Surroundings(
             loop,
