@@ -68,8 +68,11 @@ class Instruments:
             self.failures += 1
             log.warning("instruments_not_refreshed", venue=self.venue.id, error=type(error).__name__)
             return 0
+        listed = self.venue.exchange.markets
         for trader in self.traders:
-            trader.set_markets(list(self.venue.exchange.markets.values()), self.venue.exchange.currencies)
+            # What is listed no more stays known: its orders and trades must still be asked for.
+            gone = [market for symbol, market in trader.markets.items() if symbol not in listed]
+            trader.set_markets([*listed.values(), *gone], self.venue.exchange.currencies)
         for instrument in changed:
             log.warning("instrument_changed", symbol=instrument.symbol, active=instrument.active)
             self.inbox.put_market(InstrumentChanged(self.clock.now(), instrument))

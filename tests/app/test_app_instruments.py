@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import pytest
+
 from bot.app.instruments import Instruments
 from bot.core.facts import OrderChanged
 from bot.core.inputs import InstrumentChanged
@@ -17,6 +19,7 @@ from bot.runtime.inbox import Inbox
 from simulators.exchange.account_faults import ChangeFilter, Delist
 from simulators.exchange.faults import Status
 from simulators.exchange.server import ExchangeSimulator
+from tests.execution.ccxt_rig import DIALECTS, rig
 from tests.factories import BTC, ETH, DeskHarness
 
 
@@ -56,6 +59,25 @@ async def test_a_delisted_symbol_is_not_active_any_more() -> None:
         exchange.inject(Delist(ETH))
         await instruments.refresh()
         assert [(event.instrument.symbol, event.instrument.active) for event in told(instruments)] == [(ETH, False)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_an_account_can_still_be_asked_about_a_symbol_that_is_listed_no_more(dialect: str) -> None:
+    async with rig(dialect) as one, watched() as (_, instruments):
+        trader, listing = one.account.exchange, instruments.venue.exchange
+        left = [market for name, market in trader.markets.items() if name != ETH]
+
+        async def load_markets(reload: bool) -> None:
+            del reload
+            listing.set_markets(left)
+
+        listing.load_markets = load_markets
+        instruments.traders = (trader,)
+        assert await instruments.refresh() > 0
+        assert ETH not in listing.markets
+        # Else no poll and no reconciliation would be whole ever again, of any symbol.
+        assert await one.account.trades(ETH, 0) == []
+        assert await one.account.open_orders((BTC, ETH)) == []
 
 
 async def test_a_venue_that_does_not_answer_changes_nothing() -> None:
