@@ -26,6 +26,7 @@ _DECIMAL_PLACES, _TICK_SIZE = 2, 4
 _DEFAULT_FEE = Decimal("0.001")
 _FINEST_STEP = Decimal("1e-8")
 _CLOSE_TIMEOUT_S = 2.0
+_LOAD_PAUSES_S = (0.5, 1.0)
 
 
 class VenueError(Exception):
@@ -116,13 +117,36 @@ class CcxtVenue:
         return venue
 
     async def _load(self, ccxt: ModuleType) -> None:
+        """Load the markets. One lost packet or garbled answer must not send the bot into the simulated world, or end it."""
+        for pause in (*_LOAD_PAUSES_S, None):
+            try:
+                await self._list(ccxt)
+            except ccxt.BaseError as error:
+                passing = isinstance(error, (ccxt.OperationFailed, ccxt.BadResponse)) or type(error) is ccxt.ExchangeError
+                if pause is None or not passing:
+                    raise
+                _log.warning("markets_not_loaded", venue=self.id, error=_brief(error))
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _list(self, ccxt: ModuleType) -> None:
+        """Ask for the markets; those known before stay unless there is an answer.
+
+        ccxt makes an empty list of an answer that it cannot read: taken at its word, every symbol would be delisted.
+        """
+        exchange = self.exchange
+        before, currencies = list((exchange.markets or {}).values()), exchange.currencies
         try:
-            await self.exchange.load_markets()
-        except ccxt.OperationFailed as error:
-            # One lost packet must not send the bot into the simulated world.
-            _log.warning("markets_not_loaded", venue=self.id, error=_brief(error))
-            await asyncio.sleep(0.5)
-            await self.exchange.load_markets()
+            await exchange.load_markets(reload=True)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            message = f"{self.id} answered with something that is no list of markets ({type(error).__name__})"
+            raise ccxt.BadResponse(message) from error
+        if not exchange.markets:
+            if before:
+                exchange.set_markets(before, currencies)
+            message = f"{self.id} listed no market at all"
+            raise ccxt.BadResponse(message)
 
     async def measure_clock(self, samples: int = 3) -> ClockOffset | None:
         """Measure the venue's clock by round trips; None (with a log line) where the venue has no clock or does not answer."""
@@ -137,10 +161,13 @@ class CcxtVenue:
                 theirs = await self.exchange.fetch_time()
             except _ccxt().BaseError as error:
                 _log.warning("clock_not_measured", venue=self.id, error=_brief(error))
-                return None
+                break
             trip = (time.perf_counter() - begun) * 1000
-            trips.append((theirs - (before + trip / 2), trip))
-        offset = ClockOffset(round(median(o for o, _ in trips)), round(median(t for _, t in trips), 3), samples)
+            if isinstance(theirs, int | float):  # ccxt makes None of an answer that it cannot read
+                trips.append((theirs - (before + trip / 2), trip))
+        if not trips:
+            return None
+        offset = ClockOffset(round(median(o for o, _ in trips)), round(median(t for _, t in trips), 3), len(trips))
         self.offset = offset
         return offset
 
@@ -179,7 +206,7 @@ class CcxtVenue:
         Raises what ccxt does when the venue does not answer.
         """
         before = self.instruments(symbols)
-        await self.exchange.load_markets(reload=True)
+        await self._list(_ccxt())
         self._instruments.clear()
         for symbol, known in before.items():
             if symbol not in self.exchange.markets:
@@ -225,8 +252,8 @@ def _instance(ccxt: ModuleType, config: VenueConfig, derive: DeriveClass | None)
     if config.derive is not None:
         base = config.derive(base)
     settings: dict[str, Any] = {"enableRateLimit": True, "timeout": 10_000, "options": {"defaultType": "spot"}}
-    if config.exchange == "binance":
-        # Otherwise loading the markets also asks both futures venues.
+    if config.exchange in {"binance", "okx"}:
+        # Otherwise loading the markets also asks for futures, swaps and options, which are not traded here.
         settings["options"]["fetchMarkets"] = {"types": ["spot"]}
     exchange = (derive(base) if derive else base)(_merged(settings, config.config))
     if config.sandbox:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import ccxt
 import pytest
 
-from bot.market.ccxt_venue import CcxtVenue, UnknownExchange, UnknownSymbol, VenueConfig
+from bot.market.ccxt_venue import CcxtVenue, UnknownExchange, UnknownSymbol, VenueConfig, VenueUnreachable
+from simulators.exchange.answer_faults import Garbage, Garbled
 from simulators.exchange.faults import ClockSkew, Status
 from simulators.exchange.server import ExchangeSimulator
 from tests.market.feed_rig import to
@@ -45,6 +47,51 @@ async def test_one_failed_answer_at_start_is_not_an_unreachable_venue(simulator:
     venue = await CcxtVenue.open(to(simulator))
     try:
         assert venue.instrument("BTC/USDT").quote == "USDT"
+    finally:
+        await venue.close()
+
+
+@pytest.mark.parametrize("body", Garbage)
+async def test_a_garbled_list_of_markets_at_start_is_asked_for_again(simulator: ExchangeSimulator, body: Garbage) -> None:
+    simulator.inject(Garbled(body, path="/api/v3/exchangeInfo"))
+    venue = await CcxtVenue.open(to(simulator))
+    try:
+        assert venue.instrument("BTC/USDT").quote == "USDT"
+    finally:
+        await venue.close()
+
+
+async def test_a_venue_that_never_lists_a_market_cannot_be_reached(simulator: ExchangeSimulator) -> None:
+    simulator.inject(Garbled(Garbage.HTML, path="/api/v3/exchangeInfo", count=100))
+    with pytest.raises(VenueUnreachable, match="no market at all"):
+        await CcxtVenue.open(to(simulator))
+
+
+@pytest.mark.parametrize("body", Garbage)
+async def test_a_garbled_list_of_markets_delists_nothing(simulator: ExchangeSimulator, body: Garbage) -> None:
+    """ccxt makes an empty list of it; taken at its word, no symbol could be traded and no order cancelled."""
+    venue = await CcxtVenue.open(to(simulator))
+    try:
+        known = venue.instrument("BTC/USDT")
+        simulator.inject(Garbled(body, path="/api/v3/exchangeInfo"))
+        with pytest.raises(ccxt.BaseError):
+            await venue.refresh(["BTC/USDT"])
+        assert venue.instrument("BTC/USDT") == known
+        assert venue.exchange.market("BTC/USDT")["active"]
+        assert await venue.refresh(["BTC/USDT"]) == []
+    finally:
+        await venue.close()
+
+
+@pytest.mark.parametrize("body", Garbage)
+async def test_a_garbled_time_is_no_time_and_ends_nothing(simulator: ExchangeSimulator, body: Garbage) -> None:
+    simulator.inject(Garbled(body, path="/api/v3/time"))
+    venue = await CcxtVenue.open(to(simulator))
+    try:
+        assert venue.offset is not None
+        assert venue.offset.samples == to(simulator).clock_samples - 1
+        simulator.inject(Garbled(body, path="/api/v3/time", count=3))
+        assert await venue.measure_clock() is None
     finally:
         await venue.close()
 
