@@ -11,6 +11,7 @@ from bot.drill import (
     trials_kill,
     trials_limits,
     trials_market,
+    trials_pairs,
     trials_random,
     trials_redis,
     trials_restarts,
@@ -30,6 +31,7 @@ DRILLS: tuple[Drill, ...] = (
     *trials_journal.DRILLS,
     *trials_redis.DRILLS,
     *trials_stops.DRILLS,
+    *trials_pairs.DRILLS,
     *trials_account.DRILLS,
     *trials_switch.DRILLS,
 )
