@@ -12,6 +12,7 @@ from pathlib import Path
 from bot.app.live import LiveSide
 from bot.core.decision import SourceSpec
 from bot.core.inputs import SetTradingState, TradingState
+from bot.journal.errors import JournalError
 from bot.outlets.command import Command, CommandResult
 from bot.runtime.hosting import SourceHost
 from bot.runtime.shell import Shell
@@ -25,7 +26,10 @@ _FLATTEN_SECONDS = 25.0
 
 
 class Operator:
-    """Carries out commands. `kill` and `reduce` answer when the desk has acted, `--flatten` when the positions are gone."""
+    """Carries out commands.
+
+    `kill`, `reduce` and `resume` answer when the desk has acted and the disk has it, `--flatten` when the positions are gone.
+    """
 
     def __init__(
         self,
@@ -75,6 +79,11 @@ class Operator:
         result: dict[str, object] = {"state": risk.state.value, "positions": held}
         if not done:
             return CommandResult(False, f"not finished yet: state {risk.state.value}, still held: {held}", result)
+        try:
+            await self._shell.journal.flush(_SETTLE_SECONDS)
+        except JournalError as problem:
+            fault = f"trading is {risk.state.value}, but a restart may forget it: it is not on the disk yet ({problem})"
+            return CommandResult(False, fault, result)
         return CommandResult(True, None, result)
 
     async def _pause(self, command: Command, *, paused: bool) -> CommandResult:
