@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -48,6 +49,12 @@ class Venue:
         await self.answer.wait()
         return OrderReport("1", request.id, request.symbol, ReportStatus.OPEN, 0)
 
+    async def create_pair(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
+        self.created += (stop.id, target.id)
+        await self.answer.wait()
+        first, second = (OrderReport(one.id, one.id, one.symbol, ReportStatus.OPEN, 0) for one in (stop, target))
+        return first, second
+
     async def cancel(self, symbol: str, client_id: str, venue_id: str | None) -> OrderReport | None:
         self.cancelled.append(client_id)
         await self.answer.wait()
@@ -71,6 +78,19 @@ async def test_request_sent_strikes_after_the_request_is_out_and_before_its_answ
         await points(CrashPoint.REQUEST_SENT).account(venue).create(a_request())  # type: ignore[arg-type]
     assert venue.created == ["arb1"]
     assert not venue.answer.is_set()
+
+
+@pytest.mark.parametrize(("point", "sent"), [(CrashPoint.INTENT_STORED, []), (CrashPoint.REQUEST_SENT, ["arb1", "arb2"])])
+async def test_a_pair_is_one_request_and_passes_the_points_of_one(point: CrashPoint, sent: list[str]) -> None:
+    venue, pair = Venue(), (a_request(), replace(a_request(), id="arb2"))
+    with pytest.raises(Killed):
+        await points(point).account(venue).create_pair(*pair)  # type: ignore[arg-type]
+    assert venue.created == sent
+    chosen = points(point, 2).account(venue)  # type: ignore[arg-type]
+    venue.answer.set()
+    await chosen.create_pair(*pair)
+    with pytest.raises(Killed):
+        await chosen.create_pair(*pair)
 
 
 async def test_cancel_sent_strikes_after_the_cancel_is_out() -> None:

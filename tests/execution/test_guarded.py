@@ -157,6 +157,20 @@ async def test_a_read_that_fails_three_times_has_failed() -> None:
 
 
 @virtually
+async def test_a_pair_is_sent_once_and_not_at_all_while_the_breaker_is_open() -> None:
+    inner = Scripted(*[Unknown("no answer")] * 3)
+    account = guard(inner)
+    for _ in range(3):
+        with pytest.raises(Unknown):
+            await account.create_pair(REQUEST, REQUEST)
+    assert account.health.breaker is BreakerState.OPEN
+    with pytest.raises(NotSent) as refused:
+        await account.create_pair(REQUEST, REQUEST)
+    assert refused.value.retry_after_ms > 0
+    assert [name for _, name in inner.asked] == ["create_pair"] * 3
+
+
+@virtually
 async def test_a_lasting_failure_is_not_tried_again_and_does_not_open_the_breaker() -> None:
     inner = Scripted(*[ReadFailed("the key is no good", transient=False)] * 10)
     account = guard(inner)
