@@ -1,0 +1,56 @@
+"""The demonstration's algorithm: momentum on minute bars, published as insights and, where an address is given, as webhooks."""
+
+from __future__ import annotations
+
+NAME = "momentum"
+
+ALGORITHM = """from AlgorithmImports import *
+
+
+class Momentum(QCAlgorithm):
+
+    def initialize(self):
+        self.set_time_zone(TimeZones.UTC)
+        self.set_start_date(2026, 1, 1)
+        self.set_end_date(2026, 1, 31)
+        self.set_account_currency("USDT", 10000)
+        self.set_brokerage_model(BrokerageName.BINANCE, AccountType.CASH)
+        self._symbols = [
+            self.add_crypto(ticker, Resolution.MINUTE, Market.BINANCE).symbol
+            for ticker in self.get_parameter("tickers", "BTCUSDT,ETHUSDT").split(",")
+        ]
+        self._change = {symbol: self.roc(symbol, self.get_parameter("period", 15)) for symbol in self._symbols}
+        self._side = {}
+        self._hook = self.get_parameter("webhook", "")
+        self._secret = self.get_parameter("secret", "")
+        self.insights_generated += self.forward
+        self.set_warm_up(self.get_parameter("period", 15) + 1, Resolution.MINUTE)
+
+    def on_data(self, data):
+        if self.is_warming_up:
+            return
+        for symbol in self._symbols:
+            change = self._change[symbol]
+            if symbol not in data.bars or not change.is_ready:
+                continue
+            up = change.current.value > 0
+            if self._side.get(symbol) == up:
+                continue
+            self._side[symbol] = up
+            direction = InsightDirection.UP if up else InsightDirection.DOWN
+            strength = min(0.95, 0.5 + 100 * abs(change.current.value))
+            self.emit_insights(Insight.price(
+                symbol, timedelta(minutes=30), direction, confidence=strength, tag=f"roc={change.current.value:.5f}"))
+            self.set_holdings(symbol, 0.95 / len(self._symbols) if up else 0)
+
+    def forward(self, algorithm, collection):
+        if not self._hook:
+            return
+        for insight in collection.insights:
+            side = {InsightDirection.UP: "buy", InsightDirection.DOWN: "sell", InsightDirection.FLAT: "flat"}[insight.direction]
+            self.notify.web(self._hook, {
+                "v": 1, "id": insight.id, "source": insight.source_model, "symbol": insight.symbol.value, "market": "binance",
+                "side": side, "confidence": insight.confidence, "price": insight.reference_value,
+                "time": insight.generated_time_utc.strftime("%Y-%m-%dT%H:%M:%SZ"), "ttl": int(insight.period.total_seconds()),
+            }, {"X-Secret": self._secret})
+"""

@@ -1,0 +1,109 @@
+"""Worker processes as the server holds them: started, listened to line by line, spoken to, and killed when their time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_ROOT = Path(__file__).resolve().parents[2]
+_MAX_LINE = 64 << 20
+_PATIENCE = 5.0
+
+
+class WorkerDied(Exception):  # noqa: N818 - it says what happened
+    """The process ended without a result; the message says how."""
+
+
+class Worker:
+    """One process of `simulators.quantconnect.worker`. Its environment is empty but for where the code is."""
+
+    def __init__(self, job: Mapping[str, object]) -> None:
+        self._job = job
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def messages(self) -> AsyncGenerator[dict[str, Any], None]:
+        """Start it and give what it tells, until it ends. `WorkerDied` when that was not of its own will."""
+        self._process = process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "simulators.quantconnect.worker",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={"PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
+            limit=_MAX_LINE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        trouble = asyncio.create_task(_tail(process.stderr), name="quantconnect-worker-errors")
+        try:
+            self.send(self._job)
+            while line := await process.stdout.readline():
+                yield orjson.loads(line)
+            code = await asyncio.wait_for(process.wait(), _PATIENCE)
+            if code:
+                words = (await trouble).decode(errors="replace").strip().rpartition("\n")[2]
+                message = f"Algorithm process ended with code {code}: {words or 'out of time or memory'}"
+                raise WorkerDied(message)
+        finally:
+            self.kill()
+            await process.wait()
+            trouble.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await trouble
+            process.stdin.close()  # type: ignore[union-attr]
+
+    def send(self, body: Mapping[str, object]) -> bool:
+        """Write a line to it; False when there is nobody to read."""
+        process = self._process
+        if process is None or process.stdin is None or process.returncode is not None or process.stdin.is_closing():
+            return False
+        process.stdin.write(orjson.dumps(body) + b"\n")
+        return True
+
+    def kill(self) -> None:
+        """End it now."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+
+async def _tail(stream: asyncio.StreamReader) -> bytes:
+    """The last of what is written to a stream."""
+    kept = b""
+    while chunk := await stream.read(4_096):
+        kept = (kept + chunk)[-2_000:]
+    return kept
+
+
+class Crew:
+    """Owns the tasks of running jobs: each is awaited in `close`, at the latest. What one dies of is logged and counted."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.failures = 0
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Begin a piece of work."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def close(self) -> None:
+        """Cancel what still runs, and wait for it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            self.failures += 1
+            log.error("job_died", task=task.get_name(), problem=repr(problem))
