@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 _TOLD_BEFORE = 1_000
 _ENDED_KNOWN = 2_000  # as many as the desk remembers at the most
+_FAILED_OFTEN = 3
 _LATE_MS = 1_000
 _SKEW_MS = 60_000
 _QUIET_MS = 3_600_000
@@ -40,7 +41,10 @@ _LONGEST_RETRY_SECONDS = 30.0
 
 @dataclass(slots=True)
 class LiveSide:
-    """Orders and their truth at the venue, for one run. `noticed` shows a person one line."""
+    """Orders and their truth at the venue, for one run.
+
+    `noticed` shows a person one line; `keep` keeps what the run remembers, so that it outlives a crash from then on.
+    """
 
     account: OpenAccount
     broker: LiveBroker
@@ -50,6 +54,8 @@ class LiveSide:
     owns_account: bool
     noticed: Callable[[str], None]
     last: Reconciliation | None = None
+    keep: Callable[[], None] = lambda: None
+    _failed: int = 0
     _told: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     @classmethod
@@ -126,6 +132,8 @@ class LiveSide:
             self.reconciler.rebase()
         found = await self.reconciler.once()
         self.on_reconciled(found, *([f"{accept} accepted the account as it is"] if accept is not None else ()))
+        if accept is not None:
+            self.keep()
         return {
             "open_orders": len(found.open_orders),
             "fills_found": len(found.fills),
@@ -147,12 +155,22 @@ class LiveSide:
                     put(CashMoved(now, transfer.amount, transfer.currency, f"transfer {transfer.id}", _entry(transfer)))
         notes = (*self._news(found), *more)
         put(Reconciled(now, True, len(found.open_orders), len(found.fills), notes, found.unexplained))
-        self.last = found
+        if self.last is not None and self._failed >= _FAILED_OFTEN:
+            self.shell.notify(
+                Notify(Severity.INFO, "The account is reconciled again", f"after {self._failed} passes that failed")
+            )
+        self.last, self._failed = found, 0
 
     def on_reconcile_failed(self, problem: ReconcileFailed) -> None:
-        """A pass that could not read everything changes nothing, but before the first whole one nothing leaves."""
+        """A pass that could not read everything changes nothing, but before the first whole one nothing leaves.
+
+        That no pass can any more is something a person must know.
+        """
+        self._failed += 1
         if self.last is None:
             self.shell.inbox.put_broker(Reconciled(self.shell.clock.now(), False, notes=(str(problem),)))
+        elif self._failed == _FAILED_OFTEN:
+            self.shell.notify(Notify(Severity.WARNING, "The account is not reconciled", f"{problem}; trading goes on"))
 
     def on_health(self, health: AccountHealth) -> None:
         """The account's breaker or error budget changed: a person should know, and what was missed is asked for."""
@@ -168,6 +186,8 @@ class LiveSide:
         """What keeps the account from being used as usual."""
         health = self.account.guarded.health
         reasons = [] if health.well else [f"{health.name} is degraded: breaker {health.breaker.value}"]
+        if self._failed >= _FAILED_OFTEN:
+            reasons.append(f"the account of {health.name} could not be read in {self._failed} passes of reconciliation")
         return reasons if self.broker.stream_up else [*reasons, f"the account stream of {health.name} is down"]
 
     def plan(self, settings: Settings, cash: Decimal) -> list[str]:

@@ -117,7 +117,8 @@ class _Run:
         desk = recovered.desk(self.config)
         identity = Identity(self.settings.bot.name, self.id, options.mode.value, world.simulated)
         self.outlets = outlets(self.settings, identity, secrets, watcher, self.version, clock.now, self._obey, self._ready)
-        rules = ShellRules(await_intent=self.settings.paper.await_intent)
+        # A real order waits for its intent whatever is set for paper.
+        rules = ShellRules(await_intent=account is not None or self.settings.paper.await_intent)
         self.shell = Shell(desk, world.inbox, clock, journal, self.outlets, rules, self._saw)
         traders = () if account is None else (account.exchange,)
         self.instruments = Instruments(world.feed.venue, self.settings.exchange.symbols, world.inbox, clock, traders)
@@ -129,6 +130,7 @@ class _Run:
             self.shell.connect(broker, self.host, broker)
         else:
             self.live_side = LiveSide.of(account, self.shell, self.settings, recovered.account, watcher.noticed)
+            self.live_side.keep = self._keep_snapshot
             self.shell.connect(self.live_side.broker, self.host)
             world.notices.extend(self.live_side.plan(self.settings, self.config.balance))
         self.start = Start.of(self.shell, clock.now())
@@ -214,7 +216,7 @@ class _Run:
         finally:
             await release([first, stop], _HELPER_SECONDS)
         # What the account held at its first look explains it from now on: it must outlive a crash.
-        self.journal.snapshot(self.shell.desk.market.now, self._snapshot())
+        self._keep_snapshot()
         start("reconciliation", live.keep_reconciled)
         return True
 
@@ -262,6 +264,9 @@ class _Run:
         account = None if self.live_side is None else self.live_side.reconciler.snapshot()
         return {"config": self.config, "desk": self.shell.desk.state, "sources": self.host.snapshot(), "account": account}
 
+    def _keep_snapshot(self) -> None:
+        self.journal.snapshot(self.shell.desk.market.now, self._snapshot())
+
     def _watch(self) -> Watch:
         def trouble(told: JournalTrouble) -> None:
             self.watcher.noticed(f"the journal has trouble: {told.message}")
@@ -277,7 +282,7 @@ class _Run:
     async def _keep_snapshots(self) -> None:
         while True:
             await asyncio.sleep(_SNAPSHOT_SECONDS)
-            self.journal.snapshot(self.shell.desk.market.now, self._snapshot())
+            self._keep_snapshot()
 
     async def _keep_journal_small(self) -> None:
         """Let go of what is older than the settings keep, once at the start and then every hour."""

@@ -8,15 +8,18 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from bot.app.account import OpenAccount
 from bot.app.live import LiveSide
+from bot.core.effects import Notify
 from bot.core.inputs import Filled, Input
 from bot.core.orders import OrderRequest, OrderState
 from bot.core.tracking import NativeProtection
 from bot.settings import Settings
-from execution.account import OrderReport, Permissions, ReportStatus, TradeReport, Unknown
+from execution.account import OrderReport, Permissions, ReadFailed, ReportStatus, TradeReport, Unknown
 from execution.live import LiveBroker
-from execution.reconcile import Reconciler, ReconcileRules
+from execution.reconcile import ReconcileFailed, Reconciler, ReconcileRules
 from execution.tracked import TrackedOrders
 from tests.core.desks import ready
 from tests.execution.scripted_account import ScriptedAccount
@@ -25,7 +28,9 @@ from tests.factories import BTC, DeskHarness
 RULES = ReconcileRules((BTC,), "arb", pause_ms=0)
 
 
-def a_side(desk: DeskHarness, account: ScriptedAccount, heard: list[Input], memory: object) -> LiveSide:
+def a_side(
+    desk: DeskHarness, account: ScriptedAccount, heard: list[Input], memory: object, notes: list[Notify] | None = None
+) -> LiveSide:  # fmt: skip
     """The live side of a process that begins with this desk."""
 
     def now() -> int:
@@ -38,7 +43,9 @@ def a_side(desk: DeskHarness, account: ScriptedAccount, heard: list[Input], memo
         account, tracked, now, RULES, ended=lambda one: one in orders and orders[one].state.terminal, memory=memory
     )
     inbox = SimpleNamespace(put_broker=heard.append)
-    shell: Any = SimpleNamespace(clock=SimpleNamespace(now=now), cycle=desk.cycle, desk=desk.desk, inbox=inbox)
+    clock = SimpleNamespace(now=now)
+    told = [] if notes is None else notes
+    shell: Any = SimpleNamespace(clock=clock, cycle=desk.cycle, desk=desk.desk, inbox=inbox, notify=told.append)
     return LiveSide(cast("Any", None), broker, reconciler, shell, "USDT", True, lambda text: None)
 
 
@@ -109,3 +116,29 @@ async def test_trades_are_asked_for_by_the_venues_clock_where_ours_is_far_ahead(
     account.asked.clear()
     await side.reconciler.once()
     assert asked_since(account) < desk.now - 3_600_000 - 60_000
+
+
+async def test_a_person_hears_once_that_no_pass_can_read_the_account_any_more_and_once_that_they_can() -> None:
+    notes = list[Notify]()
+    account = ScriptedAccount(asyncio.get_running_loop().time)
+    side = a_side(ready(), account, [], None, notes)
+    side.on_reconciled(await side.reconciler.once())
+    account.always("balances", ReadFailed("the key is no good", transient=False))
+    for _ in range(5):
+        with pytest.raises(ReconcileFailed) as failure:
+            await side.reconciler.once()
+        side.on_reconcile_failed(failure.value)
+    account.always("balances", {})
+    side.on_reconciled(await side.reconciler.once())
+    assert [note.title for note in notes] == ["The account is not reconciled", "The account is reconciled again"]
+
+
+async def test_that_an_operator_accepted_the_account_is_kept_at_once() -> None:
+    kept = list[object]()
+    side = a_side(ready(), ScriptedAccount(asyncio.get_running_loop().time), [], None)
+    side.keep = lambda: kept.append(side.reconciler.snapshot()["ledger"])
+    await side.reconcile(None)
+    assert kept == []
+    await side.reconcile("operator")
+    assert len(kept) == 1
+    assert kept[0] is not None
