@@ -161,7 +161,7 @@ class CcxtVenue:
                 theirs = await self.exchange.fetch_time()
             except _ccxt().BaseError as error:
                 _log.warning("clock_not_measured", venue=self.id, error=_brief(error))
-                break
+                continue
             trip = (time.perf_counter() - begun) * 1000
             if isinstance(theirs, int | float):  # ccxt makes None of an answer that it cannot read
                 trips.append((theirs - (before + trip / 2), trip))
@@ -255,11 +255,29 @@ def _instance(ccxt: ModuleType, config: VenueConfig, derive: DeriveClass | None)
     if config.exchange in {"binance", "okx"}:
         # Otherwise loading the markets also asks for futures, swaps and options, which are not traded here.
         settings["options"]["fetchMarkets"] = {"types": ["spot"]}
-    exchange = (derive(base) if derive else base)(_merged(settings, config.config))
+    exchange = _heeding(derive(base) if derive else base)(_merged(settings, config.config))
     if config.sandbox:
         exchange.set_sandbox_mode(True)
         exchange.urls = exchange.deep_extend(exchange.urls, config.config.get("urls", {}))
     return exchange
+
+
+def _heeding(base: Any) -> Any:
+    """A subclass to which an HTTP 200 with garbage is a failure. To ccxt it is an empty list, or nothing at all."""
+
+    def handle_errors(self: Any, code: Any, reason: Any, url: Any, method: Any, headers: Any, body: Any, *rest: Any) -> Any:
+        result = base.handle_errors(self, code, reason, url, method, headers, body, *rest)
+        if 200 <= int(code) < 300 and rest[0] is None and _garbled(body):
+            message = f"{self.id} HTTP {code} with {len(body or '')} characters that are no answer"
+            raise _ccxt().ExchangeNotAvailable(message)
+        return result
+
+    return type(base.__name__, (base,), {"handle_errors": handle_errors})
+
+
+def _garbled(body: str | None) -> bool:
+    """Whether a body that holds no JSON should have: it is empty, a page, or cut off. A bare number or word may be meant."""
+    return (body or "").lstrip()[:1] in {"", "<", "{", "["}
 
 
 def _exchange_class(ccxt: ModuleType, name: str) -> Any:

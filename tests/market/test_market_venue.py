@@ -7,6 +7,7 @@ from decimal import Decimal
 import ccxt
 import pytest
 
+from bot.market.ccxt_history import CandleHistory
 from bot.market.ccxt_venue import CcxtVenue, UnknownExchange, UnknownSymbol, VenueConfig, VenueUnreachable
 from simulators.exchange.answer_faults import Garbage, Garbled
 from simulators.exchange.faults import ClockSkew, Status
@@ -63,7 +64,7 @@ async def test_a_garbled_list_of_markets_at_start_is_asked_for_again(simulator: 
 
 async def test_a_venue_that_never_lists_a_market_cannot_be_reached(simulator: ExchangeSimulator) -> None:
     simulator.inject(Garbled(Garbage.HTML, path="/api/v3/exchangeInfo", count=100))
-    with pytest.raises(VenueUnreachable, match="no market at all"):
+    with pytest.raises(VenueUnreachable, match="no answer"):
         await CcxtVenue.open(to(simulator))
 
 
@@ -92,6 +93,20 @@ async def test_a_garbled_time_is_no_time_and_ends_nothing(simulator: ExchangeSim
         assert venue.offset.samples == to(simulator).clock_samples - 1
         simulator.inject(Garbled(body, path="/api/v3/time", count=3))
         assert await venue.measure_clock() is None
+    finally:
+        await venue.close()
+
+
+@pytest.mark.parametrize("body", [Garbage.HTML, Garbage.TRUNCATED, Garbage.EMPTY])
+async def test_garbage_in_place_of_candles_is_not_a_time_without_candles(simulator: ExchangeSimulator, body: Garbage) -> None:
+    venue = await CcxtVenue.open(to(simulator))
+    try:
+        history = CandleHistory(venue)
+        since = venue.now() - 20_000
+        assert await history.pages("BTC/USDT", "1s", since)
+        simulator.inject(Garbled(body, path="/api/v3/klines"))
+        with pytest.raises(ccxt.ExchangeNotAvailable, match="no answer"):
+            await history.pages("BTC/USDT", "1s", since)
     finally:
         await venue.close()
 
