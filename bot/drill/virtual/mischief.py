@@ -28,6 +28,7 @@ class Mischief:
         self._outages = [event for event in events if isinstance(event, Outage)]
         self.over = False
         self.struck = 0
+        self._missing = False
 
     def call(self, op: Op) -> How | None:
         """How this call fails, if it does; using that up."""
@@ -43,11 +44,15 @@ class Mischief:
         return None
 
     def omits(self, thing: Thing) -> bool:
-        """Whether this answer leaves such a thing out; using that up."""
+        """Whether this answer leaves such a thing out; using that up. A balance is never missing twice in a row."""
+        if thing is Thing.BALANCE and self._missing:
+            self._missing = False
+            return False
         for rule in self._active():
             if isinstance(rule.fault, Omit) and rule.fault.thing is thing:
                 rule.left -= 1
                 self.struck += 1
+                self._missing = thing is Thing.BALANCE or self._missing
                 return True
         return False
 

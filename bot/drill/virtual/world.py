@@ -172,8 +172,8 @@ class World:
                 pass  # it strikes when something is asked or told
 
     def _move(self, event: Move | Leak, venue: VirtualVenue) -> None:
-        """Money comes or goes, once the bot has taken the account's first totals: until then whatever is there is the start."""
-        if any(len(run.kept) > 1 for run in self.disk.runs):
+        """Money comes or goes, once the account's first totals are on the disk: until then whatever is there is the start."""
+        if any(isinstance(fact, AccountReconciled) and fact.complete for fact in self.disk.facts()):
             self.leaked = isinstance(event, Leak) or self.leaked
             venue.happen(event)
 
