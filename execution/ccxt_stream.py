@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from execution.budget import Budget, Lane
+from execution.budget import Budget, BudgetSpent, Lane
 from execution.ccxt_outcome import CALL, Unreadable
 
 _RATE_LIMITED = frozenset({418, 429})
@@ -69,8 +69,32 @@ def trading(base: Any) -> Any:
 
 
 def metered(base: Any) -> Any:
-    """A subclass of a ccxt exchange class that only asks the budget; for market data, which shares the venue's limit."""
-    return type(f"Metered{base.__name__}", (base,), {"budget": None} | _asking(base) | _answering(base))
+    """A subclass of a ccxt exchange class for market data, which shares the venue's limit: it asks the budget.
+
+    `told`, once set on the instance, hears of every request whether it failed.
+    """
+    asking = _asking(base)
+
+    async def throttle(self: Any, cost: float | None = None) -> None:
+        try:
+            await asking["throttle"](self, cost)
+        except BudgetSpent as spent:
+            from ccxt.base.errors import RateLimitExceeded  # noqa: PLC0415 - ccxt is heavy
+
+            # What reads market data knows ccxt's errors, and how to wait them out.
+            raise RateLimitExceeded(spent.reason) from spent
+
+    async def fetch(self: Any, *request: Any, **named: Any) -> Any:
+        try:
+            answer = await asking["fetch"](self, *request, **named)
+        except Exception:
+            self.told(True)
+            raise
+        self.told(False)
+        return answer
+
+    body = {"budget": None, "told": staticmethod(lambda failed: None), "throttle": throttle, "fetch": fetch}
+    return type(f"Metered{base.__name__}", (base,), asking | body | _answering(base))
 
 
 def minute_weight(exchange: Any) -> float:

@@ -22,8 +22,9 @@ from bot.runtime.recovery import Recovered
 from bot.secrets import Secrets
 from bot.settings import ConfigError, Embedded, Loaded, Problem, Settings
 from bot.settings.models import LiveProtection
-from execution.account import AccountError, BalanceReport, Permissions, VenueAccount
-from execution.budget import Budget, BudgetRules, WindowBudget
+from execution.account import AccountError, BalanceReport, Permissions, ReadFailed, VenueAccount
+from execution.budget import Budget, BudgetRules, WindowBudget, loop_ms
+from execution.error_budget import ErrorBudget, ErrorRules
 from execution.guarded import AccountHealth, GuardedAccount
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class OpenAccount:
     """An open account, and the ccxt instance that speaks to it.
 
     `held` is what it held when it was opened; `keeps` says what protection the venue can hold on every symbol traded;
-    a request can act at most `request_life_ms` after it was sent; our clock is about `ahead_ms` ahead of the venue's; `noticed`
-    hears of the account's health.
+    a request can act at most `request_life_ms` after it was sent; our clock is about `ahead_ms` ahead of the venue's; `data`
+    counts the failures of market data; `noticed` hears of the account's health.
     """
 
     exchange: Any
@@ -63,6 +64,7 @@ class OpenAccount:
     closing: AsyncExitStack
     crash: CrashPoints | None = None
     noticed: list[Callable[[AccountHealth], None]] = field(default_factory=list)
+    data: ErrorBudget = field(default_factory=lambda: ErrorBudget("market data", ErrorRules()))
 
     def free(self, currency: str) -> Decimal:
         """What could be spent of a currency when the account was opened."""
@@ -128,8 +130,11 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             held = await guarded.balances()
             permissions = await guarded.permissions()
         except AccountError as error:
+            silent = isinstance(error, ReadFailed) and error.transient
+            remedy = "the venue does not answer; try again later" if silent else "check the keys and their permissions"
             fault = f"the account could not be read: {error.reason}"
-            raise ConfigError(_problem("exchange.id", exchange.id, fault, "check the keys and their permissions")) from error
+            raise ConfigError(_problem("exchange.id", exchange.id, fault, remedy)) from error
+        data = _watched(world.feed.venue.exchange, exchange.id)
         set_budget(world.feed.venue.exchange, budget)
         natives = [plain.natives(symbol) for symbol in exchange.symbols]
         keeps = NativeProtection.OFF
@@ -149,6 +154,7 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             stack.pop_all(),
             crash,
             changed,
+            data,
         )
     raise AssertionError  # the stack lets every exception through
 
@@ -191,6 +197,19 @@ async def _shared(settings: Settings, rules: BudgetRules, stack: AsyncExitStack)
     return await stack.enter_async_context(
         SharedBudget(url, f"{settings.redis.prefix}.limits.{settings.exchange.id}", f"{settings.bot.name}.{os.getpid()}", rules)
     )
+
+
+def _watched(exchange: Any, name: str) -> ErrorBudget:
+    """An error budget for the market data of an exchange; a change of it is logged, and `status` shows it."""
+    errors = ErrorBudget(f"{name} market data", ErrorRules(), loop_ms())
+
+    def told(failed: bool) -> None:
+        changed = errors.record(loop_ms(), failed=failed)
+        if changed is not None:
+            log.warning("dependency_changed", name=changed.name, condition=changed.condition.value, share=round(changed.share, 3))
+
+    exchange.told = told
+    return errors
 
 
 def _tell(told: Iterable[Callable[[AccountHealth], None]], health: AccountHealth) -> None:

@@ -20,6 +20,8 @@ from bot.runtime.shell import Shell
 from bot.settings import Settings
 from bot.settings.models import LiveProtection
 from execution.account import OrderReport, TradeReport, TransferReport
+from execution.budget import loop_ms
+from execution.error_budget import Condition
 from execution.guarded import AccountHealth
 from execution.live import LiveBroker, LiveRules
 from execution.reconcile import ReconcileFailed, Reconciler, ReconcileRules, Reconciliation
@@ -34,6 +36,7 @@ _ENDED_KNOWN = 2_000  # as many as the desk remembers at the most
 _FAILED_OFTEN = 3
 _LATE_MS = 1_000
 _SKEW_MS = 60_000
+_CLOCK_OFF_MS = 1_000
 _QUIET_MS = 3_600_000
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 30.0
@@ -188,6 +191,9 @@ class LiveSide:
         reasons = [] if health.well else [f"{health.name} is degraded: breaker {health.breaker.value}"]
         if self._failed >= _FAILED_OFTEN:
             reasons.append(f"the account of {health.name} could not be read in {self._failed} passes of reconciliation")
+        data = self.account.data.health(loop_ms())
+        if data.condition is not Condition.HEALTHY:
+            reasons.append(f"{data.name} is degraded: {data.share:.0%} of {data.calls} calls failed")
         return reasons if self.broker.stream_up else [*reasons, f"the account stream of {health.name} is down"]
 
     def plan(self, settings: Settings, cash: Decimal) -> list[str]:
@@ -204,6 +210,10 @@ class LiveSide:
         lines += self._protection(settings)
         if self.account.permissions.withdraw:
             lines.insert(1, "WARNING: this key may withdraw; make one that may only read and trade")
+        if abs(self.account.ahead_ms) > _CLOCK_OFF_MS:
+            lines.insert(
+                1, f"WARNING: this machine's clock is {self.account.ahead_ms / 1_000:+.1f} s off the venue's; set it right"
+            )
         if self.account.permissions.trade is False:
             lines.insert(1, "WARNING: this key may not trade: every order will be refused")
         return lines
@@ -224,6 +234,7 @@ class LiveSide:
             "broker": self.broker.stats,
             "breaker": health.breaker.value,
             "condition": health.health.condition.value,
+            "market_data": self.account.data.health(loop_ms()).condition.value,
             "limit_used": round(stats.used, 3),
             "limit": round(stats.capacity, 3),
             "limit_penalty_ms": stats.penalty_ms,
