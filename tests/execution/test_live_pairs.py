@@ -11,8 +11,8 @@ from bot.core.market import Side
 from bot.core.orders import Leg, OrderRequest, OrderType
 from execution.account import NotFound, NotSent, OrderReport, ReadFailed, Refused, ReportStatus, Unknown
 from execution.live import LiveRules
+from tests.execution.live_desk import Desk, play
 from tests.execution.scripted_account import Held
-from tests.execution.test_live import Desk, play
 from tests.execution.tracked_orders import SYMBOL, D, kinds, report, request
 
 STOP, TARGET = "stop", "target"
