@@ -206,7 +206,7 @@ class Guarding:
     def _hold(self, bench: Bench, legs: Sequence[Order], protection: Protection | None) -> None:
         """Hold a guard that rests against the position and its level."""
         request, position = legs[0].request, self.state.portfolio.amount(bench.symbol)
-        if protection is None or position * request.side.sign >= 0 or self._bare(protection):
+        if protection is None or position * request.side.sign >= 0 or protection.stop is None:
             self._take_back(legs, "nothing is left to guard")
             return
         guardable = _guardable(self.state.instruments[bench.symbol], position)
@@ -257,10 +257,6 @@ class Guarding:
     def _pairs(self, protection: Protection) -> bool:
         """Whether a position's target is to rest beside its stop."""
         return self.tracker.rules.native is NativeProtection.BOTH and protection.take_profit is not None
-
-    def _bare(self, protection: Protection) -> bool:
-        """Whether a position has no stop any more, so that no pair may rest for it."""
-        return self.tracker.rules.native is NativeProtection.BOTH and protection.stop is None
 
     def _wanted(self, symbol: str, protection: Protection) -> Wanted | None:
         """The guard a position should have; None where there is no stop, risk refuses it, or its level is reached already."""

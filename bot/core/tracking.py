@@ -335,13 +335,15 @@ class OrderTracker:
                 del orders[key]
 
     def _thaw(self, order: Order) -> None:
-        if self.state.risk.frozen.get(order.request.symbol) == order.request.id:
-            partner = self._partner(order)
-            if partner is not None and partner.state is OrderState.UNKNOWN:
-                self.state.risk.frozen[order.request.symbol] = partner.request.id
+        symbol, frozen = order.request.symbol, self.state.risk.frozen
+        if frozen.get(symbol) != order.request.id:
+            return
+        for other in self.state.working.values():
+            if other is not order and other.request.symbol == symbol and other.state is OrderState.UNKNOWN:
+                frozen[symbol] = other.request.id
                 return
-            del self.state.risk.frozen[order.request.symbol]
-            self._tell_health(order.request.symbol, f"thawed: order {order.request.id} is known again")
+        del frozen[symbol]
+        self._tell_health(symbol, f"thawed: order {order.request.id} is known again")
 
     def _tell_health(self, symbol: str, detail: str) -> None:
         health = self.state.risk.health.get(symbol, Health.FRESH)

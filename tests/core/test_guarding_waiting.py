@@ -322,3 +322,35 @@ def test_a_position_that_shrank_under_its_guard_gets_a_smaller_one() -> None:
     assert desk.venue.cancels == [guard.request.id]
     desk.close("0", guard.request)
     assert the_guard(desk).request.amount == 6
+
+
+# What follows from losing sight, and from another mind.
+
+
+def adding() -> DeskHarness:
+    """A guarded position of which another mind wants more."""
+    return guarded(stop_loss=90.0, size_fraction=0.5)
+
+
+def test_a_symbol_stays_frozen_until_the_last_of_its_unknown_orders_is_known() -> None:
+    desk = adding()
+    guard = the_guard(desk).request
+    desk.propose(BUY, QC, stop_loss=90.0, size_fraction=1.0)
+    entry = desk.order
+    assert entry.leg is Leg.ENTRY
+    desk.lose(guard)
+    desk.lose(entry)
+    desk.accept(entry)
+    assert BTC in desk.desk.state.risk.frozen
+    desk.accept(guard)
+    assert BTC not in desk.desk.state.risk.frozen
+
+
+def test_a_decision_that_buys_more_and_names_no_stop_takes_the_old_stop_back() -> None:
+    desk = adding()
+    guard = the_guard(desk).request
+    desk.propose(BUY, QC, take_profit=130.0, size_fraction=1.0)
+    desk.accept()
+    desk.fill()
+    assert desk.desk.state.protections[BTC].stop is None
+    assert desk.venue.cancels == [guard.id]
