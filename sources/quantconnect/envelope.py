@@ -43,7 +43,8 @@ def opened(
             return answer
     reason = cleaned(sentence(answer) or f"HTTP {status}: {_no_answer(body)}", secrets)
     if kind is None:
-        kind = Kind.UNREADABLE if answer is None else kind_of_sentence(reason)
+        silent = answer is None or (sentence(answer) is None and not ("success" in answer or "Success" in answer))
+        kind = Kind.UNREADABLE if silent else kind_of_sentence(reason)
     raise QcError(
         kind,
         endpoint,

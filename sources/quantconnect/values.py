@@ -9,7 +9,7 @@ import math
 import re
 from datetime import UTC, datetime
 
-_NUMBER = re.compile(r"(?:\d[\d,]*(?:\.\d*)?|(?<![A-Za-z])\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"(?:\d[\d,]*(?:\.\d*)?|(?<![^\W\d_])\.\d+)(?:[eE][+-]?\d+)?")
 _MINUS = re.compile(r"[-\u2212]")
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(\.\d+)?")
 _SYMBOL = re.compile(r"[^\d\s.,%+\-\u2212]+")
