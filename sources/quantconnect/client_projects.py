@@ -120,10 +120,15 @@ class Files:
         """Content for a file, which is made where there is none."""
         try:
             await self.update(project_id, name, content)
-        except QcError as error:
-            if error.may_have_happened or error.kind not in {Kind.BAD_REQUEST, Kind.NOT_FOUND} or error.status == 413:
+        except QcError as refused:
+            if refused.may_have_happened or refused.kind not in {Kind.BAD_REQUEST, Kind.NOT_FOUND} or refused.status == 413:
                 raise
-            await self.create(project_id, name, content)
+            try:
+                await self.create(project_id, name, content)
+            except QcError as error:
+                if "exist" in error.reason.lower():  # it is there: then the first refusal was about something else
+                    raise refused from error
+                raise
 
     async def patch(self, project_id: int, patch: str) -> None:
         """Apply a unified git diff."""
