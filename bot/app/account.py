@@ -6,7 +6,7 @@ It is a second connection to the venue, apart from the one that brings market da
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -28,6 +28,7 @@ from execution.error_budget import ErrorBudget, ErrorRules
 from execution.guarded import AccountHealth, GuardedAccount
 
 if TYPE_CHECKING:
+    from execution.ccxt_account import CcxtAccount
     from execution.shared_budget import SharedBudget
 
 log = structlog.get_logger(__name__)
@@ -102,7 +103,6 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
     """
     from bot.market.ccxt_venue import CcxtVenue, VenueConfig, VenueUnreachable  # noqa: PLC0415 - ccxt is heavy
     from execution.ccxt_account import AccountConfig, CcxtAccount  # noqa: PLC0415
-    from execution.ccxt_orders import Native  # noqa: PLC0415
     from execution.ccxt_stream import set_budget, trading  # noqa: PLC0415
 
     settings = loaded.settings
@@ -136,11 +136,6 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             raise ConfigError(_problem("exchange.id", exchange.id, fault, remedy)) from error
         data = _watched(world.feed.venue.exchange, exchange.id)
         set_budget(world.feed.venue.exchange, budget)
-        natives = [plain.natives(symbol) for symbol in exchange.symbols]
-        keeps = NativeProtection.OFF
-        if all(Native.STOP in found for found in natives):
-            pairs = all(Native.OCO in found for found in natives)
-            keeps = NativeProtection.BOTH if pairs else NativeProtection.STOP
         return OpenAccount(
             venue.exchange,
             guarded,
@@ -148,7 +143,7 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             budget,
             permissions,
             held,
-            keeps,
+            _keeps(plain, exchange.symbols),
             plain.request_life_ms,
             clock() - plain.now(),
             stack.pop_all(),
@@ -157,6 +152,17 @@ async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int
             data,
         )
     raise AssertionError  # the stack lets every exception through
+
+
+def _keeps(account: CcxtAccount, symbols: Sequence[str]) -> NativeProtection:
+    """What protection the venue can hold on every symbol."""
+    from execution.ccxt_orders import Native  # noqa: PLC0415 - ccxt is heavy
+
+    natives = [account.natives(symbol) for symbol in symbols]
+    if not all(Native.STOP in found for found in natives):
+        return NativeProtection.OFF
+    pairs = all(Native.OCO in found for found in natives)
+    return NativeProtection.BOTH if pairs else NativeProtection.STOP
 
 
 def opening_cash(account: OpenAccount, recovered: Recovered, settings: Settings) -> Decimal:

@@ -155,10 +155,7 @@ def _fit(draft: OrderDraft, room: float, denial: Denial, detail: str) -> Answer:
 
 @value
 class States:
-    """HALTED, an account not read and a frozen symbol admit nothing, REDUCING only reductions.
-
-    A backlog of broker updates, and a difference at the venue that nothing explains, admit no entries.
-    """
+    """HALTED, an account not read and a frozen symbol admit nothing; REDUCING, a backlog and what is unexplained no entries."""
 
     def __call__(self, draft: OrderDraft, book: RiskContext) -> Answer:
         """The draft, or why not."""

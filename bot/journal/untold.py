@@ -57,7 +57,7 @@ _KEYS = {
     "decision": (t.decisions.c.id,),
     "fate": (t.fates.c.decision_id,),
     "verdict": (t.verdicts.c.id,),
-    "fill": (t.fills.c.id,),
+    "fill": (t.fills.c.order_id, t.fills.c.id),
     "order": (t.order_events.c.order_id, t.order_events.c.state, t.order_events.c.filled),
 }
 
@@ -72,7 +72,8 @@ def key_of(fact: Fact) -> Key | None:
         case Verdict():
             return ("verdict", fact.id)
         case FillBooked():
-            return ("fill", fact.fill.id)
+            # A venue's trade ids are its own per symbol.
+            return ("fill", fact.fill.order_id, fact.fill.id)
         case OrderChanged():
             return ("order", fact.request.id, fact.state.value, str(fact.filled))
         case _:
