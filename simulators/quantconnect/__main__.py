@@ -32,7 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--backtest-nodes", type=int, default=1)
     parser.add_argument("--live-nodes", type=int, default=1)
     parser.add_argument("--snapshot", type=float, default=5.0, metavar="SECONDS", help="age of what is read of live algorithms")
-    parser.add_argument("--quirk", action="append", metavar="NAME[=PROBABILITY]", help=f"habits of PHP: {', '.join(NAMES)}")
+    parser.add_argument("--quirk", action="append", metavar="NAME[=PROBABILITY]", help=f"habits of PHP: all, {', '.join(NAMES)}")
     parser.add_argument("--demo", action="store_true", help="begin with a live algorithm that emits insights")
     parser.add_argument("--webhook", default="", metavar="URL", help="where that algorithm posts its insights, on loopback")
     parser.add_argument("--webhook-secret", default="", help="what it puts into the header X-Secret")
@@ -43,7 +43,9 @@ def _quirks(given: list[str] | None) -> dict[str, float] | None:
     if given is None:
         return None
     pairs = (one.partition("=") for one in given)
-    return {name: float(probability or 1) for name, _, probability in pairs}
+    chosen = {name: float(probability or 1) for name, _, probability in pairs}
+    every = chosen.pop("all", None)
+    return chosen if every is None else dict.fromkeys(NAMES, every) | chosen
 
 
 async def _serve(given: argparse.Namespace) -> None:

@@ -127,11 +127,11 @@ class Backtesting:
         first, last = given.integer("start"), given.integer("end")
         if last <= first or given.integer("count") < 1:
             raise Refused
-        if one.stage in (Stage.QUEUED, Stage.RUNNING) or not one.seen(f"chart {name}", self._world.terms.loading_reads):
-            return {"progress": round(one.progress, 3), "status": "loading"}
         charts: Mapping[str, Row] = one.result.get("charts", {})
-        if name not in charts:
+        if not one.is_busy and name not in charts:
             raise Refused
+        if one.is_busy or not one.seen(f"chart {name}", self._world.terms.loading_reads):
+            return {"progress": round(one.progress, 3), "status": "loading"}
         return {"chart": cut(charts[name], given.integer("count"), first, last)}
 
     def _report(self, given: Arguments) -> Row:

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from simulators.quantconnect.faults import HalfStatistics, LyingStatus, NeverCompletes, RuntimeFailure
-from simulators.quantconnect.jobs import Crew, Worker, WorkerDied
+from simulators.quantconnect.jobs import Crew, Worker, WorkerDied, cancel
 from simulators.quantconnect.world import Compile, Project, Row, World, blank
 
 log = structlog.get_logger(__name__)
@@ -85,8 +85,7 @@ class Backtest:
         """Stop it and free its node."""
         if self.is_busy:
             self.stage = Stage.CANCELLED
-        if self.task is not None:
-            self.task.cancel()
+        cancel(self.task)
 
     def rows(self, what: str) -> list[Row]:
         """Orders, trades or insights; none before it is finished."""

@@ -14,7 +14,7 @@ import structlog
 
 from simulators.quantconnect.backtests import MAX_LOGS, job_of, save
 from simulators.quantconnect.faults import LiveStuck
-from simulators.quantconnect.jobs import Worker, WorkerDied
+from simulators.quantconnect.jobs import Worker, WorkerDied, cancel
 from simulators.quantconnect.webhooks import Letter
 from simulators.quantconnect.world import Compile, Project, Row, World, blank
 
@@ -24,7 +24,7 @@ PATH = ("InQueue", "LoggingIn", "Initializing", "History")
 ACTIVE = frozenset((*PATH, "Running"))
 _MAX_INSIGHTS = 100_000
 _MAX_ORDERS = 100_000
-_READY_SECONDS = 60.0
+_WATCH_SECONDS = 0.25
 _ENDING_SECONDS = 3.0
 
 
@@ -78,6 +78,7 @@ class Deployment:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     answers: dict[int, asyncio.Future[Row]] = field(default_factory=dict)
+    heard: float = 0.0
     _number: int = 0
 
     @property
@@ -131,8 +132,8 @@ class Deployment:
         if running and worker is not None:
             worker.send({"do": "stop"})
         self._over(status)
-        if not running and self.task is not None:
-            self.task.cancel()
+        if not running:
+            cancel(self.task)
 
     def crash(self, error: str) -> None:
         """End with an error, now."""
@@ -143,8 +144,7 @@ class Deployment:
         """End without a word."""
         if self.is_active:
             self._over(status)
-        if self.task is not None:
-            self.task.cancel()
+        cancel(self.task)
 
     def _over(self, status: str, error: str | None = None) -> None:
         self.status, self.stopped, self.error = status, self.world.now(), error or self.error
@@ -156,11 +156,16 @@ class Deployment:
         stuck = self.world.faults.of_job(LiveStuck)
         try:
             async with asyncio.TaskGroup() as group:
-                refreshing = group.create_task(self._refresh(), name="quantconnect-snapshot")
+                self.heard = asyncio.get_running_loop().time()
+                watching = [
+                    group.create_task(self._refresh(), name="quantconnect-snapshot"),
+                    group.create_task(self._watch(), name="quantconnect-watch"),
+                ]
                 listening = group.create_task(self._listen(), name="quantconnect-live")
                 await self._climb(stuck.status if stuck is not None else "")
                 await listening
-                refreshing.cancel()
+                for task in watching:
+                    task.cancel()
         finally:
             if self.is_active:
                 self._over("Stopped")
@@ -174,8 +179,7 @@ class Deployment:
             if status == stuck:
                 await asyncio.Event().wait()  # until it is stopped
             await asyncio.sleep(self.world.terms.live_stage)
-        async with asyncio.timeout(_READY_SECONDS):
-            await self.ready.wait()
+        await self.ready.wait()
         if self.is_active:
             self.status = "Running"
         self.settled.set()
@@ -184,6 +188,18 @@ class Deployment:
         while True:
             await asyncio.sleep(self.world.terms.snapshot)
             self.flush()
+
+    async def _watch(self) -> None:
+        """Kill what is silent for too long, and what does not end when it should."""
+        loop, ending = asyncio.get_running_loop(), 0.0
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            ending = 0.0 if self.is_active else ending + _WATCH_SECONDS
+            if loop.time() - self.heard > self.world.terms.silence_limit:
+                self._fail(f"Algorithm took longer than {self.world.terms.silence_limit:g} seconds on a single time loop")
+                ending = _ENDING_SECONDS
+            if ending >= _ENDING_SECONDS and self.worker is not None:
+                self.worker.kill()
 
     async def _listen(self) -> None:
         job = job_of(self.world, self.id, self.compile.files, self.parameters, "live", self.cash)
@@ -203,6 +219,7 @@ class Deployment:
             self.flush()
 
     def _take(self, message: Row) -> None:
+        self.heard = asyncio.get_running_loop().time()
         kind = message.pop("kind")
         match kind:
             case "insight":

@@ -213,7 +213,7 @@ class Webhook:
 class Quirk:
     """One of PHP's habits, with this probability from now on (see `quirks`)."""
 
-    name: Literal["empty_lists", "text_numbers", "capitals", "nulls", "numbered_maps", "other_dates"]
+    name: Literal["empty_lists", "text_numbers", "text_insights", "capitals", "nulls", "numbered_maps", "other_dates"]
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
     fault: Literal["quirk"] = "quirk"
 

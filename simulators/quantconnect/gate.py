@@ -55,6 +55,8 @@ class Gate:
         wait = self._over_limit()
         if wait:
             return json_response({"success": False, "errors": ["Too many requests"]}, 429, {"Retry-After": str(wait)})
+        if (request.content_length or 0) > self._world.terms.max_body:
+            return web.Response(text=_PAGE.format("413 Request Entity Too Large"), status=413, content_type="text/html")
         handler = self._handlers.get(path)
         if handler is None:
             return web.Response(text=_PAGE.format("404 Not Found"), status=404, content_type="text/html")

@@ -73,6 +73,12 @@ class Worker:
                 self._process.kill()
 
 
+def cancel(task: asyncio.Task[None] | None) -> None:
+    """Cancel a job's task, once: a second time would interrupt the wait for the end of its process."""
+    if task is not None and not task.cancelling():
+        task.cancel()
+
+
 async def _tail(stream: asyncio.StreamReader) -> bytes:
     """The last of what is written to a stream."""
     kept = b""
@@ -99,7 +105,7 @@ class Crew:
         """Cancel what still runs, and wait for it."""
         tasks = list(self._tasks)
         for task in tasks:
-            task.cancel()
+            cancel(task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -40,8 +40,8 @@ On `self` of a `QCAlgorithm`:
 Not there: universes, options, futures, alpha, risk and portfolio models, pandas, margin calls, market hours (everything trades
 around the clock), conversion of currencies (all money is in the account currency), slippage, C#.
 
-Uploaded text is executed behind the fence of `sandbox`; see there what that does not protect from. Use `simulate` in tests and
-the `worker` process everywhere else.
+Uploaded text is executed behind the fence of `sandbox`; see there what that does not protect from. Use `simulate` in tests
+(with `bars_of` your candles) and the `worker` process everywhere else.
 """
 
 from __future__ import annotations
@@ -50,10 +50,11 @@ import datetime as _datetime
 import json
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
+from bot.core.market import Candle, timeframe_ms
 from simulators.quantconnect import lean_indicators as indicators
 from simulators.quantconnect import lean_types as types
 from simulators.quantconnect.lean_algorithm import QCAlgorithm, make
@@ -62,46 +63,18 @@ from simulators.quantconnect.lean_portfolio import OrderEvent, OrderTicket
 from simulators.quantconnect.lean_run import AlgorithmError, Bars, Run, Tell
 from simulators.quantconnect.sandbox import execute, numpy_part
 
-__all__ = ["AlgorithmError", "Run", "algorithm_imports", "guarded", "load", "simulate"]
+__all__ = ["AlgorithmError", "Run", "algorithm_imports", "bars_of", "guarded", "load", "simulate"]
 
-_TYPES = [
-    "AccountType",
-    "BrokerageName",
-    "DayOfWeek",
-    "Insight",
-    "InsightCollection",
-    "InsightDirection",
-    "InsightType",
-    "Market",
-    "MovingAverageType",
-    "OrderDirection",
-    "OrderStatus",
-    "OrderType",
-    "Resolution",
-    "SecurityIdentifier",
-    "SecurityType",
-    "Slice",
-    "Symbol",
-    "TimeZones",
-    "TradeBar",
-]
-_INDICATORS = [
-    "AverageTrueRange",
-    "BollingerBands",
-    "DonchianChannel",
-    "ExponentialMovingAverage",
-    "IndicatorDataPoint",
-    "Maximum",
-    "Minimum",
-    "Momentum",
-    "MovingAverageConvergenceDivergence",
-    "RateOfChange",
-    "RateOfChangePercent",
-    "RelativeStrengthIndex",
-    "SimpleMovingAverage",
-    "StandardDeviation",
-    "WilderMovingAverage",
-]
+_TYPES = (
+    "AccountType", "BrokerageName", "DayOfWeek", "Insight", "InsightCollection", "InsightDirection", "InsightType", "Market",
+    "MovingAverageType", "OrderDirection", "OrderStatus", "OrderType", "Resolution", "SecurityIdentifier", "SecurityType",
+    "Slice", "Symbol", "TimeZones", "TradeBar",
+)  # fmt: skip
+_INDICATORS = (
+    "AverageTrueRange", "BollingerBands", "DonchianChannel", "ExponentialMovingAverage", "IndicatorDataPoint", "Maximum",
+    "Minimum", "Momentum", "MovingAverageConvergenceDivergence", "RateOfChange", "RateOfChangePercent",
+    "RelativeStrengthIndex", "SimpleMovingAverage", "StandardDeviation", "WilderMovingAverage",
+)  # fmt: skip
 _STEPS_PER_PROGRESS = 50
 
 
@@ -114,6 +87,19 @@ def algorithm_imports() -> dict[str, object]:
     safe_json = ModuleType("json")
     vars(safe_json).update({"dumps": json.dumps, "loads": json.loads})
     return names | {"math": math, "json": safe_json, "np": numpy_part()}
+
+
+def bars_of(candles: Iterable[Candle]) -> Bars:
+    """Bars for `simulate` out of candles that are there; asked for another length than theirs it has none."""
+    by_symbol: dict[str, list[Candle]] = {}
+    for candle in candles:
+        by_symbol.setdefault(candle.symbol, []).append(candle)
+
+    def found(symbol: str, length: int, start: int, stop: int) -> list[Candle]:
+        own = by_symbol.get(symbol, ())
+        return [one for one in own if start <= one.ts and one.ts + length <= stop and timeframe_ms(one.timeframe) == length]
+
+    return found
 
 
 def load(files: Mapping[str, str], run: Run) -> QCAlgorithm:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import orjson
-
 from simulators.quantconnect.lean_clock import DateRules, Schedule, TimeRules
 from simulators.quantconnect.lean_making import IndicatorMaking
+from simulators.quantconnect.lean_parts import History, Notify, ObjectStore, Settings, Transactions
 from simulators.quantconnect.lean_portfolio import (
     OrderEvent,
     OrderTicket,
@@ -35,114 +34,11 @@ from simulators.quantconnect.lean_types import (
     SecurityType,
     Slice,
     Symbol,
-    TradeBar,
     milliseconds,
     naive,
 )
 
 _NOT_INITIALIZING = "can only be called in initialize"
-
-
-class Settings:
-    """`self.settings`."""
-
-    def __init__(self) -> None:
-        self.automatic_indicator_warm_up = False
-        self.free_portfolio_value_percentage = 0.0025
-        self.daily_precise_end_time = True
-
-
-class ObjectStore:
-    """`self.object_store`: texts and bytes by key, as they were when the run began, and what the run saved since."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def contains_key(self, key: str) -> bool:
-        """Whether there is something."""
-        return key in self._run.objects
-
-    def save(self, key: str, text: str | None = None) -> bool:
-        """Save a text."""
-        return self.save_bytes(key, (text or "").encode())
-
-    def save_bytes(self, key: str, content: bytes) -> bool:
-        """Save bytes."""
-        self._run.objects[key] = bytes(content)
-        self._run.tell("object", {"key": key, "hex": bytes(content).hex()})
-        return True
-
-    def save_json(self, key: str, content: object) -> bool:
-        """Save anything as JSON."""
-        return self.save_bytes(key, orjson.dumps(content))
-
-    def read(self, key: str) -> str:
-        """A text; `KeyError` when there is none."""
-        return self._run.objects[key].decode()
-
-    def read_bytes(self, key: str) -> bytes:
-        """Bytes; `KeyError` when there are none."""
-        return self._run.objects[key]
-
-    def delete(self, key: str) -> bool:
-        """Forget a key, in this run only."""
-        return self._run.objects.pop(key, None) is not None
-
-
-class Notify:
-    """`self.notify`: works in live runs only, as LEAN's does."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def web(self, address: str, data: object = None, headers: Mapping[str, str] | None = None) -> bool:
-        """Have the server POST this; False in a backtest. Texts go as they are, everything else as JSON."""
-        if not self._run.live:
-            return False
-        body = data if isinstance(data, str) else orjson.dumps(data).decode()
-        self._run.tell("notify", {"address": address, "body": body, "headers": dict(headers or {})})
-        return True
-
-    def email(self, *_: object) -> bool:
-        """Never delivered here."""
-        return False
-
-    sms = telegram = email
-
-
-class History:
-    """`self.history[TradeBar](symbol, count, resolution)`: the last bars, oldest first."""
-
-    def __init__(self, algorithm: QCAlgorithm) -> None:
-        self._algorithm = algorithm
-
-    def __getitem__(self, _: type[TradeBar]) -> Callable[..., list[TradeBar]]:
-        return self._bars
-
-    def _bars(self, symbol: Symbol | str, span: int | timedelta, resolution: Resolution | None = None) -> list[TradeBar]:
-        run = self._algorithm.qc
-        known = run.subscriptions[symbol]  # type: ignore[index]  # a ticker equals its symbol
-        length = (known.resolution if resolution is None else Resolution(resolution)).milliseconds
-        count = span if isinstance(span, int) else math.ceil(span.total_seconds() * 1000 / length)
-        return run.history(known.symbol, count, length)
-
-
-class Transactions:
-    """`self.transactions`: the open orders."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def get_open_orders(self, symbol: Symbol | None = None) -> list[OrderTicket]:
-        """Of a symbol, or all."""
-        return [one for one in self._run.ledger.open_orders if symbol is None or one.symbol == symbol]
-
-    def cancel_open_orders(self, symbol: Symbol | None = None) -> list[OrderTicket]:
-        """Cancel and return them."""
-        found = self.get_open_orders(symbol)
-        for ticket in found:
-            ticket.cancel()
-        return found
 
 
 class QCAlgorithm(IndicatorMaking):
@@ -155,7 +51,7 @@ class QCAlgorithm(IndicatorMaking):
         self.settings, self.object_store, self.notify = Settings(), ObjectStore(run), Notify(run)
         self.date_rules, self.time_rules, self.transactions = DateRules(), TimeRules(), Transactions(run)
         self.universe_settings = SimpleNamespace(resolution=Resolution.MINUTE, leverage=1.0)
-        self.history = History(self)
+        self.history = History(run)
         self._commands: dict[str, type] = {}
         self._account = AccountType.MARGIN
         self._brokerage = BrokerageName.DEFAULT
@@ -288,12 +184,11 @@ class QCAlgorithm(IndicatorMaking):
         self.qc.ledger.may_short = self._account is AccountType.MARGIN
 
     def set_warm_up(self, span: int | timedelta, resolution: Resolution | None = None) -> None:
-        """A number of bars, of the slowest subscription unless a resolution is given, or a time."""
+        """A number of bars (of the slowest subscription unless a resolution is given) or a time, in the subscriptions' bars."""
         if isinstance(span, timedelta):
-            self.qc.warm_up = (round(span.total_seconds() * 1000), None)
+            self.qc.warm_up = span
             return
-        slowest = max((one.resolution for one in self.qc.subscriptions.values()), default=Resolution.MINUTE)
-        self.qc.warm_up = (int(span), slowest if resolution is None else Resolution(resolution))
+        self.qc.warm_up = (int(span), None if resolution is None else Resolution(resolution))
 
     def set_benchmark(self, *_: object) -> None:
         """Noted only: the benchmark is the first security."""
@@ -481,7 +376,7 @@ class QCAlgorithm(IndicatorMaking):
                 setattr(made, key, value)
             answer: bool | None = made.run(self)
             return answer
-        return self.on_command(SimpleNamespace(**{key.lower(): value for key, value in fields.items()}, **fields))
+        return self.on_command(SimpleNamespace(**({key.lower(): value for key, value in fields.items()} | fields)))
 
     def _command_order(self, body: Mapping[str, Any]) -> bool:
         symbol, quantity = body["symbol"], float(body["quantity"])

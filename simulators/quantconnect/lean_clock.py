@@ -89,6 +89,7 @@ class ScheduledEvent:
     call: Callable[[], object]
     zone: ZoneInfo
     due: int | None = None
+    over: bool = False
 
     def advance(self, after: int) -> None:
         """Find the first moment later than `after`; None when there is none in ten years."""
@@ -100,7 +101,7 @@ class ScheduledEvent:
                 if self.due is not None:
                     return
             day += timedelta(1)
-        self.due = None
+        self.due, self.over = None, True
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ class Schedule:
     def due(self, until: int) -> Iterator[tuple[int, ScheduledEvent]]:
         """What comes up to a moment, in time order; each must have been called before the next is asked for."""
         while True:
-            for fresh in (event for event in self.events if event.due is None):
+            for fresh in (event for event in self.events if event.due is None and not event.over):
                 fresh.advance(self.now())
             soon = min((event for event in self.events if event.due is not None), key=_due, default=None)
             if soon is None or _due(soon) > until:

@@ -25,10 +25,10 @@ from simulators.quantconnect.lean_indicators import (
     SimpleMovingAverage,
     StandardDeviation,
 )
-from simulators.quantconnect.lean_types import MovingAverageType, Resolution, Symbol, TradeBar
+from simulators.quantconnect.lean_types import Event, MovingAverageType, Resolution, Symbol, TradeBar
 
 if TYPE_CHECKING:
-    from simulators.quantconnect.lean_algorithm import Settings
+    from simulators.quantconnect.lean_parts import Settings
     from simulators.quantconnect.lean_run import Run
 
 Selector = Callable[[TradeBar], float]
@@ -78,8 +78,6 @@ class TradeBarConsolidator:
     """Bars of a `timedelta`; `data_consolidated += handler(sender, bar)`, then `subscription_manager.add_consolidator`."""
 
     def __init__(self, period: timedelta) -> None:
-        from simulators.quantconnect.lean_types import Event  # noqa: PLC0415 - the name is the algorithm's business alone
-
         self.period = period
         self.data_consolidated = Event()
 

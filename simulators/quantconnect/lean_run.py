@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
@@ -101,7 +102,7 @@ class Run:
         self.zone = ZONES["America/New_York"]
         self.currency = "USD"
         self.account_cash = dict(cash or {})
-        self.warm_up: tuple[int, Resolution | None] | None = None  # bars and their resolution, or milliseconds and None
+        self.warm_up: tuple[int, Resolution | None] | timedelta | None = None  # bars and their resolution, or a time
         self.is_warming_up = False
         self.securities: BySymbol[Security] = BySymbol()
         self.subscriptions: BySymbol[Subscription] = BySymbol()
@@ -228,16 +229,18 @@ class Run:
 
     def _warm(self) -> None:
         self.is_warming_up = True
+        self.now = self._warm_start()
         for end, bars in self.timeline(self._warm_start(), self.started):
             self.step(end, bars)
         self.is_warming_up = False
 
     def _warm_start(self) -> int:
         assert self.warm_up is not None
-        amount, resolution = self.warm_up
-        if resolution is None:
-            return self.started - amount
-        return self.started - amount * resolution.milliseconds
+        if isinstance(self.warm_up, timedelta):
+            return self.started - round(self.warm_up.total_seconds() * 1000)
+        count, resolution = self.warm_up
+        slowest = max((one.resolution for one in self.subscriptions.values()), default=Resolution.MINUTE)
+        return self.started - count * (slowest if resolution is None else resolution).milliseconds
 
     def timeline(self, start: int, stop: int) -> Iterator[tuple[int, list[tuple[Subscription, TradeBar]]]]:
         """All bars that end after `start` and not after `stop`, those of one moment together, in time order."""
@@ -253,7 +256,7 @@ class Run:
         """A moment at which these bars are over."""
         if not self.is_warming_up:
             self.call_scheduled(end)
-        self.now = end
+        self.now = max(self.now, end)
         bars: BySymbol[TradeBar] = BySymbol()
         for subscription, bar in arrived:
             bars[subscription.symbol] = bar

@@ -204,12 +204,13 @@ class Live:
         first, last, count = given.integer("start"), given.integer("end"), given.integer("count")
         if last <= first or count < 1:
             raise Refused
-        loading = self._loading(one, f"chart {name}")
-        if loading is not None:
-            return loading
-        if name not in one.snapshot.charts:
+        charts = one.snapshot.charts
+        if charts and name not in charts:
             raise Refused
-        return {"chart": cut(one.snapshot.charts[name], count, first, last)}
+        loading = self._loading(one, f"chart {name}")
+        if loading is not None or not charts:
+            return loading or {"progress": 0.0, "status": "loading"}
+        return {"chart": cut(charts[name], count, first, last)}
 
     async def export(self, given: Arguments) -> Answer:
         """`/live/export/insights`: a file of all deployments of the project, in snake_case."""

@@ -3,8 +3,8 @@
 History is one endless market per symbol. Hours and days are made of quarter hours that begin at `history_genesis`; the minutes of
 a month are a market of their own that begins at the price the quarter hours have there; there are no seconds. What is live is
 the market of `seed` that began at `live_genesis`, second by second, the same that an exchange simulator of that seed and genesis
-shows; what a live algorithm sees from before is history, scaled to meet it. Recorded files replace history altogether: what they
-do not have there is no data for, as in LEAN.
+shows; what a live algorithm sees from before is a history of some two months, scaled to meet it. Recorded files replace history
+altogether: what they do not have there is no data for, as in LEAN.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from bot.market.simulated_path import Listing
 
 _QUARTER = 900_000
 _MINUTE = 60_000
+_PAST_MS = 60 * 86_400_000
 _NAMES = {1_000: "1s", 60_000: "1m", 900_000: "15m", 3_600_000: "1h", 86_400_000: "1d"}
 
 
@@ -113,7 +114,8 @@ class LiveMarket:
             message = "the market has no live_genesis: nothing of it is live"
             raise ValueError(message)
         self._spec, self._genesis = spec, spec.live_genesis
-        self._archive = Archive(spec)
+        recent = _month_of(self._genesis - _PAST_MS)
+        self._archive = Archive(spec if spec.files else replace(spec, history_genesis=max(spec.history_genesis, recent)))
         self._live: dict[str, SimulatedMarket] = {}
         self._scales: dict[str, float] = {}
 
@@ -156,6 +158,8 @@ def aggregated(series: RecordedSeries, length: int, start: int, stop: int) -> li
     inside = (series.ts >= start) & (series.ts + own <= stop)
     buckets = series.ts[inside] // length
     found: list[Candle] = []
+    if not len(buckets):
+        return found
     heads = np.flatnonzero(np.diff(buckets, prepend=-1))
     columns = [getattr(series, name)[inside] for name in ("open", "high", "low", "close", "volume")]
     opened, high, low, close, volume = columns

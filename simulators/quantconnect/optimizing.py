@@ -11,7 +11,7 @@ from datetime import datetime
 
 from simulators.quantconnect.backtests import Backtest, Pace, Stage, run_alone
 from simulators.quantconnect.compiling import built
-from simulators.quantconnect.jobs import Crew
+from simulators.quantconnect.jobs import Crew, cancel
 from simulators.quantconnect.transport import Arguments, Refused
 from simulators.quantconnect.world import Compile, Endpoint, Project, Row, World, blank, zulu
 
@@ -234,8 +234,7 @@ class Optimizing:
 
     def _stop(self, one: Optimization) -> None:
         one.status = "aborted"
-        if one.task is not None:
-            one.task.cancel()
+        cancel(one.task)
         for point in one.points:
             point.cancel()
 

@@ -84,7 +84,7 @@ def portfolio_statistics(course: Course) -> Row:
         "startEquity": course.start,
         "endEquity": course.end,
         "compoundingAnnualReturn": growth or 0.0,
-        "drawdown": -abs(max_drawdown(worth, course.start)) if len(worth) else 0.0,
+        "drawdown": max_drawdown(worth, course.start) if len(worth) else 0.0,
         "totalNetProfit": course.end / course.start - 1.0,
         "sharpeRatio": sharpe(returns) or 0.0,
         "probabilisticSharpeRatio": probabilistic_sharpe(returns),
@@ -96,7 +96,6 @@ def portfolio_statistics(course: Course) -> Row:
         "valueAtRisk95": tail[1],
         "drawdownRecovery": recovery_days(times, worth),
     }
-    body["drawdown"] = abs(float(str(body["drawdown"])))
     return body | _against_market(returns, against, growth or 0.0)
 
 

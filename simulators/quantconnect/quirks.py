@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-NAMES = ("empty_lists", "text_numbers", "capitals", "nulls", "numbered_maps", "other_dates")
+NAMES = ("empty_lists", "text_numbers", "text_insights", "capitals", "nulls", "numbered_maps", "other_dates")
 
 _MAPS = frozenset(
     [
@@ -34,7 +34,8 @@ _DATES = frozenset(["created", "modified", "launched", "stopped", "requested"])
 class Quirks:
     """Probability of each habit, by its name; `counts` tells how often each was done.
 
-    `empty_lists`: an empty map is a list. `text_numbers`: figures are texts of four decimals. `capitals`: some keys begin with a
+    `empty_lists`: an empty map is a list. `text_numbers`: the figures of a performance are
+    texts of four decimals, `text_insights`: those of insights. `capitals`: some keys begin with a
     capital, `symbol.id` is `Symbol.ID`. `nulls`: a field that nobody knows, and nothing where an empty list could be.
     `numbered_maps`: the parameters and libraries of a project are a map by number. `other_dates`: ISO for blank, blank for ISO.
     """
@@ -84,7 +85,7 @@ class Quirks:
         return node
 
     def _value(self, value: Any, name: str, texts: bool) -> Any:
-        if isinstance(value, float) and (texts or (name in _FRACTIONS and self._happens("text_numbers"))):
+        if isinstance(value, float) and (texts or (name in _FRACTIONS and self._happens("text_insights"))):
             return f"{value:.4f}".rstrip("0").rstrip(".")
         if isinstance(value, str) and name in _DATES and self._happens("other_dates"):
             return f"{value.replace(' ', 'T')}Z" if " " in value else value.replace("T", " ").removesuffix("Z")

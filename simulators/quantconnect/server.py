@@ -28,7 +28,7 @@ from simulators.quantconnect.optimizing import Optimizing
 from simulators.quantconnect.projects import Projects
 from simulators.quantconnect.quirks import Quirks
 from simulators.quantconnect.terms import Terms
-from simulators.quantconnect.transport import Arguments, Refused
+from simulators.quantconnect.transport import Arguments
 from simulators.quantconnect.webhooks import Webhooks
 from simulators.quantconnect.world import Endpoint, Project, Row, World
 
@@ -190,8 +190,6 @@ class QuantConnectSimulator:
         content = files.get("objectData")
         if content is None and isinstance(given.get("objectData"), str):
             content = given["objectData"].encode()
-        if content is not None and len(content) > self.world.terms.max_body:
-            raise Refused("The object is too large")
         return self._objects.set(given, content)
 
 

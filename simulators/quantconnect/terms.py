@@ -40,6 +40,8 @@ class Terms:
     """How old what is read of a live algorithm may be; the service's own is ten minutes."""
     backtest_limit: float = 60.0
     """A backtest that takes longer is killed."""
+    silence_limit: float = 60.0
+    """A live algorithm that is silent for longer (it tells its state several times a second) is killed."""
     memory_mb: int = 1_024
     max_characters: int = 32_000
     max_files: int = 25

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -37,16 +38,25 @@ def tell(kind: str, body: Mapping[str, object]) -> None:
 
 
 def confine(memory_mb: int, cpu_seconds: int) -> None:
-    """Give up files, sockets, memory and time; there is no way back."""
+    """Give up files, sockets, memory beyond what is in use, and time; there is no way back."""
     sandbox.preload()
     for name in ("_strptime", "numpy.random", "numpy.ma"):  # loaded lazily otherwise
         __import__(name)
+    size = (_size_mb() + memory_mb) << 20
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
     if cpu_seconds:
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+
+
+def _size_mb() -> int:
+    """Address space in use; 4 GB where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() >> 20
+    except OSError:
+        return 4_096
 
 
 def main() -> int:
@@ -113,6 +123,7 @@ class LiveRun:
         self._files: Mapping[str, str] = job["files"]
         self._told = 0.0
         self._over = False
+        self._bar_at = 0
         self._acts: dict[str, Callable[[Mapping[str, Any]], object]] = {
             "command": lambda body: self._algorithm.command(body["body"]),
             "insight": self._emit,
@@ -129,11 +140,12 @@ class LiveRun:
         run = self._run
         algorithm = load(self._files, run)
         guarded(lambda: run.begin(algorithm), initializing=True)
+        self._bar_at = run.now
         self._refresh(_now())
         tell("running", {})
         tell("state", state_of(run))
         while not self._over and not run.quitting:
-            soon = min(self._next_bar(), run.now + 1_000)
+            soon = min(self._next_bar(), _now() + 1_000)
             self._listen(max(0.0, min((soon - _now()) / 1000, _TELL_SECONDS)))
             self._catch_up(_now())
             self._say()
@@ -142,7 +154,7 @@ class LiveRun:
 
     def _next_bar(self) -> int:
         lengths = [one.length for one in self._run.subscriptions.values()] or [1_000]
-        return min((self._run.now // length + 1) * length for length in lengths)
+        return min((self._bar_at // length + 1) * length for length in lengths)
 
     def _catch_up(self, now: int) -> None:
         run = self._run
@@ -156,7 +168,7 @@ class LiveRun:
                     found = list(self._market(subscription.symbol.unified, subscription.length, end - subscription.length, end))
                     arrived += [(subscription, subscription.bar(candle)) for candle in found]
             guarded(lambda end=end, arrived=arrived: run.step(end, arrived))  # type: ignore[misc]
-            run.now = max(run.now, end)
+            self._bar_at = end
         guarded(lambda: run.call_scheduled(now))
         self._refresh(now)
 

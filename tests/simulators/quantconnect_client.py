@@ -77,23 +77,23 @@ class Client:
     def headers(self) -> dict[str, str]:
         return signed(self.simulator.user, self.simulator.token)
 
-    async def post(self, path: str, **body: Any) -> dict[str, Any]:
+    async def post(self, path: str, /, **body: Any) -> dict[str, Any]:
         async with self.http.post(self.simulator.url + path, json=body, headers=self.headers()) as answer:
             assert answer.status == 200, (answer.status, await answer.text())
             found: dict[str, Any] = await answer.json(content_type=None)
             return found
 
-    async def good(self, path: str, **body: Any) -> dict[str, Any]:
+    async def good(self, path: str, /, **body: Any) -> dict[str, Any]:
         found = await self.post(path, **body)
         assert found["success"] is True, found
         return found
 
-    async def refused(self, path: str, **body: Any) -> str:
+    async def refused(self, path: str, /, **body: Any) -> str:
         found = await self.post(path, **body)
         assert found["success"] is False, found
         return str(found["errors"][0])
 
-    async def admin(self, path: str, **body: Any) -> dict[str, Any]:
+    async def admin(self, path: str, /, **body: Any) -> dict[str, Any]:
         async with self.http.post(f"{self.simulator.root}/admin{path}", json=body) as answer:
             found: dict[str, Any] = await answer.json()
             return {"status": answer.status, **found}
