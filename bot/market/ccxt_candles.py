@@ -25,6 +25,8 @@ from bot.market.health import HealthBook
 from bot.market.sanity import MarketSanity
 
 _log = structlog.get_logger(__name__)
+
+_START_PAUSES_S = (0.5, 1.0)
 _AT_ONCE = 4
 _MAX_WARMUP = 5_000
 _PATIENT_ATTEMPTS = 3
@@ -192,9 +194,23 @@ class CandleDesk:
             line.proof.last = start - line.length
             return
         for _ in range(self.config.confirmations + 2):
-            await self._ask(line, start - count * line.length)
+            await self._ask_again(line, start - count * line.length)
             if line.complete(self.venue.now()):
                 line.settled()
+                return
+
+    async def _ask_again(self, line: CandleLine, since: int) -> None:
+        """Ask, and again where the answer is lost: what fails while the bot runs is repaired, at start it would end the bot."""
+        for pause in (*_START_PAUSES_S, None):
+            try:
+                await self._ask(line, since)
+            except Exception as error:
+                if pause is None:
+                    raise
+                self.statistics.backfill_failures += 1
+                _log.warning("history_not_loaded", symbol=line.symbol, timeframe=line.timeframe, error=type(error).__name__)
+                await asyncio.sleep(pause)
+            else:
                 return
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from bot.core.market import Health
 from bot.market.ccxt_feed import CcxtFeed
 from bot.market.ccxt_venue import UnknownSymbol, VenueConfig, VenueUnreachable
+from simulators.exchange.answer_faults import Garbled
 from simulators.exchange.faults import Absurd, Burst, Clear, Disconnect, Ending, Gap, Poison, Stall, Status
 from simulators.exchange.server import ExchangeSimulator
 from tests.market.feed_rig import SYMBOLS, Listener, feed_of, quick, running, to
@@ -239,6 +240,20 @@ async def test_candles_that_do_not_come_at_start_make_the_venue_unreachable(
     feed = feed_of(to(simulator), quick(), listener)
     with pytest.raises(VenueUnreachable, match="binance did not deliver its candles"):
         await feed.start()
+
+
+@pytest.mark.parametrize("fault", [Status(429, "/api/v3/klines", retry_after=1), Garbled(path="/api/v3/klines")])
+async def test_a_lost_answer_at_start_costs_no_candle(
+    simulator: ExchangeSimulator, listener: Listener, fault: Status | Garbled
+) -> None:
+    simulator.inject(fault)
+    feed = feed_of(to(simulator), quick(warmup=10), listener)
+    try:
+        warm = await feed.start()
+        assert feed.statistics.backfill_failures == 1
+        assert len([candle for candle in warm if (candle.symbol, candle.timeframe) == ("BTC/USDT", "1s")]) == 10
+    finally:
+        await feed.close()
 
 
 async def test_one_symbol_cut_off_from_a_living_stream_is_noticed(simulator: ExchangeSimulator, listener: Listener) -> None:
