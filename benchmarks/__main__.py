@@ -31,6 +31,7 @@ ITEMS = {
     "limits": "live_limits:limits",
     "reconcile": "live_reconcile:reconcile",
     "restart": "live_restart:restart",
+    "quantconnect": "quantconnect_client:overhead",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

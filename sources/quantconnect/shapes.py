@@ -14,7 +14,7 @@ from enum import Enum, IntEnum, StrEnum
 from operator import itemgetter
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.alias_generators import to_camel, to_pascal
 
 from sources.quantconnect.values import moment_ms, number, percent, span_s
@@ -140,14 +140,17 @@ def _flag(raw: object) -> bool:
     return bool(raw)
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Number = Annotated[float | None, BeforeValidator(number)]
-Amount = Annotated[float, BeforeValidator(lambda raw: number(raw) or 0.0)]
+_FIRST = Field(union_mode="left_to_right")
+"""What already is what it should be is let through by pydantic itself: that costs half of a validator written in Python."""
+Plain = Annotated[float, Strict(), AllowInfNan(False)]
+Text = Annotated[Annotated[str, Strict()] | Annotated[str, BeforeValidator(_text)], _FIRST]
+Number = Annotated[Plain | Annotated[float | None, BeforeValidator(number)], _FIRST]
+Amount = Annotated[Plain | Annotated[float, BeforeValidator(lambda raw: number(raw) or 0.0)], _FIRST]
 """A number whose absence means zero."""
 Percent = Annotated[float | None, BeforeValidator(percent)]
 """A fraction, written in percent."""
 Whole = Annotated[int | None, BeforeValidator(_whole)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
+Flag = Annotated[Annotated[bool, Strict()] | Annotated[bool, BeforeValidator(_flag)], _FIRST]
 Moment = Annotated[int | None, BeforeValidator(moment_ms)]
 """Milliseconds UTC."""
 Price = Annotated[float | None, BeforeValidator(lambda raw: number(raw) or None)]

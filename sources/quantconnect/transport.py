@@ -300,8 +300,9 @@ class Transport:
 
 def _is_refusal(reply: Reply) -> bool:
     """Whether what should be a file is the service's no."""
-    if not reply.body.lstrip().startswith(b"{"):
-        return not reply.body or reply.body.lstrip()[:1] == b"<"
+    start = reply.body.lstrip()[:1]
+    if start != b"{":  # an empty page or a web page, unless it is said to be a file
+        return start in {b"", b"<"} and "attachment" not in reply.headers.get("Content-Disposition", "").lower()
     try:
         found = orjson.loads(reply.body)
     except orjson.JSONDecodeError:

@@ -28,6 +28,7 @@ FIGURES = {
     "limits": {"live-order-behind-data"},
     "reconcile": {"live-reconcile-own", "live-reconcile-weight"},
     "restart": {"live-restart"},
+    "quantconnect": {"quantconnect-live-read", "quantconnect-backtest-read", "quantconnect-hundred-insights"},
 }
 
 

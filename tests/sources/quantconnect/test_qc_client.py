@@ -570,3 +570,8 @@ async def test_exports_are_files_or_refusals(wrap: bool) -> None:
         with pytest.raises(QcError, match="web page"):
             await client.live.export_insights("L-1")
         assert await client.backtests.export_log(7, "b1") == "line 1\nline 2 €\n"
+        service.answers["backtests/export/logs"] = Page(b"")
+        with pytest.raises(QcError, match="empty page"):
+            await client.backtests.export_log(7, "b1")
+        service.answers["backtests/export/logs"] = Page(b"", headers={"Content-Disposition": 'attachment; filename="b1.txt"'})
+        assert await client.backtests.export_log(7, "b1") == ""

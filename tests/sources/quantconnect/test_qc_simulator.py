@@ -20,6 +20,7 @@ from simulators.quantconnect.faults import (
     Drop,
     HalfStatistics,
     LyingStatus,
+    NeverCompletes,
     NodesBusy,
     Page,
     RateLimit,
@@ -248,8 +249,9 @@ async def test_a_backtest_whose_answer_was_lost_is_found_in_the_list_and_never_s
     assert len(await client.backtests.list(project_id)) == int(after)
 
 
-async def test_one_node_is_waited_for_and_deleting_frees_it(client: Client) -> None:
-    project_id, compile_id = await compiled(client, ALGORITHM)
+async def test_one_node_is_waited_for_and_deleting_frees_it(simulator: QuantConnectSimulator, client: Client) -> None:
+    project_id, compile_id = await compiled(client)
+    simulator.inject(NeverCompletes(count=2))
     first = await client.backtests.create(project_id, compile_id, "first")
     with pytest.raises(QcError) as caught:
         await client.backtests.create(project_id, compile_id, "second")
