@@ -1,0 +1,1 @@
+"""Research: what the bot learns from its own record."""

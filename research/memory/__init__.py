@@ -1,0 +1,1 @@
+"""Memory: evidence in, lessons, confidence and parameters out, each as of a moment."""
