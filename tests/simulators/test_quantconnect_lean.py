@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.core.market import Candle
+from bot.core.market import Candle, MarketView
+from bot.market.simulated import SimulatedMarket
 from simulators.quantconnect.figures import money, percent, plain, span
 from simulators.quantconnect.lean import AlgorithmError, Run, bars_of, simulate
 from simulators.quantconnect.lean_indicators import (
@@ -37,6 +38,7 @@ from simulators.quantconnect.lean_types import (
 )
 from simulators.quantconnect.market import Archive, LiveMarket, MarketSpec
 from simulators.quantconnect.results import result_of
+from sources.rules.crossover import CrossoverParams, SmaCross
 
 HOUR = 3_600_000
 BEGIN = 1_767_225_600_000  # 2026-01-01
@@ -339,6 +341,11 @@ def test_the_object_store_keeps_what_was_there_and_what_is_saved() -> None:
         ("import functools\nfunctools._os\n", "_os"),
         ("from dataclasses import sys\n", "sys"),
         ("import numpy\nnumpy.fromfile('x')\n", "fromfile"),
+        ("match 1:\n    case int(__globals__=x):\n        pass\n", "__globals__ is not allowed"),
+        ("type('T', (), {})\n", "takes 1 positional argument"),
+        ("import typing\ntyping.get_type_hints\n", "get_type_hints"),
+        ("from string import Formatter\n", "Formatter"),
+        ("from functools import update_wrapper\n", "update_wrapper"),
         ("x = '{0.__class__}'.format_map({})\n", "format_map is not allowed"),
         ("from AlgorithmImports import *\nmath.inf\njson.decoder\n", "decoder"),
         ("x = 1\n", "exactly one class"),
@@ -437,3 +444,132 @@ def test_the_past_of_the_live_market_ends_where_the_live_market_begins() -> None
     assert len(found) == 11
     live = [one for one in found if one.ts >= genesis]
     assert abs(found[len(found) - len(live) - 1].close / market.price("BTC/USDT", genesis) - 1) < 0.02
+
+
+def test_every_indicator_method_feeds_itself_and_every_rule_of_the_schedule_fits() -> None:
+    run = ran("""
+    def begin(self):
+        s, h = self.s, Resolution.HOUR
+        self.all = [self.sma(s, 3), self.ema(s, 3), self.ema(s, 3, 0.5), self.ema(s, 3, h), self.rsi(s, 3), self.roc(s, 3),
+                    self.rocp(s, 3), self.mom(s, 3), self.std(s, 3), self.max(s, 3), self.min(s, 3), self.bb(s, 3, 2),
+                    self.atr(s, 3), self.macd(s, 2, 3, 2), self.dch(s, 3), self.sma(s, 2, timedelta(hours=2)),
+                    self.sma(s, 3, selector=lambda bar: bar.volume)]
+        made = SimpleMovingAverage(2)
+        self.register_indicator(s, made, timedelta(hours=2))
+        pairs = TradeBarConsolidator(timedelta(hours=6))
+        pairs.data_consolidated += lambda sender, bar: self.seen.append(("six", bar.close))
+        self.subscription_manager.add_consolidator(s, pairs)
+        self.window = RollingWindow[float](2)
+        self.all.append(made)
+        rules, times = self.date_rules, self.time_rules
+        for name, dates, when in (
+            ("thursday", rules.every(DayOfWeek.THURSDAY), times.at(2, 30)), ("monday", rules.every(DayOfWeek.MONDAY), times.noon()),
+            ("first", rules.month_start(), times.after_market_open(s, 15)), ("open", rules.week_start(), times.midnight()),
+            ("day", rules.on(2026, 1, 1), times.before_market_close(s, 30)), ("gone", rules.on(2020, 1, 1), times.noon()),
+        ):
+            self.schedule.on(name, dates, when, lambda name=name: self.tell(name))
+
+    def tell(self, name):
+        self.seen.append((name, self.time.strftime("%H:%M")))
+
+    def on_data(self, data):
+        self.window.add(data[self.s].close)
+""")
+    state = vars(run.algorithm)
+    assert all(one.is_ready for one in state["all"])
+    assert [one.current.value for one in state["all"][9:11]] == [124.0, 119.0]  # the high and the low, not the close
+    assert state["all"][16].current.value == 5.0
+    assert (state["window"][0], state["window"][1], state["window"].is_ready) == (123.0, 122.0, True)
+    seen = state["seen"]
+    assert seen == [
+        ("first", "00:15"), ("thursday", "02:30"), ("six", 105.0), ("six", 111.0), ("six", 117.0), ("day", "23:30"),
+        ("six", 123.0),
+    ]  # fmt: skip
+
+
+def test_indicators_can_be_warmed_up_from_history() -> None:
+    body = """
+        self.settings.automatic_indicator_warm_up = True
+        self.i = self.sma(self.s, 3)
+        self.seen.append((self.i.is_ready, self.i.current.value))
+        made = ExponentialMovingAverage(2)
+        self.warm_up_indicator(self.s, made)
+        self.seen.append(made.is_ready)
+"""
+    text = HEAD.replace("    def begin(self):\n        pass\n", "    def begin(self):") + body
+    run = simulate({"main.py": text}, bars_of(candles(range(95, 119), BEGIN - 5 * HOUR)), BEGIN + 400 * 24 * HOUR)
+    assert vars(run.algorithm)["seen"] == [(True, 98.0), True]
+
+
+def test_commands_reach_what_they_name() -> None:
+    run = ran("""
+    def begin(self):
+        self.add_command(Named)
+
+    def on_command(self, data):
+        self.seen.append(data.word)
+        return True
+
+
+class Named:
+    word = ""
+
+    def run(self, algorithm):
+        algorithm.seen.append("named " + self.word)
+        return False
+""")
+    algorithm = run.algorithm
+    assert algorithm.command({"$type": "Named", "word": "x"}) is False
+    assert algorithm.command({"Word": "y"}) is True
+    assert vars(algorithm)["seen"] == ["named x", "y"]
+    order = {"$type": "OrderCommand", "symbol": "BTCUSDT", "quantity": "2"}
+    assert algorithm.command({**order, "order_type": "limit", "limit_price": 50})
+    assert algorithm.command({**order, "order_type": "stop_market", "stop_price": 500})
+    assert algorithm.command(order)
+    assert [int(one.order_type) for one in run.ledger.orders] == [1, 2, 0]
+    assert algorithm.command({"$type": "LiquidateCommand"})
+    assert not run.portfolio.invested
+    assert run.ledger.open_orders == []
+    assert algorithm.command({"$type": "QuitCommand"})
+    assert run.quitting
+
+
+def test_an_average_cross_says_what_the_local_rule_says_on_the_same_candles() -> None:
+    hours = list(Archive(MarketSpec(history_genesis=BEGIN))("BTC/USDT", HOUR, BEGIN, BEGIN + 24 * 30 * HOUR))
+    rule = SmaCross(CrossoverParams(fast=5, slow=20, rsi=14))
+    wanted = []
+    for candle in hours:
+        proposal = rule.step(candle, MarketView())
+        if proposal is not None:
+            wanted.append((candle.end, proposal.action.value, round(proposal.confidence, 6)))
+    text = (
+        HEAD.replace("2026, 1, 1)\n        self.set_cash", "2026, 1, 30)\n        self.set_cash")
+        + """
+    def begin(self):
+        self.f, self.w, self.r = self.sma(self.s, 5), self.sma(self.s, 20), self.rsi(self.s, 14)
+        self.up = None
+
+    def on_data(self, data):
+        if not self.w.is_ready:
+            return
+        up = self.f.current.value > self.w.current.value
+        if self.up is not None and up != self.up:
+            share = self.r.current.value / 100
+            direction = InsightDirection.UP if up else InsightDirection.DOWN
+            self.emit_insights(Insight.price(self.s, timedelta(1), direction, confidence=share if up else 1 - share))
+        self.up = up
+"""
+    )
+    run = simulate({"main.py": text}, bars_of(hours), BEGIN + 400 * 24 * HOUR)
+    words = {1: "buy", -1: "sell"}
+    found = [(one.generated_ms, words[int(one.direction)], round(one.confidence or 0.0, 6)) for one in run.insights]
+    assert len(found) > 20
+    assert found == wanted
+
+
+def test_the_live_market_is_the_one_that_an_exchange_of_this_seed_and_genesis_shows() -> None:
+    genesis = BEGIN + 5_000
+    market = LiveMarket(MarketSpec(seed=9, live_genesis=genesis, history_genesis=BEGIN - 86_400_000))
+    exchange = SimulatedMarket(9, ["ETH/USDT", "BTC/USDT"], genesis)
+    stop = genesis + 300_000
+    assert list(market("BTC/USDT", 60_000, genesis + 60_000, stop)) == exchange.candles("BTC/USDT", "1m", genesis + 60_000, stop)

@@ -262,3 +262,13 @@ async def test_an_algorithm_that_never_returns_is_killed() -> None:
         await asyncio.wait_for(asyncio.shield(one.task), PATIENCE)
         assert one.status == "RuntimeError"
         assert "single time loop" in str(one.error)
+
+
+async def test_a_snapshot_is_old_until_the_algorithm_stops() -> None:
+    async with QuantConnectSimulator(Terms(snapshot=3_600, live_stage=0.01)) as simulator, Client(simulator) as client:
+        one = await simulator.deploy({"main.py": LIVE})
+        await simulator.emit("BTC/USDT", "up")
+        page = {"projectId": one.project.id, "start": 0, "end": 100}
+        assert (await client.good("/live/insights/read", **page))["length"] == 0
+        await client.good("/live/update/stop", projectId=one.project.id)
+        assert (await client.good("/live/insights/read", **page))["length"] == 1

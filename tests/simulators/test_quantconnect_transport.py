@@ -302,3 +302,16 @@ def test_habits_are_mixed_by_the_seed() -> None:
     many = [mixed.apply(BODY)["backtest"]["statistics"] for _ in range(40)]
     assert {} in many
     assert [] in many
+
+
+async def test_libraries_and_collaborators(client: Client) -> None:
+    library = await client.project("VALUE = 1\n", "library")
+    project = await client.project("x = 1\n", "user")
+    await client.good("/projects/library/create", projectId=project, libraryId=library)
+    row = (await client.good("/projects/read", projectId=project))["projects"][0]
+    assert [one["libraryName"] for one in row["libraries"]] == ["library"]
+    await client.refused("/projects/library/create", projectId=project, libraryId=1)
+    await client.good("/projects/library/delete", projectId=project, libraryId=library)
+    await client.refused("/projects/library/delete", projectId=project, libraryId=library)
+    assert (await client.good("/projects/collaboration/read", projectId=project))["collaborators"][0]["owner"] is True
+    await client.good("/projects/collaboration/lock/acquire", projectId=project, codeSourceId="bot")
