@@ -21,6 +21,7 @@ class Momentum(QCAlgorithm):
         ]
         self._change = {symbol: self.roc(symbol, self.get_parameter("period", 15)) for symbol in self._symbols}
         self._side = {}
+        self._threshold = self.get_parameter("threshold", 0.001)
         self._hook = self.get_parameter("webhook", "")
         self._secret = self.get_parameter("secret", "")
         self.insights_generated += self.forward
@@ -34,7 +35,7 @@ class Momentum(QCAlgorithm):
             if symbol not in data.bars or not change.is_ready:
                 continue
             up = change.current.value > 0
-            if self._side.get(symbol) == up:
+            if abs(change.current.value) < self._threshold or self._side.get(symbol) == up:
                 continue
             self._side[symbol] = up
             direction = InsightDirection.UP if up else InsightDirection.DOWN

@@ -21,7 +21,7 @@ from simulators.quantconnect.world import Compile, Project, Row, World, blank
 log = structlog.get_logger(__name__)
 
 PATH = ("InQueue", "LoggingIn", "Initializing", "History")
-ACTIVE = frozenset((*PATH, "Running"))
+ENDED = frozenset(("DeployError", "Stopped", "Liquidated", "Deleted", "Completed", "RuntimeError", "Invalid"))
 _MAX_INSIGHTS = 100_000
 _MAX_ORDERS = 100_000
 _WATCH_SECONDS = 0.25
@@ -84,7 +84,7 @@ class Deployment:
     @property
     def is_active(self) -> bool:
         """Whether it keeps its node."""
-        return self.status in ACTIVE
+        return self.status not in ENDED
 
     @property
     def shown_brokerage(self) -> str:
@@ -172,8 +172,11 @@ class Deployment:
             self.flush()
 
     async def _climb(self, stuck: str) -> None:
-        for status in PATH:
+        for status in (*PATH, *([stuck] if stuck and stuck not in PATH else [])):
             if not self.is_active:
+                return
+            if status in ENDED:
+                self._over(status, "forced")
                 return
             self.status = status
             if status == stuck:

@@ -192,7 +192,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class LiveStuck:
-    """The next deployment stays in this state."""
+    """The next deployment stays in this state, or ends with it; any name, `Undefined` and `DeployError` among them."""
 
     status: str = "Initializing"
     count: Count = 1

@@ -463,7 +463,8 @@ def test_every_indicator_method_feeds_itself_and_every_rule_of_the_schedule_fits
         self.all.append(made)
         rules, times = self.date_rules, self.time_rules
         for name, dates, when in (
-            ("thursday", rules.every(DayOfWeek.THURSDAY), times.at(2, 30)), ("monday", rules.every(DayOfWeek.MONDAY), times.noon()),
+            ("thursday", rules.every(DayOfWeek.THURSDAY), times.at(2, 30)),
+            ("monday", rules.every(DayOfWeek.MONDAY), times.noon()),
             ("first", rules.month_start(), times.after_market_open(s, 15)), ("open", rules.week_start(), times.midnight()),
             ("day", rules.on(2026, 1, 1), times.before_market_close(s, 30)), ("gone", rules.on(2020, 1, 1), times.noon()),
         ):

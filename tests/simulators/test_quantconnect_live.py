@@ -272,3 +272,18 @@ async def test_a_snapshot_is_old_until_the_algorithm_stops() -> None:
         assert (await client.good("/live/insights/read", **page))["length"] == 0
         await client.good("/live/update/stop", projectId=one.project.id)
         assert (await client.good("/live/insights/read", **page))["length"] == 1
+
+
+async def test_a_deployment_may_have_a_state_that_nobody_defined_or_fail_at_once(
+    simulator: QuantConnectSimulator, client: Client
+) -> None:
+    project = await client.project(LIVE)
+    body = {"projectId": project, "nodeId": "LN-01", "brokerage": PAPER, "dataProviders": PROVIDERS}
+    for status in ("Undefined", "DeployError"):
+        simulator.inject(LiveStuck(status))
+        await client.good("/live/create", **body, compileId=await client.built(project))
+        wanted = status
+        row = await until(lambda: client.good("/live/read", projectId=project), lambda row: row["status"] == wanted)  # noqa: B023
+        assert (row["stopped"] is None) is (status == "Undefined")
+        if status == "Undefined":
+            await client.good("/live/update/stop", projectId=project)
