@@ -69,8 +69,12 @@ def lesson_text(lesson: Lesson) -> str:
 
 
 def parameters_json(updates: Sequence[Mapping[str, Any]]) -> bytes:
-    """The file of parameter updates, oldest first."""
-    return orjson.dumps({"updates": list(updates)}, option=orjson.OPT_INDENT_2) + b"\n"
+    """The file of parameter updates, oldest first. `ResearchError` for what JSON cannot say."""
+    try:
+        return orjson.dumps({"updates": list(updates)}, option=orjson.OPT_INDENT_2) + b"\n"
+    except TypeError as error:
+        message = f"parameters cannot be written as JSON: {error}; give plain text and numbers"
+        raise ResearchError(message) from error
 
 
 def parameter_update(standing: Standing) -> dict[str, Any] | None:
