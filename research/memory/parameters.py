@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import fmean, median
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from bot.core.values import value
 from research.memory.confidence import confidence_in
 from research.memory.evidence import BacktestEvidence, Parameters, Scalar
 from research.memory.figures import figures_of_backtest
 from research.memory.policy import DEFAULT_POLICY, MemoryPolicy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # With fewer neighbours than this a peak cannot be told from a plateau.
 _LEAST_NEIGHBOURS = 2
@@ -48,6 +50,8 @@ def robust_parameters(backtests: Sequence[BacktestEvidence], policy: MemoryPolic
     the values that were tried, and all else is equal. A neighbourhood's score is (sum + 2 * median of all sets) / (members + 2).
     Only the names of parameters that most runs share are compared. Of equals the set that sorts first wins.
     """
+    import numpy as np  # noqa: PLC0415 - a tenth of a second that whoever imports the memory need not wait
+
     names, scores = _scored(backtests, policy)
     if not scores:
         return None
@@ -82,6 +86,8 @@ def _scored(backtests: Sequence[BacktestEvidence], policy: MemoryPolicy) -> tupl
 
 def _placed(points: Sequence[Point]) -> npt.NDArray[np.int64]:
     """Each point as whole numbers, one per parameter, such that neighbours differ by at most one in each."""
+    import numpy as np  # noqa: PLC0415
+
     columns = [_ranks(column) for column in zip(*points, strict=True)]
     return np.array(columns, np.int64).T
 

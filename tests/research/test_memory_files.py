@@ -46,19 +46,8 @@ def standing(name: str, parameters: Parameters) -> Standing:
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates too
 SCALARS = ANY_TEXT | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.booleans()
-LITERALS = (
-    ast.Module,
-    ast.Expr,
-    ast.Assign,
-    ast.Name,
-    ast.Store,
-    ast.Load,
-    ast.Dict,
-    ast.Tuple,
-    ast.Constant,
-    ast.UnaryOp,
-    ast.USub,
-)
+NAMING = (ast.Module, ast.Expr, ast.Assign, ast.Name, ast.Store, ast.Load)
+LITERALS = (*NAMING, ast.Dict, ast.Tuple, ast.Constant, ast.UnaryOp, ast.USub)
 
 
 @given(ANY_TEXT, st.dictionaries(ANY_TEXT, SCALARS))

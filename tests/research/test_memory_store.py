@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.journal.upgrade import upgrade
+from research.memory.confidence import confidence_of
 from research.memory.errors import EvidenceError, MemoryUnavailable
 from research.memory.evidence import Evidence, Subject, dumped, kind_of, loaded
 from research.memory.policy import MemoryPolicy
 from research.memory.sql import VERSION, SqlMemory
-from research.memory.store import InMemoryStore, MemoryStore
+from research.memory.store import InMemoryStore, MemoryStore, recall
 from tests.journal.journal_databases import change, rows
 from tests.research.memory_evidence import DAY, SUBJECT, YEAR, backtest, evidence, trade
 
@@ -30,13 +34,50 @@ async def answers(store: MemoryStore, as_of: int) -> Answers:
     return tuple(found)
 
 
-@given(st.lists(evidence, max_size=12), st.integers(0, 3 * YEAR))
+def moment_in(history: list[Evidence], data: st.DataObject) -> int:
+    """When some of it was known and some perhaps not."""
+    return data.draw(st.sampled_from(history)).known_at - data.draw(st.integers(0, 1))
+
+
+@given(st.lists(evidence, min_size=1, max_size=12), st.data())
 @settings(max_examples=60)
-async def test_a_look_up_never_sees_what_was_not_yet_known(all_of_it: list[Evidence], as_of: int) -> None:
+async def test_a_look_up_never_sees_what_was_not_yet_known(history: list[Evidence], data: st.DataObject) -> None:
+    as_of = moment_in(history, data)
     knowing, innocent = InMemoryStore(), InMemoryStore()
-    await knowing.remember(all_of_it)
-    await innocent.remember([each for each in all_of_it if each.known_at <= as_of])
+    await knowing.remember(history)
+    await innocent.remember([each for each in history if each.known_at <= as_of])
     assert await answers(knowing, as_of) == await answers(innocent, as_of)
+
+
+@given(st.lists(evidence, min_size=1, max_size=12), st.data())
+@settings(max_examples=10)
+async def test_a_look_up_in_a_database_never_sees_it_either(history: list[Evidence], data: st.DataObject) -> None:
+    as_of = moment_in(history, data)
+    innocent = InMemoryStore()
+    await innocent.remember([each for each in history if each.known_at <= as_of])
+    with TemporaryDirectory() as folder:
+        knowing = await SqlMemory.open(f"sqlite:///{folder}/journal.db")
+        await knowing.remember(history)
+        assert await answers(knowing, as_of) == await answers(innocent, as_of)
+        await knowing.close()
+
+
+@given(st.lists(evidence, min_size=1, max_size=12), st.data())
+def test_recalling_leaves_out_what_was_not_yet_known(history: list[Evidence], data: st.DataObject) -> None:
+    as_of = moment_in(history, data)
+    found = recall(history, as_of)
+    seen: list[Evidence] = [*found.trades, *found.backtests]
+    assert sorted(each.id for each in seen) == sorted(each.id for each in history if each.known_at <= as_of)
+
+
+async def test_evidence_that_comes_late_changes_the_answer_it_should_have_changed() -> None:
+    store = InMemoryStore()
+    await store.remember([trade(5)])
+    assert store.confidence_now(SUBJECT, YEAR) is not None
+    await store.remember([trade(1, -0.5)])
+    found = store.confidence_now(SUBJECT, 3 * DAY)
+    assert found is not None
+    assert found == confidence_of([trade(1, -0.5)], [])
 
 
 @given(st.lists(evidence, max_size=12), st.lists(st.integers(0, 3 * YEAR), max_size=4))
@@ -143,6 +184,18 @@ async def test_a_memory_that_cannot_be_reached_says_so_without_its_password(url:
     with pytest.raises(MemoryUnavailable) as raised:
         await SqlMemory.open(url, seconds=2.0)
     assert "hunter2" not in str(raised.value)
+
+
+async def test_a_file_that_another_holds_too_long_is_unavailable_and_keeps_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    store = await SqlMemory.open(f"sqlite:///{path}", seconds=0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(MemoryUnavailable, match="locked"):
+            await store.remember([trade(1)])
+        other.execute("ROLLBACK")
+    assert await store.remember([trade(1)]) == 1
+    await store.close()
 
 
 async def test_a_damaged_file_is_no_memory(tmp_path: Path) -> None:
