@@ -52,7 +52,10 @@ class Heading(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One opinion. `id` is the service's own; times are ms UTC, None where it names none; `size` scales the desk's size, 0..1."""
+    """One opinion. `id` is the service's own; times are ms UTC, None where it names none.
+
+    `size` scales the desk's size, 0..1; `symbol` is the bot's own, where it is known without looking.
+    """
 
     way: Way
     id: str
@@ -70,6 +73,7 @@ class Signal:
     magnitude: float | None = None
     weight: float | None = None
     project: int | None = None
+    symbol: str = ""
 
 
 @dataclass(frozen=True, slots=True)

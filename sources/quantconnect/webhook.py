@@ -184,8 +184,8 @@ class Listener:
         self._now = now
         self._deliver = deliver
 
-    async def serve(self, ready: Callable[[], None]) -> None:
-        """Listen until cancelled; `OSError` where the port is taken. Calls `ready` once it listens."""
+    async def serve(self, ready: Callable[[], Awaitable[None]]) -> None:
+        """Listen until cancelled; `OSError` where the port is taken. Awaits `ready` once it listens."""
         from aiohttp import web  # noqa: PLC0415 - heavy
 
         app = web.Application(client_max_size=self._params.largest)
@@ -196,7 +196,7 @@ class Listener:
             await web.TCPSite(runner, self._params.host, self._params.port).start()
             self.port = runner.addresses[0][1]
             log.info("quantconnect_webhook_listens", host=self._params.host, port=self.port, path=self._params.path)
-            ready()
+            await ready()
             await asyncio.Event().wait()  # for its cancellation
         finally:
             await runner.cleanup()

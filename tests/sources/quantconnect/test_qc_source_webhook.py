@@ -54,7 +54,11 @@ async def listening(**params: Any) -> AsyncIterator[Hook]:
     hook = Hook()
     hook.listener = Listener(WebhookParams(enabled=True, port=0, **params), SECRET, lambda: hook.at, hook.deliver)
     ready = asyncio.Event()
-    task = asyncio.create_task(hook.listener.serve(ready.set))
+
+    async def listens() -> None:
+        ready.set()
+
+    task = asyncio.create_task(hook.listener.serve(listens))
     async with aiohttp.ClientSession() as hook.session:
         await asyncio.wait_for(ready.wait(), 5)
         yield hook
