@@ -143,6 +143,9 @@ def _insights(figures: Figures, policy: MemoryPolicy) -> Iterator[str]:
         yield f"{figures.trades:g} trades prove little: at least {policy.min_trades} are needed."
     yield from _about_returns(figures)
     yield from _about_trades(figures)
+    hoped = expected_return(figures, policy)
+    if hoped is not None and hoped.low is not None and hoped.low <= 0 < hoped.observed:
+        yield "Its gain may be luck: the interval of the expected return reaches below zero."
     if figures.max_drawdown is None:
         yield "The drawdown is not known."
     elif figures.max_drawdown >= _GRAVE_DRAWDOWN:

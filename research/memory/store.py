@@ -20,7 +20,7 @@ from research.memory.policy import DEFAULT_POLICY, MemoryPolicy
 
 
 class MemoryStore(Protocol):
-    """What keeps the memory: in the process, in a database, or an agent memory outside.
+    """What keeps the memory: in the process, in a database, or one outside the bot.
 
     Every look-up takes `as_of` (ms UTC) and sees only evidence with `known_at` up to then. Calls raise `MemoryUnavailable` when
     the store cannot be used; an empty answer means that nothing is known.

@@ -59,6 +59,13 @@ def test_a_losing_record_with_many_winners_is_told_that_its_losers_are_too_large
     assert "Tighten the entries" in lesson.recommendations.entries
 
 
+def test_a_gain_that_may_be_luck_is_called_so() -> None:
+    lucky = lesson_of_trades([trade(day, 0.05 if day % 2 else -0.04) for day in range(40)])
+    steady = lesson_of_trades([trade(day, 0.012 if day % 2 else 0.01) for day in range(40)])
+    assert any("may be luck" in insight for insight in lucky.insights)
+    assert not any("may be luck" in insight for insight in steady.insights)
+
+
 def test_a_freak_sharpe_is_doubted() -> None:
     assert any("look-ahead" in insight for insight in lesson_of_backtest(backtest(sharpe=7.0)).insights)
 
