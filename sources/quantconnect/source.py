@@ -1,0 +1,177 @@
+"""QuantConnect as a source: its opinions, on whatever routes they come, as decisions of the highest tier.
+
+All routes live in one task group and share one door, so that an opinion that comes twice counts once. A route in trouble says so,
+in its state, in the log and as an abstention in the journal; it recovers by itself, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+import structlog
+
+from bot.core.decision import Abstention, SourceSpec
+from bot.core.market import timeframe_ms
+from bot.core.protocols import SourcePort
+from sources.base import Protection
+from sources.quantconnect.client import Client
+from sources.quantconnect.insights import Signal, Terms, Way
+from sources.quantconnect.intake import Intake
+from sources.quantconnect.limits import Limits
+from sources.quantconnect.mapping import SymbolMap, ticker_of
+from sources.quantconnect.polling import Pace, Poller, RouteState, Sleep, States
+from sources.quantconnect.routes import Deployments, LiveInsights, LiveOrders, LivePortfolio, Route, StoredObject
+from sources.quantconnect.settings import Credentials, PollParams, QuantConnectParams
+from sources.quantconnect.signal_backtest import SignalBacktest
+from sources.quantconnect.webhook import Listener
+
+log = structlog.get_logger(__name__)
+
+LISTEN_AGAIN_S = 5.0
+"""How long until a port that is taken is tried again."""
+NO_CREDENTIALS = "set QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN; until then only the webhook is heard"
+
+
+class QuantConnectSource:
+    """A `LiveSource`. `symbols` are those it may propose for; `horizon` (ms) is how long an opinion without a period stands.
+
+    `listening` is set once the webhook listens. `sleep` and `draw` (0..1) are for those who need time and chance to be theirs.
+    """
+
+    def __init__(
+        self,
+        spec: SourceSpec,
+        params: QuantConnectParams,
+        horizon: int,
+        symbols: Sequence[str],
+        credentials: Credentials,
+        *,
+        protection: Protection | None = None,
+        limits: Limits | None = None,
+        sleep: Sleep = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.listening = asyncio.Event()
+        self._spec = spec
+        self._params = params
+        self._symbols = tuple(symbols)
+        self._credentials = credentials
+        self._limits = limits
+        self._sleep = sleep
+        self._draw = draw
+        self._terms = Terms(spec, horizon, timeframe_ms(params.longest), params.confidence, protection or Protection())
+        self._map = SymbolMap(params.symbols, self._symbols, params.markets)
+        self._states: States | None = None
+        self._intake: Intake | None = None
+        self._listener: Listener | None = None
+
+    @property
+    def spec(self) -> SourceSpec:
+        """What the desk must know of it."""
+        return self._spec
+
+    @property
+    def states(self) -> Sequence[RouteState]:
+        """How every route is; empty before it runs."""
+        return () if self._states is None else self._states.all
+
+    @property
+    def degraded(self) -> Sequence[RouteState]:
+        """The routes in trouble."""
+        return tuple(state for state in self.states if state.healthy is False)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What became of signals, and of the webhook's messages (`webhook_*`)."""
+        found: Counter[str] = Counter() if self._intake is None else self._intake.counts.copy()
+        if self._listener is not None:
+            found.update({f"webhook_{name}": count for name, count in self._listener.counts.items()})
+        return found
+
+    @property
+    def webhook_port(self) -> int | None:
+        """Where the webhook listens, None while there is none."""
+        return None if self._listener is None else self._listener.port
+
+    async def run(self, port: SourcePort) -> None:
+        """Propose until cancelled."""
+
+        async def tell(state: RouteState) -> None:
+            reason, detail = ("recovered", state.name) if state.healthy else ("degraded", f"{state.name}: {state.trouble}")
+            for symbol in self._symbols:
+                await port.abstain(Abstention(self._spec.name, self._spec.tier, symbol, reason, detail))
+
+        states = self._states = States(port.now, tell)
+        intake = self._intake = Intake(self._terms, self._params, self._map, self._symbols, port)
+        async with AsyncExitStack() as stack:
+            client = await self._client(stack, states)
+            async with asyncio.TaskGroup() as tasks:
+                if self._params.webhook.enabled:
+                    tasks.create_task(self._listen(intake, states, port), name="quantconnect webhook")
+                if client is not None:
+                    for route, params in self._routes():
+                        poller = Poller(route, Pace.of(params.every, self._params), intake, states, port.now)
+                        tasks.create_task(poller.run(client, self._draw, self._sleep), name=f"quantconnect {route.name}")
+                await asyncio.Event().wait()  # for its cancellation: this is where the source lives
+
+    async def _client(self, stack: AsyncExitStack, states: States) -> Client | None:
+        """An open client, or None where no route asks, or nobody said who does."""
+        if not self._params.polls:
+            return None
+        given = self._credentials
+        if not (given.user_id and given.token):
+            await states.ill("credentials", NO_CREDENTIALS)
+            return None
+        try:
+            client = Client(given.user_id, given.token, base_url=self._params.base_url, limits=self._limits)
+        except ValueError as error:
+            await states.ill("credentials", str(error))
+            return None
+        return await stack.enter_async_context(client)
+
+    def _routes(self) -> Iterator[tuple[Route, PollParams]]:
+        params, deployments = self._params, Deployments()
+        for project in params.projects:
+            if params.insights.enabled:
+                yield LiveInsights(project, deployments), params.insights
+            if params.orders.enabled:
+                yield LiveOrders(project, deployments), params.orders
+            if params.portfolio.enabled:
+                yield self._portfolio(project, deployments), params.portfolio
+        if params.objects.enabled:
+            for key in params.objects.keys:
+                yield StoredObject(params.objects, key), params.objects
+        if params.backtest.enabled:
+            yield SignalBacktest(params.backtest, self._sleep), params.backtest
+
+    def _portfolio(self, project: int, deployments: Deployments) -> LivePortfolio:
+        """Its targets are said again before they expire: a position that is still held is still wanted."""
+        slot_ms = min(self._terms.horizon, self._terms.longest) // 2
+        unheld = {symbol: ticker_of(symbol) for symbol in self._symbols} if self._params.close_unheld else None
+        return LivePortfolio(project, deployments, slot_ms, unheld)
+
+    async def _listen(self, intake: Intake, states: States, port: SourcePort) -> None:
+        async def deliver(signals: Sequence[Signal]) -> int:
+            return await intake.take(signals)
+
+        async def listens() -> None:
+            self.listening.set()
+            await states.well(name)
+
+        name = Way.WEBHOOK.value
+        try:
+            listener = self._listener = Listener(self._params.webhook, self._credentials.webhook_secret, port.now, deliver)
+        except ValueError as error:
+            await states.ill(name, str(error))
+            return
+        while True:
+            try:
+                await listener.serve(listens)
+            except OSError as error:
+                where = f"{self._params.webhook.host}:{self._params.webhook.port}"
+                await states.ill(name, f"cannot listen on {where} ({error}); free the port or choose another")
+            await self._sleep(LISTEN_AGAIN_S)
