@@ -1,0 +1,44 @@
+"""A QuantConnect source from its configuration. Heavier than the configuration itself: import it where a source is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bot.core.decision import SourceSpec, Tier
+from sources.config import SourceConfig, SourceConfigError, explain
+from sources.quantconnect.settings import KIND, Credentials, QuantConnectParams
+from sources.quantconnect.source import QuantConnectSource
+
+
+def quantconnect_params(file: Path, config: SourceConfig) -> QuantConnectParams:
+    """The `params` of a source of the kind `quantconnect`; `SourceConfigError` if anything in them is wrong."""
+    if config.kind != KIND:
+        raise SourceConfigError(file, "kind", config.kind, f"this is no QuantConnect source; write kind: {KIND}")
+    if "tier" in config.model_fields_set and config.tier is not Tier.QUANTCONNECT:
+        raise SourceConfigError(file, "tier", config.tier.label, "QuantConnect is the highest tier; remove the key")
+    if config.adds:
+        raise SourceConfigError(file, "adds", config.adds, "QuantConnect sets targets; remove the key")
+    try:
+        params = QuantConnectParams.model_validate(config.params)
+    except ValidationError as error:
+        raise explain(error, file, QuantConnectParams, "params") from error
+    if params.close_unheld and len(params.projects) != 1:
+        raise SourceConfigError(file, "params.close_unheld", True, "what one project does not hold another may; give one project")
+    return params
+
+
+def quantconnect_spec(config: SourceConfig) -> SourceSpec:
+    """What the desk must know of it: as configured, in the highest tier."""
+    return config.model_copy(update={"tier": Tier.QUANTCONNECT}).spec()
+
+
+def quantconnect_source(
+    config: SourceConfig, params: QuantConnectParams, traded: Sequence[str], credentials: Credentials
+) -> QuantConnectSource:
+    """The source, for a running bot; `traded` are the bot's symbols, used where the configuration names none."""
+    symbols = config.symbols or tuple(traded)
+    spec = quantconnect_spec(config)
+    return QuantConnectSource(spec, params, config.horizon, symbols, credentials, protection=config.protection)
