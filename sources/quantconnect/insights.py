@@ -96,8 +96,11 @@ class Terms:
     protection: Protection = field(default_factory=Protection)
 
     def expiry(self, signal: Signal, at: int) -> int:
-        """When its word ends: at its own close, but no later than the longest stand from now."""
-        end = signal.closes if signal.closes is not None else (signal.generated or at) + self.horizon
+        """When its word ends: at its own close, but no later than the longest stand from now.
+
+        Without a close it stands for the horizon from now, not from when it was made: what is polled is minutes old already.
+        """
+        end = at + self.horizon if signal.closes is None else signal.closes
         return min(end, at + self.longest)
 
     def decision(self, signal: Signal, symbol: str, price: float, arrival: Arrival) -> Decision:
@@ -147,7 +150,13 @@ def evidence(signal: Signal, arrival: Arrival) -> dict[str, str | float | int | 
     if arrival.polled is not None:
         told["poll_age_ms"] = arrival.at - arrival.polled
         told["poll_gap_ms"] = None if arrival.before is None else arrival.polled - arrival.before
-    extra = {"magnitude": signal.magnitude, "weight": signal.weight, "project": signal.project}
+    extra = {
+        "model": signal.model or None,
+        "tag": signal.tag or None,
+        "magnitude": signal.magnitude,
+        "weight": signal.weight,
+        "project": signal.project,
+    }
     return told | {name: figure for name, figure in extra.items() if figure is not None}
 
 

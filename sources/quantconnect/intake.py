@@ -14,7 +14,7 @@ import structlog
 
 from bot.core.decision import Abstention
 from bot.core.protocols import SourcePort
-from sources.quantconnect.insights import Arrival, Signal, Terms
+from sources.quantconnect.insights import Arrival, Signal, Terms, Way
 from sources.quantconnect.mapping import SymbolMap, UnmappedSymbol
 from sources.quantconnect.settings import QuantConnectParams
 
@@ -22,6 +22,10 @@ log = structlog.get_logger(__name__)
 
 MOST_IDS = 50_000
 MOST_NOTICES = 1_000
+
+
+_DATED = frozenset({Way.INSIGHTS, Way.ORDERS, Way.BACKTEST})
+"""Where an opinion without a time may be of any day."""
 
 
 class Bounded:
@@ -133,6 +137,8 @@ class Intake:
         signal, made = one.signal, one.signal.generated
         if self._terms.expiry(signal, at) <= at:
             return "over"
+        if made is None and signal.way in _DATED:
+            return "without a time"
         if made is not None and at - made > self._params.max_age_ms(signal.way):
             return "too old"
         if signal.id != last or (made is not None and made < self._newest.get(one.symbol, 0)):

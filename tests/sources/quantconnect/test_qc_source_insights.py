@@ -10,6 +10,10 @@ import pytest
 
 from bot.core.admission import malformed
 from bot.core.decision import Action, SourceSpec, Tier
+from bot.core.market import Instrument, MarketView, Side
+from bot.core.portfolio import Portfolio
+from bot.core.sizing import FixedFraction, TrackRecord
+from bot.core.targets import TargetRules, plan
 from sources.quantconnect.insights import (
     NOTHING,
     Arrival,
@@ -31,6 +35,7 @@ from sources.quantconnect.models_trade import Insight, Order
 
 AT = 1_772_449_230_000
 TERMS = Terms(SourceSpec("quantconnect:test", Tier.QUANTCONNECT, Decimal(1)), 3_600_000, 86_400_000, 0.4)
+STEP, FEE = Decimal("0.0001"), Decimal("0.001")
 ROW: dict[str, Any] = {
     "id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "groupId": None, "sourceModel": "sma-rsi", "generatedTime": 1772449200,
     "closeTime": 1772452800, "symbol": "BTCUSDT 18N", "ticker": "BTCUSDT", "type": "price", "reference": 64000.5,
@@ -67,8 +72,22 @@ def test_every_field_of_an_insight_reaches_the_decision() -> None:
     assert decision.reasoning == "sma-rsi: rsi=41.2"
     assert decision.evidence == {
         "route": "insights", "heading": "up", "ticker": "BTCUSDT 18N", "reference": 64000.5, "generated": 1_772_449_200_000,
-        "age_ms": 30_000, "confidence_given": True, "poll_age_ms": 5, "poll_gap_ms": 60_000, "project": 7,
+        "age_ms": 30_000, "confidence_given": True, "poll_age_ms": 5, "poll_gap_ms": 60_000, "model": "sma-rsi",
+        "tag": "rsi=41.2", "project": 7,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("allow_short", [False, True])
+def test_flat_closes_the_position_and_opens_none_the_other_way(*, allow_short: bool) -> None:
+    instrument = Instrument("BTC/USDT", "BTC", "USDT", Decimal("0.01"), STEP, STEP, Decimal(5), FEE, FEE)
+    market = MarketView(prices={"BTC/USDT": 64_000.0})
+    rules = TargetRules({"fixed": FixedFraction(0.5)}, "fixed", allow_short=allow_short)
+    decision = TERMS.decision(of_insight(insight(direction="flat")), "BTC/USDT", 64_000.0, Arrival(AT))
+    held = Decimal("0.0500")  # on its way, which counts like what is there
+    found = plan(decision, TERMS.spec, Portfolio.opening("USDT", Decimal(10_000)), market, instrument, TrackRecord(), rules, held)
+    assert found.target == 0
+    assert found.draft is not None
+    assert (found.draft.side, found.draft.amount) == (Side.SELL, held)
 
 
 def test_a_missing_confidence_is_the_configured_one_and_says_so() -> None:
@@ -81,7 +100,7 @@ def test_a_missing_confidence_is_the_configured_one_and_says_so() -> None:
 
 def test_an_expiry_is_the_close_else_the_period_else_the_configured_one_and_never_beyond_the_longest() -> None:
     assert TERMS.expiry(of_insight(insight(closeTime=None)), AT) == 1_772_452_800_000
-    assert TERMS.expiry(of_insight(insight(closeTime=None, period=None)), AT) == 1_772_449_200_000 + 3_600_000
+    assert TERMS.expiry(of_insight(insight(closeTime=None, period=None)), AT) == AT + 3_600_000
     assert TERMS.expiry(of_insight(insight(closeTime=1_872_452_800)), AT) == AT + 86_400_000
 
 

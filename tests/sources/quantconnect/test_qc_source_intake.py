@@ -36,6 +36,12 @@ async def test_an_opinion_of_the_day_before_is_journaled_as_stale_and_not_traded
     assert all(decision.expires <= NOW for decision in port.decisions if decision.external_id != "new")
 
 
+async def test_what_was_polled_and_bears_no_time_is_not_traded() -> None:
+    port = Port()
+    await intake(port).take([signal("a", generated=None), signal("b", generated=None, way=Way.PORTFOLIO, ticker="ETHUSDT")])
+    assert [decision.external_id for decision in port.live()] == ["b"]
+
+
 async def test_of_one_poll_only_the_newest_opinion_on_a_symbol_is_traded() -> None:
     port = Port()
     await intake(port).take([signal("b", 60, heading=Heading.DOWN), signal("c", 20), signal("a", 90)])
