@@ -121,7 +121,8 @@ class Poller:
             signals = await self._route.read(client, self._now())
         except QcError as error:
             await self._states.ill(name, str(error))
-            return self._pace.longest if error.kind is Kind.AUTHENTICATION else error.retry_after_s or 0.0
+            longest = self._pace.longest
+            return longest if error.kind is Kind.AUTHENTICATION else min(error.retry_after_s or 0.0, longest)
         except RouteTrouble as error:
             await self._states.ill(name, str(error))
             return 0.0
