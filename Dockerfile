@@ -10,6 +10,7 @@ RUN python -m pip --python /venv/bin/python install --require-hashes -r requirem
 COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY sources sources
+COPY research research
 COPY execution execution
 COPY simulators simulators
 # Built with the locked hatchling, which then goes: a running bot needs no build backend.

@@ -530,7 +530,7 @@ async def test_a_small_object_is_read_from_its_preview_and_a_large_one_is_not() 
             await client.objects.text(ORG, "other")
 
 
-@pytest.mark.parametrize("packed", [b"", b"<html></html>", zipped(k=b"x" * 100)[:-30]])
+@pytest.mark.parametrize("packed", [b"", b"<html></html>", zipped(k=b"x" * 100)[:-30]], ids=["nothing", "a page", "half of one"])
 async def test_a_download_that_is_no_zip_is_unreadable(packed: bytes) -> None:
     async with serving(download=Page(packed)) as service, client_of(service) as client:
         service.answers["object/get"] = {"url": f"{service.url}/download"}
