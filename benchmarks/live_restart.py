@@ -1,7 +1,7 @@
 """`kill -9` to trading again, with a hundred open orders: the real bot, in a process of its own, at the exchange simulator.
 
-A hundred positions are bought, each with a stop that rests at the venue. A minute later the bot is killed and started again at
-once, on the same folder, with a source that wants one position more. It trades again when that order reaches the venue.
+A hundred positions are bought, each with a stop that rests at the venue. Two minutes later the bot is killed and started again
+at once, on the same folder, with a source that wants one position more. It trades again when that order reaches the venue.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ from bot.journal.run import BookKey
 _ORDERS = 100
 _BETWEEN_MS = 250
 """So that the venue's limit of orders is kept: a hundred in ten seconds."""
-_FEW, _MINUTE = 20, 60.0
-"""A first start asks for the trades of every symbol; of more than a few that is much of what the venue allows in a minute."""
+_FEW, _QUIET = 20, 120.0
+"""The trades of more than a few symbols are much of what a venue lets an account ask in a minute, and all of them have just
+traded: so many seconds later the venue has forgotten what the first process asked.
+"""
 _MOST_RUNS = 3
 _STOP = 0.5
 _SIZE = 0.02
@@ -44,6 +46,8 @@ _DEPOSIT = Decimal(1_000_000)
 _PATIENCE = 90.0
 _BOOK = BookKey("drill", "live", "binance", "redirected")
 _HOUSE: Mapping[str, object] = {
+    "exchange": {"timeframes": ["1m"]},
+    "desk": {"sizing_timeframe": "1m"},
     "live": {"protection": "stop", "reconcile_every": "30s", "poll_every": "5s", "grace": "6s", "call_timeout": "10s"},
     "risk": {"max_open_orders": None, "max_position": 0.25, "max_exposure": 0.95},
 }  # fmt: skip
@@ -91,7 +95,7 @@ async def _killed(bot: Child, venue: DrillVenue, held: Sequence[str], more: str)
     resting = {order.client_id for order in venue.open}
     await _books_agree(bot, len(held))
     if len(held) > _FEW:
-        await asyncio.sleep(_MINUTE)
+        await asyncio.sleep(_QUIET)
     source.unlink()
     _wants(bot, "after", [{**_buy(more, 0), "price": venue.price(more)}])
     orders = len(venue.orders)
