@@ -204,7 +204,8 @@ async def _watch(stage: Rig, told: Told) -> None:
         now = time.monotonic()
         if now - sampled >= 0.5 and stage.bot.alive:
             sampled = now
-            told.memory.append((now - began, resident_mb(stage.bot.pid)))
+            if (size := resident_mb(stage.bot.pid)) > 0:  # one that has just ended has none
+                told.memory.append((now - began, size))
         counts = stage.venue.simulator.mischief.counts()
         struck, bought = sum(counts.get(name, 0) for name in _WRONG), _entries(stage.venue)
         if bought > entries and since is not None:
