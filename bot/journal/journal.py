@@ -152,6 +152,11 @@ class Journal:
         return self._open_writer.counts
 
     @property
+    def inputs(self) -> int:
+        """Inputs recorded so far; 0 when they are not."""
+        return 0 if self._segments is None else self._segments.count
+
+    @property
     def inputs_dropped(self) -> int:
         """Inputs and effects that could not be recorded for replay."""
         return 0 if self._segments is None else self._segments.counts.dropped
