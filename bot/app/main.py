@@ -54,6 +54,8 @@ _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
 _WORLD_SECONDS = 0.8
 _SNAPSHOT_SECONDS = 300.0
+_SNAPSHOT_INPUTS = 50_000
+_LOOK_SECONDS = 10.0
 _MINUTE = 60.0
 _UPKEEP_SECONDS = 3_600.0
 
@@ -280,9 +282,14 @@ class _Run:
             self.watcher.minute(minute(self.shell, self.start, last, self.settings.paper.currency))
 
     async def _keep_snapshots(self) -> None:
+        """Keep the desk as it is every few minutes, sooner where much happens: what came since is replayed at the next start."""
+        kept, waited = self.journal.inputs, 0.0
         while True:
-            await asyncio.sleep(_SNAPSHOT_SECONDS)
-            self._keep_snapshot()
+            await asyncio.sleep(_LOOK_SECONDS)
+            waited += _LOOK_SECONDS
+            if waited >= _SNAPSHOT_SECONDS or self.journal.inputs - kept >= _SNAPSHOT_INPUTS:
+                self._keep_snapshot()
+                kept, waited = self.journal.inputs, 0.0
 
     async def _keep_journal_small(self) -> None:
         """Let go of what is older than the settings keep, once at the start and then every hour."""
