@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from bot.core.desk import DeskConfig
 from bot.core.inputs import Closing
-from bot.core.orders import Order
+from bot.core.orders import Leg, Order, OrderType
 from bot.core.risk import RiskLimits
 from bot.core.tracking import NativeProtection, TradingRules
-from tests.core.guards import guards
+from tests.core.guards import guards, sold
 from tests.factories import BTC, NO_LIMITS, DeskHarness, a_config
 
 PAIRS = TradingRules(native=NativeProtection.BOTH)
@@ -47,3 +48,18 @@ def closed(desk: DeskHarness, *orders: Order, how: Closing = Closing.CANCELLED) 
     """The venue ends these."""
     for order in orders:
         desk.close(order.filled, order.request, how)
+
+
+def sells(desk: DeskHarness) -> list[tuple[Leg, Decimal]]:
+    """What the desk sells by itself."""
+    return [(order.leg, order.amount) for order in sold(desk) if order.type is OrderType.MARKET]
+
+
+def bought() -> DeskHarness:
+    """A desk that holds ten and whose intents the test answers from now on."""
+    desk = DeskHarness(paired_config())
+    desk.quote(100)
+    desk.propose(stop_loss=90.0, take_profit=120.0)
+    desk.stores = False
+    desk.fill()
+    return desk
