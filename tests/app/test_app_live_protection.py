@@ -19,7 +19,25 @@ from tests.core.desks import ready
 from tests.execution.scripted_account import ScriptedAccount
 
 OFF, STOP, BOTH = NativeProtection.OFF, NativeProtection.STOP, NativeProtection.BOTH
+MAY_TRADE = Permissions(True, False)
 DESK, STOPS, OCO = LiveProtection.DESK, LiveProtection.STOP, LiveProtection.OCO
+
+
+def an_account(keeps: NativeProtection = BOTH, may: Permissions = MAY_TRADE, ahead_ms: int = 0) -> OpenAccount:
+    """An account of which only what it may do matters."""
+    nothing = cast("Any", None)
+    return OpenAccount(
+        nothing, ScriptedAccount(lambda: 0.0), nothing, nothing, may, {}, keeps, 5_000, ahead_ms, AsyncExitStack()
+    )  # fmt: skip
+
+
+def a_plan(account: OpenAccount, settings: Settings) -> list[str]:
+    """What a person is told before the first order."""
+    desk = ready()
+    shell: Any = SimpleNamespace(
+        clock=SimpleNamespace(now=lambda: desk.now), desk=desk.desk, inbox=SimpleNamespace(put_broker=lambda event: None)
+    )
+    return LiveSide.of(account, shell, settings, None, lambda text: None).plan(settings, Decimal(100))
 
 
 @pytest.mark.parametrize(
@@ -38,26 +56,27 @@ DESK, STOPS, OCO = LiveProtection.DESK, LiveProtection.STOP, LiveProtection.OCO
 def test_what_rests_is_what_was_asked_for_as_far_as_the_venue_can_and_the_rest_is_said(
     wanted: LiveProtection, keeps: NativeProtection, resting: NativeProtection, said: str
 ) -> None:
-    desk = ready()
-    shell: Any = SimpleNamespace(
-        clock=SimpleNamespace(now=lambda: desk.now), desk=desk.desk, inbox=SimpleNamespace(put_broker=lambda event: None)
-    )
-    nothing = cast("Any", None)
-    account = OpenAccount(
-        nothing,
-        ScriptedAccount(lambda: 0.0),
-        nothing,
-        nothing,
-        Permissions(True, False),
-        {},
-        keeps,
-        5_000,
-        0,
-        AsyncExitStack(),
-    )
-    settings = Settings(live=LiveSettings(protection=wanted))
+    account, settings = an_account(keeps), Settings(live=LiveSettings(protection=wanted))
     assert native_protection(account, settings) is resting
-    side = LiveSide.of(account, shell, settings, None, lambda text: None)
-    lines = [line for line in side.plan(settings, Decimal(100)) if "the bot watches" in line]
+    lines = [line for line in a_plan(account, settings) if "the bot watches" in line]
     assert len(lines) == bool(said)
     assert said in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("account", "said"),
+    [
+        (an_account(may=Permissions(True, True)), "this key may withdraw"),
+        (an_account(may=Permissions(False, False)), "this key may not trade"),
+        (an_account(ahead_ms=-4_000), "clock is -4.0 s off"),
+    ],
+    ids=["withdraws", "trades not", "clock"],
+)
+def test_a_person_is_warned_before_the_first_order(account: OpenAccount, said: str) -> None:
+    warnings = [line for line in a_plan(account, Settings()) if line.startswith("WARNING")]
+    assert len(warnings) == 1
+    assert said in warnings[0]
+
+
+def test_nobody_is_warned_of_a_key_and_a_clock_that_are_as_they_should_be() -> None:
+    assert not [line for line in a_plan(an_account(), Settings()) if line.startswith("WARNING")]
