@@ -257,14 +257,6 @@ class CcxtAccount:
         _log.info("clock_adjusted", venue=self.exchange.id, ahead_ms=self.exchange.options.get("timeDifference"))
         return True
 
-    async def reload_markets(self) -> None:
-        """Learn the venue's steps and minimums anew. Raises `ReadFailed`."""
-
-        async def ask() -> None:
-            await self.exchange.load_markets(True)
-
-        await self.perform("markets", Lane.READS, ask, failed_read)
-
     async def perform(self, name: str, lane: Lane, act: Callable[[], Awaitable[T]], failed: Failed) -> T:
         """Do something at the venue; once more only where its clock forbade it. Raises what `failed` makes of a failure."""
         seconds = self.config.order_timeout if lane is Lane.ORDERS else self.config.read_timeout

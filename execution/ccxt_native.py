@@ -1,13 +1,12 @@
-"""What a venue does with two orders in one step: one that cancels the other, and one that takes the place of another.
+"""An order that takes the place of another, in one step at the venue, answered by halves. Binance alone has it for spot.
 
-Both are asked for under our own client ids and answered by halves. Binance alone has them for spot, in its own words: ccxt has
-none.
+The desk moves its orders by cancel, confirm and create; this is for those who must not be without one in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from bot.core.orders import OrderRequest
 from bot.core.values import value
@@ -35,38 +34,12 @@ class Replacement:
     not_placed: AccountError | None = None
 
 
-class NativeProtection(Protocol):
-    """A venue that watches over orders itself."""
-
-    def natives(self, symbol: str) -> frozenset[Native]:
-        """What it can do on a symbol."""
-        ...
-
-    async def create_protection(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
-        """A stop and a target of which one cancels the other; both or none. Raises `NotSent`, `Refused` or `Unknown`."""
-        ...
-
-    async def cancel_replace(
-        self, symbol: str, client_id: str, venue_id: str | None, request: OrderRequest
-    ) -> Replacement:  # fmt: skip
-        """Cancel an order and, only if that worked, place another. Raises `NotSent`, `Refused` or `Unknown` for both together."""
-        ...
-
-
 class CcxtNative:
-    """`NativeProtection` over a `CcxtAccount`."""
+    """What a `CcxtAccount` can do in one step where its venue has it."""
 
     def __init__(self, account: CcxtAccount) -> None:
         self._account = account
         self._exchange = account.exchange
-
-    def natives(self, symbol: str) -> frozenset[Native]:
-        """What the venue can do on a symbol."""
-        return self._account.natives(symbol)
-
-    async def create_protection(self, stop: OrderRequest, target: OrderRequest) -> tuple[OrderReport, OrderReport]:
-        """A stop and a target of which one cancels the other; both or none. Raises `NotSent`, `Refused` or `Unknown`."""
-        return await self._account.create_pair(stop, target)
 
     async def cancel_replace(
         self, symbol: str, client_id: str, venue_id: str | None, request: OrderRequest
@@ -93,7 +66,7 @@ class CcxtNative:
         return await self._account.perform("cancel_replace", Lane.ORDERS, act, failed_create)
 
     def _need(self, what: Native, symbol: str) -> None:
-        if what not in self.natives(symbol):
+        if what not in self._account.natives(symbol):
             message = f"{self._exchange.id} has no {what} for {symbol}"
             raise NotSent(message)
 

@@ -93,7 +93,11 @@ def refuse_unless_meant(loaded: Loaded, secrets: Secrets) -> None:
         remedy = f"`python -m bot secrets set {missing[0]}`, or set it in the environment"
         problems.append(_problem(", ".join(missing), "", f"--live needs the keys of {settings.exchange.id}", remedy))
     if problems:
-        raise ConfigError(*problems)
+        # In one line: nobody should have to start again to learn what else is missing.
+        keys = ", ".join(f"{each.key} = {each.value!r}" if "." in each.key else each.key for each in problems)
+        raise ConfigError(
+            _problem(keys, "", "; ".join(each.fault for each in problems), "; ".join(each.remedy for each in problems)),
+        )
 
 
 async def open_account(loaded: Loaded, secrets: Secrets, clock: Callable[[], int], world: World) -> OpenAccount:

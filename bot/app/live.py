@@ -25,6 +25,7 @@ from execution.error_budget import Condition
 from execution.guarded import AccountHealth
 from execution.live import LiveBroker, LiveRules
 from execution.reconcile import ReconcileFailed, Reconciler, ReconcileRules, Reconciliation
+from execution.shared_budget import SharedBudget, SharedState
 from execution.tracked import TrackedOrders
 
 Report = TypeVar("Report", OrderReport, TradeReport)
@@ -189,6 +190,8 @@ class LiveSide:
         """What keeps the account from being used as usual."""
         health = self.account.guarded.health
         reasons = [] if health.well else [f"{health.name} is degraded: breaker {health.breaker.value}"]
+        if self._sharing().get("limit_shared") == SharedState.LOCAL.value:
+            reasons.append("Redis is away: the venue's limit is kept alone, at the share last known")
         if self._failed >= _FAILED_OFTEN:
             reasons.append(f"the account of {health.name} could not be read in {self._failed} passes of reconciliation")
         data = self.account.data.health(loop_ms())
@@ -238,10 +241,19 @@ class LiveSide:
             "limit_used": round(stats.used, 3),
             "limit": round(stats.capacity, 3),
             "limit_penalty_ms": stats.penalty_ms,
+            **self._sharing(),
             "reconciled": None if last is None else last.at,
             "reconcile_failures": self.reconciler.failures,
             "unexplained": [] if last is None else list(last.unexplained),
         }
+
+    def _sharing(self) -> dict[str, object]:
+        """With whom the venue's limit is shared."""
+        budget = self.account.budget
+        if not isinstance(budget, SharedBudget):
+            return {}
+        reading = budget.reading
+        return {"limit_shared": reading.state.value, "limit_members": reading.members}
 
     def _news(self, found: Reconciliation) -> Iterator[str]:
         """What a pass found beside our own orders, each thing once."""

@@ -76,7 +76,9 @@ async def open_world(options: RunOptions, loaded: Loaded, clock: WallClock) -> W
     except UnknownExchange as error:
         raise _refused("exchange.id", exchange.id, str(error), "use a ccxt exchange id such as binance") from error
     except VenueUnreachable as error:
-        if exchange.embedded is Embedded.NEVER or options.mode is RunMode.LIVE:
+        if options.mode is RunMode.LIVE:
+            raise _refused("exchange.id", exchange.id, str(error), "--live needs the venue: try again when it answers") from error
+        if exchange.embedded is Embedded.NEVER:
             raise _refused("exchange.id", exchange.id, str(error), "check the network, or set exchange.embedded: auto") from error
         log.warning("venue_unreachable", venue=exchange.id, reason=str(error))
         notice = f"the whole world is SIMULATED: {error}"

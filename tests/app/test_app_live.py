@@ -56,7 +56,7 @@ def test_everything_that_is_missing_is_said_at_once_and_nothing_is_touched(tmp_p
     with an_exchange() as url, a_bot(tmp_path, url, keys={}, confirm="") as bot:
         assert bot.wait() == 4
         assert "live.confirm" in bot.stderr
-        assert "BINANCE_API_KEY" in bot.stderr or "and 1 more" in bot.stderr
+        assert "BINANCE_API_KEY, BINANCE_API_SECRET" in bot.stderr
         assert not bot.data.exists()
 
 

@@ -64,7 +64,7 @@ def test_the_help_documents_every_code(cli: Cli) -> None:
         (("run", "--config", "nowhere"), 4, "is not a directory"),
         (("--exchange", "No Such"), 4, "command line: exchange.id = No Such"),
         (("--symbols", "BTCUSDT"), 4, "write BASE/QUOTE"),
-        (("--live",), 4, "live.confirm: --live sends real orders and is not confirmed"),
+        (("--live",), 4, "--live sends real orders and is not confirmed"),
         (("decisions",), 1, "does not exist: no run was journaled there yet"),
         (("db", "check"), 1, "arbiter.db"),
     ],

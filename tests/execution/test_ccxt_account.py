@@ -310,7 +310,7 @@ async def test_changed_steps_are_learned_when_the_markets_are_read_again(dialect
         one.venue.inject(ChangeFilter(SYMBOL, amount_step=Decimal("0.01")))
         with pytest.raises(Refused):
             await one.account.create(request)
-        await one.account.reload_markets()
+        await one.account.exchange.load_markets(True)
         with pytest.raises(NotSent, match="step"):
             await one.account.create(request)
 

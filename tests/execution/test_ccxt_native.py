@@ -24,7 +24,7 @@ REPLACE = "/api/v3/order/cancelReplace"
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_what_a_venue_watches_over_itself_is_told(dialect: str) -> None:
     async with rig(dialect) as one:
-        found = CcxtNative(one.account).natives(SYMBOL)
+        found = one.account.natives(SYMBOL)
         assert {Native.STOP, Native.STOP_LIMIT, Native.TAKE_PROFIT} <= found
         assert ({Native.OCO, Native.CANCEL_REPLACE} <= found) is (dialect == "binance")
 
@@ -38,7 +38,7 @@ async def test_a_stop_and_its_target_are_placed_as_one_under_our_ids(
         kind, price = (OrderType.STOP_LIMIT, one.price(stop)) if limited else (OrderType.STOP, None)
         below = ordered("stop", side, kind, "0.5", trigger=one.price(stop), price=price)
         above = ordered("target", side, OrderType.LIMIT, "0.5", price=one.price(target))
-        stopped, taken = await CcxtNative(one.account).create_protection(below, above)
+        stopped, taken = await one.account.create_pair(below, above)
         assert (stopped.client_id, stopped.trigger, stopped.status) == ("stop", below.trigger, ReportStatus.OPEN)
         assert (taken.client_id, taken.price, taken.amount) == ("target", above.price, Decimal("0.5"))
         assert sorted(await one.live_ids()) == ["stop", "target"]
@@ -48,7 +48,7 @@ async def test_the_fill_of_one_ends_the_other() -> None:
     async with rig("binance") as one, following(one.account) as notes:
         stop = ordered("stop", Side.SELL, OrderType.STOP, "0.5", trigger=one.price(0.9))
         target = ordered("target", Side.SELL, OrderType.LIMIT, "0.5", price=one.price(1.1))
-        await CcxtNative(one.account).create_protection(stop, target)
+        await one.account.create_pair(stop, target)
         one.venue.inject(Shock(SYMBOL, 0.8))
         await notes.until(lambda: any(report.status is ReportStatus.FILLED for report in notes.of("stop")))
         await notes.until(lambda: any(report.status.ended for report in notes.of("target")))
@@ -59,7 +59,7 @@ async def test_cancelling_one_of_a_pair_tells_of_the_one_that_was_asked_for_and_
     async with rig("binance") as one:
         stop = ordered("stop", Side.SELL, OrderType.STOP, "0.5", trigger=one.price(0.9))
         target = ordered("target", Side.SELL, OrderType.LIMIT, "0.5", price=one.price(1.1))
-        await CcxtNative(one.account).create_protection(stop, target)
+        await one.account.create_pair(stop, target)
         report = await one.account.cancel(SYMBOL, "stop", None)
         assert report is not None
         assert (report.client_id, report.status) == ("stop", ReportStatus.CANCELLED)
@@ -70,31 +70,30 @@ async def test_a_target_may_wait_for_its_trigger() -> None:
     async with rig("binance") as one:
         stop = ordered("stop", Side.SELL, OrderType.STOP, "0.5", trigger=one.price(0.9))
         target = ordered("target", Side.SELL, OrderType.STOP, "0.5", trigger=one.price(1.1))
-        await CcxtNative(one.account).create_protection(stop, target)
+        await one.account.create_pair(stop, target)
         kinds = sorted(row["type"] for row in (await one.truth())["orders"])
         assert kinds == ["STOP_LOSS", "TAKE_PROFIT"]
 
 
 async def test_a_pair_fails_like_an_order() -> None:
     async with rig("binance") as one:
-        native = CcxtNative(one.account)
         stop = ordered("stop", Side.SELL, OrderType.STOP, "0.5", trigger=one.price(0.9))
         target = ordered("target", Side.SELL, OrderType.LIMIT, "0.5", price=one.price(1.1))
         upside_down = ordered("target", Side.SELL, OrderType.LIMIT, "0.5", price=one.price(0.8))
         with pytest.raises(Refused):
-            await native.create_protection(stop, upside_down)
+            await one.account.create_pair(stop, upside_down)
         with pytest.raises(NotSent, match="same symbol"):
-            await native.create_protection(stop, ordered("target", Side.SELL, OrderType.LIMIT, "0.4", price=one.price(1.1)))
+            await one.account.create_pair(stop, ordered("target", Side.SELL, OrderType.LIMIT, "0.4", price=one.price(1.1)))
         with pytest.raises(NotSent, match="target is"):
-            await native.create_protection(stop, ordered("target", Side.SELL, amount="0.5"))
+            await one.account.create_pair(stop, ordered("target", Side.SELL, amount="0.5"))
         for fault in (Dropped(path=OCO), Garbled(Garbage.BRACES, path=OCO)):
             one.venue.inject(fault)
             with pytest.raises(Unknown):
-                await native.create_protection(stop, target)
+                await one.account.create_pair(stop, target)
             await one.account.cancel(SYMBOL, "stop", None)
     async with rig("okx") as one:
         with pytest.raises(NotSent, match="no oco"):
-            await CcxtNative(one.account).create_protection(stop, target)
+            await one.account.create_pair(stop, target)
 
 
 async def test_an_order_takes_the_place_of_another() -> None:
