@@ -60,6 +60,7 @@ class Channel(StrEnum):
     EQUITY = "equity"
     RISK = "risk"
     HEALTH = "health"
+    JOBS = "jobs"
 
     @property
     def market(self) -> bool:
@@ -85,7 +86,37 @@ class Heartbeat:
     last: Mapping[str, int]
 
 
-Publishable = Fact | Quote | Candle | Heartbeat
+class JobState(StrEnum):
+    """How a job is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """A job that the bot runs for somebody began, went on or ended.
+
+    `stage` is what it is doing, `done` of `total` how far it is (null where unknown), `error` why it failed. Its result is not
+    here: the command `job` gives it.
+    """
+
+    at: int
+    id: str
+    kind: str
+    actor: str
+    state: JobState
+    started: int
+    stage: str
+    done: float
+    total: float | None
+    note: str
+    error: str
+
+
+Publishable = Fact | Quote | Candle | Heartbeat | JobChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +159,7 @@ KINDS: Mapping[type[Publishable], Kind] = MappingProxyType(
         AccountReconciled: _kind("risk.account"),
         HealthChanged: _kind("health.market"),
         Heartbeat: _kind("health.heartbeat"),
+        JobChanged: _kind("jobs.changed", "id"),
     }
 )
 

@@ -32,6 +32,7 @@ _CARRIES = {
     Channel.EQUITY: "the book's worth, the shadow ledgers, and what overrides cost or saved",
     Channel.RISK: "the trading state and the operator's commands",
     Channel.HEALTH: "health of the market data, and a heartbeat",
+    Channel.JOBS: "jobs that the bot runs for somebody, as they go",
 }
 
 

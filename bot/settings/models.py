@@ -257,6 +257,41 @@ class MetricsSettings(Strict):
     allow_remote: bool = Field(False, description="true: `host` may be an address that others can reach (a container, say)")
 
 
+class QuantConnectSettings(Strict):
+    """The account at QuantConnect. Who asks is never here: `python -m bot secrets set QUANTCONNECT_USER_ID` and `_API_TOKEN`."""
+
+    base_url: str = Field("https://www.quantconnect.com/api/v2", description="the REST API")
+    calls: Count = Field(
+        30, description="calls in any `window`, by all parts of the bot together; the service publishes no limit"
+    )
+    window: Wait = Field(60_000, description="what `calls` are counted in (duration)")
+    organization: str = Field("", description="id of the organization; empty: the preferred one of the account")
+    cache: Duration = Field(60_000, description="lists of projects and algorithms are at most this old (duration)")
+
+    @field_validator("calls")
+    @classmethod
+    def _some(cls, calls: int) -> int:
+        if calls < 10:
+            message = "fewer than 10 leave no room for a burst; give 10 or more, and a longer window"
+            raise ValueError(message)
+        return calls
+
+
+class MemorySettings(Strict):
+    """What is learnt from backtests and closed trades, and what it may do."""
+
+    enabled: bool = Field(True, description="remember backtests and closed trades")
+    adjust_confidence: bool = Field(False, description="what was learnt scales the confidence of sources, within `strength`")
+    strength: Part = Field(0.25, description="most that the memory takes from or adds to a confidence (fraction)")
+    min_trades: Count = Field(30, description="fewer trades never give a confidence above 0.5 (count)")
+    prior_trades: NotNegative = Field(30.0, description="weight of scepticism (trades)")
+    backtest_weight: Share = Field(0.5, description="what a backtested trade counts of a real one (fraction)")
+    window: Count = Field(500, description="newest trades, and as many backtests, that are looked at per subject (count)")
+    files: bool = Field(True, description="mirror what is learnt into files under data_dir/mem, for people")
+    file_bytes: Size = Field(1_000_000, description="a mirrored file is turned over before it outgrows this (bytes)")
+    files_kept: Annotated[int, Field(ge=0, le=100)] = Field(3, description="old mirrored files that are kept")
+
+
 class WebSettings(Strict):
     """The control room."""
 
@@ -350,6 +385,8 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
     live: LiveSettings = LiveSettings()
+    quantconnect: QuantConnectSettings = QuantConnectSettings()
+    memory: MemorySettings = MemorySettings()
     risk: RiskSettings = RiskSettings()
 
     @classmethod

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from sources.quantconnect.auth import Signer
+from sources.quantconnect.budget import Budget
 from sources.quantconnect.calls import Calls, given, pick
 from sources.quantconnect.client_backtests import Backtests
 from sources.quantconnect.client_live import Live
@@ -32,9 +33,9 @@ BASE_URL = "https://www.quantconnect.com/api/v2"
 class Client:
     """Open between `async with` and its end; used by one event loop.
 
-    `now` is in Unix seconds. `on_wait` hears of every wait before a call is tried again, and must not raise. `sleep` and `draw`
-    (numbers in 0..1, for the jitter) are for those who need time and chance to be theirs. `ValueError` for a user id, token, base
-    URL or limits that cannot be.
+    `budget` is that of all clients of one account, if there are several. `now` is in Unix seconds. `on_wait` hears of every wait
+    before a call is tried again, and must not raise. `sleep` and `draw` (numbers in 0..1, for the jitter) are for those who need
+    time and chance to be theirs. `ValueError` for a user id, token, base URL or limits that cannot be.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Client:
         *,
         base_url: str = BASE_URL,
         limits: Limits | None = None,
+        budget: Budget | None = None,
         now: Callable[[], float] = time.time,
         on_wait: Callable[[Wait], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -51,7 +53,7 @@ class Client:
     ) -> None:
         limits = limits or Limits()
         signer = Signer(user_id, token, now, limits.digest_life_s)
-        self._transport = Transport(base_url, signer, now, limits, sleep=sleep, draw=draw, on_wait=on_wait)
+        self._transport = Transport(base_url, signer, now, limits, budget, sleep=sleep, draw=draw, on_wait=on_wait)
         self._calls = Calls(self._transport)
         self.projects = Projects(self._calls)
         self.files = Files(self._calls)

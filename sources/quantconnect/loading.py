@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from bot.core.decision import SourceSpec, Tier
 from sources.config import SourceConfig, SourceConfigError, explain
+from sources.quantconnect.budget import Budget
 from sources.quantconnect.settings import KIND, Credentials, QuantConnectParams
 from sources.quantconnect.source import QuantConnectSource
 
@@ -36,9 +37,16 @@ def quantconnect_spec(config: SourceConfig) -> SourceSpec:
 
 
 def quantconnect_source(
-    config: SourceConfig, params: QuantConnectParams, traded: Sequence[str], credentials: Credentials
+    config: SourceConfig,
+    params: QuantConnectParams,
+    traded: Sequence[str],
+    credentials: Credentials,
+    budget: Budget | None = None,
 ) -> QuantConnectSource:
-    """The source, for a running bot; `traded` are the bot's symbols, used where the configuration names none."""
+    """The source, for a running bot.
+
+    `traded` are the bot's symbols, used where the configuration names none; `budget` is that of all who ask the service.
+    """
     symbols = config.symbols or tuple(traded)
     spec = quantconnect_spec(config)
-    return QuantConnectSource(spec, params, config.horizon, symbols, credentials, protection=config.protection)
+    return QuantConnectSource(spec, params, config.horizon, symbols, credentials, protection=config.protection, budget=budget)

@@ -87,7 +87,7 @@ class BacktestParams(PollParams):
 class QuantConnectParams(Strict):
     """What a QuantConnect source hears, and how it takes it."""
 
-    base_url: str = Field(default=BASE_URL, description="the REST API; a simulator's on loopback")
+    base_url: str | None = Field(default=None, description="the REST API; absent: the bot's quantconnect.base_url")
     projects: tuple[int, ...] = Field(default=(), description="projects whose live algorithms are heard")
     symbols: dict[str, str] = Field(
         default_factory=dict, description="explicit map, such as {'binance:BTCUSDT': BTC/USDT}; keys may be SIDs or tickers"
@@ -111,8 +111,8 @@ class QuantConnectParams(Strict):
 
     @field_validator("base_url")
     @classmethod
-    def _url(cls, url: str) -> str:
-        return checked_url(url)
+    def _url(cls, url: str | None) -> str | None:
+        return None if url is None else checked_url(url)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -152,8 +152,14 @@ class QuantConnectParams(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who asks, and what the webhook's messages are proven by. Empty where there is none; shown nowhere."""
+    """Who asks, where, and what the webhook's messages are proven by. Empty where there is none; secrets are shown nowhere."""
 
     user_id: str = ""
     token: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
+    base_url: str = BASE_URL
+
+    @property
+    def complete(self) -> bool:
+        """Whether the service can be asked."""
+        return bool(self.user_id and self.token)

@@ -18,6 +18,7 @@ from bot.core.decision import Abstention, SourceSpec
 from bot.core.market import timeframe_ms
 from bot.core.protocols import SourcePort
 from sources.base import Protection
+from sources.quantconnect.budget import Budget
 from sources.quantconnect.client import Client
 from sources.quantconnect.insights import Signal, Terms, Way
 from sources.quantconnect.intake import Intake
@@ -52,6 +53,7 @@ class QuantConnectSource:
         *,
         protection: Protection | None = None,
         limits: Limits | None = None,
+        budget: Budget | None = None,
         sleep: Sleep = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -61,6 +63,7 @@ class QuantConnectSource:
         self._symbols = tuple(symbols)
         self._credentials = credentials
         self._limits = limits
+        self._budget = budget
         self._sleep = sleep
         self._draw = draw
         self._terms = Terms(spec, horizon, timeframe_ms(params.longest), params.confidence, protection or Protection())
@@ -123,11 +126,12 @@ class QuantConnectSource:
         if not self._params.polls:
             return None
         given = self._credentials
-        if not (given.user_id and given.token):
+        if not given.complete:
             await states.ill("credentials", NO_CREDENTIALS)
             return None
         try:
-            client = Client(given.user_id, given.token, base_url=self._params.base_url, limits=self._limits)
+            url = self._params.base_url or given.base_url
+            client = Client(given.user_id, given.token, base_url=url, limits=self._limits, budget=self._budget)
         except ValueError as error:
             await states.ill("credentials", str(error))
             return None

@@ -105,6 +105,7 @@ class Transport:
         signer: Signer,
         now: Callable[[], float],
         limits: Limits,
+        budget: Budget | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
@@ -118,7 +119,7 @@ class Transport:
         self._now = now
         self._draw = draw
         self._on_wait = on_wait
-        self._budget = Budget(limits)
+        self._budget = budget or Budget(limits)
         self._lanes = asyncio.Semaphore(limits.concurrent)
         self._counts: Counter[str] = Counter()
         self._failures: Counter[Kind] = Counter()

@@ -28,7 +28,7 @@ from bot.core.facts import (
 from bot.core.inputs import TradingState
 from bot.core.market import Candle, Health, Quote, Side
 from bot.core.orders import Fill, Leg, OrderRequest, OrderState, OrderType
-from bot.outlets.envelope import Heartbeat, Publishable
+from bot.outlets.envelope import Heartbeat, JobChanged, JobState, Publishable
 
 AT = 1_767_225_599_123
 SYMBOL = "BTC/USDT"
@@ -130,4 +130,5 @@ def every_event() -> list[Publishable]:
         AccountReconciled(AT, True, 2, 1, ("a deposit of 5 USDT",), ("BTC: 0.01 more",)),
         HealthChanged(AT, SYMBOL, Health.STALE, "no event for 5 s"),
         Heartbeat(AT, 5_000, "up", 0, {"quotes": 3}),
+        JobChanged(AT, "job-1", "qc.backtest", "cli", JobState.RUNNING, AT - 10, "compiling", 1.0, 4.0, "", ""),
     ]

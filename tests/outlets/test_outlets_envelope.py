@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from bot.core.facts import DecisionSeen, Fact
 from bot.core.market import Candle, Quote
 from bot.core.orders import OrderState
-from bot.outlets.envelope import KINDS, Channel, Encoder, Heartbeat, Identity, masking
+from bot.outlets.envelope import KINDS, Channel, Encoder, Heartbeat, Identity, JobChanged, masking
 from bot.outlets.schema import asyncapi, feed_docs, message_schemas, write_feed_docs
 from tests.outlets.feed_facts import AT, decision, equity, every_event, order, quote
 
@@ -29,7 +29,7 @@ def read(encoder: Encoder, event: Any) -> dict[str, Any]:
 
 
 def test_every_fact_quote_and_candle_has_a_channel_and_a_name_of_its_own() -> None:
-    assert set(KINDS) == {*get_args(Fact), Quote, Candle, Heartbeat}
+    assert set(KINDS) == {*get_args(Fact), Quote, Candle, Heartbeat, JobChanged}
     assert len({kind.name for kind in KINDS.values()}) == len(KINDS)
     assert all(kind.name.startswith(f"{kind.channel}.") for kind in KINDS.values())
     assert {type(event) for event in every_event()} == set(KINDS)

@@ -1,0 +1,1 @@
+"""What the memory learns from the bot, and what people ask of it."""

@@ -1,0 +1,1 @@
+"""LEAN algorithms written from the bot's own rules and templates."""
