@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import pytest
 
 from bot.outlets.envelope import JobChanged, JobState
-from bot.runtime.jobs import Jobs, JobRefused, Progress, Report
+from bot.runtime.jobs import JobRefused, Jobs, Progress, Report
 
 
-class Known(Exception):
+class Known(Exception):  # noqa: N818
     """An answer."""
 
 
