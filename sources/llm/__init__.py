@@ -1,0 +1,1 @@
+"""LLMs: how they are asked, what an answer costs, and who is asked when one fails."""
