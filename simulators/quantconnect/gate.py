@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
+from email.utils import format_datetime
 from inspect import isawaitable
 from typing import Any
 
@@ -33,7 +34,12 @@ class Gate:
         self._recent: deque[float] = deque(maxlen=100_000)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """A request of any endpoint."""
+        """A request of any endpoint. Every answer bears the service's own time, which may be skewed."""
+        answer = await self._served(request)
+        answer.headers["Date"] = format_datetime(self._world.now(), usegmt=True)
+        return answer
+
+    async def _served(self, request: web.Request) -> web.Response:
         path = "/" + request.match_info["path"].strip("/")
         self.hits[path if path in self._handlers else "unknown"] += 1
         struck = self._world.faults.of_answer(path)

@@ -31,13 +31,11 @@ class Worker:
         self._process: asyncio.subprocess.Process | None = None
 
     async def messages(self) -> AsyncGenerator[dict[str, Any], None]:
-        """Start it and give what it tells, until it ends. `WorkerDied` when that was not of its own will."""
-        self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "simulators.quantconnect.worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={"PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
-            limit=_MAX_LINE,
-        )  # fmt: skip
+        """Start it and give what it tells, until it ends. `WorkerDied` when that was not of its own will.
+
+        Whoever stops listening, even while it is being started, leaves no process behind.
+        """
+        process = await self._started()
         assert process.stdout is not None
         assert process.stderr is not None
         trouble = asyncio.create_task(_tail(process.stderr), name="quantconnect-worker-errors")
@@ -51,12 +49,40 @@ class Worker:
                 message = f"Algorithm process ended with code {code}: {words or 'out of time or memory'}"
                 raise WorkerDied(message)
         finally:
-            self.kill()
-            await process.wait()
+            await self._buried()
             trouble.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await trouble
-            process.stdin.close()  # type: ignore[union-attr]
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        """The process. A start that is interrupted is let come to its end, since only then is there something to kill."""
+        starting = asyncio.create_task(self._start(), name="quantconnect-worker-start")
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting], timeout=_PATIENCE)
+            if not starting.done():
+                starting.cancel()
+            elif not starting.cancelled() and starting.exception() is None:
+                await self._buried()
+            raise
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "simulators.quantconnect.worker",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={"PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
+            limit=_MAX_LINE,
+        )  # fmt: skip
+        return self._process
+
+    async def _buried(self) -> None:
+        """Kill it and wait until the system has forgotten it."""
+        self.kill()
+        assert self._process is not None
+        await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def send(self, body: Mapping[str, object]) -> bool:
         """Write a line to it; False when there is nobody to read."""

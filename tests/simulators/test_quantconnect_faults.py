@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 import pytest
@@ -101,6 +103,21 @@ async def test_the_hash_is_wrong_the_answer_slow_and_the_connection_cut(client: 
     with pytest.raises(aiohttp.ClientError):
         await client.post("/projects/create", name="made", language="Py")
     assert [row["name"] for row in (await client.good("/projects/read"))["projects"]] == ["made"]
+
+
+async def served_ahead(client: Client, path: str = "/projects/read") -> float:
+    """How far ahead of ours an answer says that the service's clock is, in seconds."""
+    async with client.http.post(client.simulator.url + path, json={}, headers=client.headers()) as answer:
+        return parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
+
+
+async def test_the_date_of_every_answer_is_of_the_service_s_own_clock(client: Client) -> None:
+    simulator = client.simulator
+    for skew in (0, 8_000, -600):
+        simulator.inject(ClockSkew(skew))
+        simulator.inject(Status(500, path="/authenticate"))
+        for path in ("/projects/read", "/authenticate", "/nowhere"):
+            assert await served_ahead(client, path) == pytest.approx(skew, abs=5)
 
 
 async def test_a_clock_that_is_wrong_and_a_limit_that_is_low(client: Client) -> None:
