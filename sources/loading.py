@@ -1,7 +1,7 @@
 """Sources from their YAML files: one file, one source.
 
-A kind is looked up in the table below, then among the entry points of the group `arbiter.rules`; `path` and `class` name a rule
-in a file. Rules are imported only when a file names them.
+A kind is looked up in the tables below, then among the entry points of the group `arbiter.rules`; `path` and `class` name a rule
+in a file. Rules, and what speaks with services outside, are imported only when a file names them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from pydantic import Field, ValidationError
 
 from bot.core.decision import Decision, SourceSpec, Tier
 from bot.core.market import MarketView, timeframe_ms
+from bot.core.protocols import LiveSource
 from sources.base import Proposer, Rule, RuleSource, Strict
 from sources.config import Duration, SourceConfig, SourceConfigError, explain, read_yaml
+from sources.means import Means
 from sources.recorded import RECORDED, Entry, RecordedSource, read_recording
 from sources.rules.dca import DcaParams
 from sources.schedule import ScheduledSource
@@ -42,6 +44,33 @@ RULES: Mapping[str, str] = {
     "dca": "sources.rules.dca:Dca",
 }
 
+SERVICES: Mapping[str, str] = {"quantconnect": "sources.quantconnect.loading"}
+"""Kinds of sources that speak with a service outside, and the module that makes them."""
+
+
+class Service(Protocol):
+    """What such a module has."""
+
+    TIER: Tier
+    Params: type[Strict]
+
+    def read_params(self, file: Path, config: SourceConfig) -> Strict:
+        """The `params` of its configuration; `SourceConfigError` if anything in them is wrong."""
+        ...
+
+    def lacks(self, params: Strict, means: Means) -> str | None:
+        """Why it cannot be heard, None if it can."""
+        ...
+
+    def life(self, config: SourceConfig, params: Strict, traded: Sequence[str], means: Means) -> LiveSource:
+        """The source, for a running bot."""
+        ...
+
+
+def service_of(kind: str) -> Service:
+    """The module that makes sources of a kind; `KeyError` if none does."""
+    return cast("Service", importlib.import_module(SERVICES[kind]))
+
 
 class RecordedParams(Strict):
     """What a recorded source plays."""
@@ -59,6 +88,7 @@ class LoadedSource:
     params: Strict
     rule: type[Rule] | None
     entries: tuple[Entry, ...] = ()
+    service: Service | None = None
 
     @property
     def spec(self) -> SourceSpec:
@@ -78,8 +108,14 @@ class LoadedSource:
         proposer = Proposer(self.spec, self.config.horizon, self.config.protection)
         return RuleSource(proposer, lambda: rule(params), self.symbols(traded), self.config.timeframe)
 
-    def live(self, traded: Sequence[str]) -> RecordedSource | ScheduledSource | None:
-        """The source with a life of its own, for a running bot: recorded and scheduled ones have one."""
+    def lacks(self, means: Means) -> str | None:
+        """What keeps it from being heard, such as credentials that nobody gave; None if nothing does."""
+        return None if self.service is None else self.service.lacks(self.params, means)
+
+    def live(self, traded: Sequence[str], means: Means | None = None) -> LiveSource | None:
+        """The source with a life of its own: recorded and scheduled ones have one, and with `means` those that ask a service."""
+        if self.service is not None:
+            return None if means is None else self.service.life(self.config, self.params, traded, means)
         if isinstance(self.params, RecordedParams):
             repeat = self.params.repeat
             return RecordedSource(self.spec, self.entries, None if repeat is None else timeframe_ms(repeat))
@@ -131,6 +167,11 @@ def load_source(file: Path, overrides: Mapping[str, Mapping[str, object]] | None
         raise explain(error, file, SourceConfig) from error
     if config.kind == RECORDED:
         return _recorded(file, config)
+    if config.kind in SERVICES:
+        service = service_of(str(config.kind))
+        return LoadedSource(
+            file, config.model_copy(update={"tier": service.TIER}), service.read_params(file, config), None, service=service
+        )
     if config.tier is not Tier.TRADITIONAL:
         raise SourceConfigError(
             file, "tier", config.tier.label, "a rule is traditional; remove the key (only `kind: recorded` has one)"
@@ -200,7 +241,7 @@ def _from_kind(file: Path, kind: str) -> object:
     for plugin in plugins:
         if plugin.name == kind:
             return plugin.load()
-    known = ", ".join([*RULES, RECORDED, *sorted(plugins.names)])
+    known = ", ".join([*RULES, RECORDED, *SERVICES, *sorted(plugins.names)])
     raise SourceConfigError(file, "kind", kind, f"unknown; use one of {known}, or give path and class")
 
 
@@ -232,6 +273,7 @@ def source_schema() -> dict[str, Any]:
     cases = []
     models: dict[str, type[Strict]] = {kind: _rule_class(kind).Params for kind in RULES}
     models[RECORDED] = RecordedParams
+    models |= {kind: service_of(kind).Params for kind in SERVICES}
     for kind, model in models.items():
         inner = model.model_json_schema(ref_template=f"#/$defs/{kind}.{{model}}")
         definitions.update({f"{kind}.{name}": part for name, part in inner.pop("$defs", {}).items()})

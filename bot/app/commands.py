@@ -1,6 +1,7 @@
 """What operators may tell a running bot, through the local feed.
 
-Every command becomes an input of the desk, so that it is recorded.
+A command to the desk becomes an input of it, so that it is recorded. Use cases run here too: the quick ones at once, the
+others as jobs.
 """
 
 from __future__ import annotations
@@ -9,20 +10,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+import structlog
+
 from bot.app.live import LiveSide
 from bot.core.decision import SourceSpec
 from bot.core.inputs import SetTradingState, TradingState
 from bot.journal.errors import JournalError
 from bot.outlets.command import Command, CommandResult
 from bot.runtime.hosting import SourceHost
+from bot.runtime.jobs import JobRefused, Jobs, Progress
 from bot.runtime.shell import Shell
+from bot.services.use_case import Ground, UseCaseError, explained, use_case
 from bot.settings import ConfigError
 from execution.reconcile import ReconcileFailed
 from sources.config import SourceConfigError
 
+log = structlog.get_logger(__name__)
+
 _SETTLE_SECONDS = 2.0
 # Within the 30 s that the local feed gives a command, so that the answer says what is still held.
 _FLATTEN_SECONDS = 25.0
+_QUICK_SECONDS = 25.0
 
 
 class Operator:
@@ -37,10 +45,14 @@ class Operator:
         host: SourceHost,
         status: Callable[[], Mapping[str, object]],
         admit: Callable[[Path, str], SourceSpec],
+        ground: Ground,
+        jobs: Jobs,
         live: LiveSide | None = None,
     ) -> None:
         """`admit` lets in the source that a YAML file describes, or raises `SourceConfigError`, `ConfigError` or `ValueError`."""
         self._live = live
+        self._ground = ground
+        self._jobs = jobs
         self._shell = shell
         self._admit = admit
         self._host = host
@@ -55,6 +67,10 @@ class Operator:
             "remove-source": self._remove,
             "reconcile": self._reconcile,
             "status": self._tell,
+            "do": self._do,
+            "job": self._job,
+            "jobs": self._list_jobs,
+            "cancel-job": self._cancel_job,
         }
 
     async def __call__(self, command: Command) -> CommandResult:
@@ -133,6 +149,47 @@ class Operator:
         del command
         return CommandResult(True, None, self._status())
 
+    async def _do(self, command: Command) -> CommandResult:
+        """A use case: at once if it is quick, else a job, whose id is the answer."""
+        name, given = command.args.get("use_case"), command.args.get("args", {})
+        if not isinstance(name, str) or not isinstance(given, Mapping):
+            return CommandResult(False, "args must be {use_case: name, args: {...}}")
+        try:
+            case = use_case(name)
+            args = case.read(given)
+            if case.quick:
+                async with asyncio.timeout(_QUICK_SECONDS):
+                    return CommandResult(True, None, {"result": dict(await case.run(self._ground, args, _unheard))})
+            job = self._jobs.start(name, given, lambda report: case.run(self._ground, args, report), command.actor)
+        except (UseCaseError, JobRefused) as error:
+            return CommandResult(False, str(error))
+        except TimeoutError:
+            return CommandResult(False, f"{name} has no answer after {_QUICK_SECONDS:g} s")
+        except Exception as error:
+            line = explained(error)
+            if line is None:
+                log.exception("use_case_failed", use_case=name)
+                line = f"unexpected {type(error).__name__}; the log has more"
+            return CommandResult(False, line)
+        return CommandResult(True, None, {"job": job.id})
+
+    async def _job(self, command: Command) -> CommandResult:
+        try:
+            return CommandResult(True, None, self._jobs.get(str(command.args.get("id"))).as_json())
+        except JobRefused as error:
+            return CommandResult(False, str(error))
+
+    async def _list_jobs(self, command: Command) -> CommandResult:
+        del command
+        return CommandResult(True, None, {"jobs": [{**job.as_json(), "result": None} for job in self._jobs.all()]})
+
+    async def _cancel_job(self, command: Command) -> CommandResult:
+        try:
+            job = await self._jobs.cancel(str(command.args.get("id")))
+        except JobRefused as error:
+            return CommandResult(False, str(error))
+        return CommandResult(job.ended, None if job.ended else f"{job.id} has not cleaned up yet", job.as_json())
+
     def _handled(self) -> bool:
         """Whether the desk has taken every command; the market may go on arriving."""
         return not self._shell.inbox.command_depth
@@ -147,3 +204,8 @@ class Operator:
         except TimeoutError:
             return False
         return True
+
+
+def _unheard(progress: Progress) -> None:
+    """A quick use case tells nobody how far it is."""
+    del progress

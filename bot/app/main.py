@@ -16,7 +16,7 @@ from bot.app.ending import aside, signals, terminable, within
 from bot.app.instruments import Instruments
 from bot.app.live import LiveSide
 from bot.app.opening import Opening
-from bot.app.parts import balances, journal_limits, outlets, run_id
+from bot.app.parts import balances, ground, journal_limits, outlets, run_id
 from bot.app.readings import bind_readings
 from bot.app.status import Status
 from bot.app.telling import MinuteCount, Start, banner, minute, summary
@@ -33,22 +33,27 @@ from bot.outlets.command import Command, CommandResult
 from bot.outlets.envelope import Identity
 from bot.runtime.clock import WallClock
 from bot.runtime.hosting import Port, SourceHost
+from bot.runtime.jobs import Jobs
 from bot.runtime.process import steady
 from bot.runtime.recovery import Recovered, recover
 from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor, release
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
+from bot.services.use_case import explained
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
+from sources.means import Means
 
 log = structlog.get_logger(__name__)
 
-# A stop is over within 5 s, whatever hangs: first the answers under way, the helpers, the desk twice, the journal and beside it
-# the outlets; the world's sockets, last, have nothing to lose.
+# A stop is over within 5 s, whatever hangs: first the answers under way and the helpers, beside them the jobs, then the desk
+# twice, the journal and beside it the outlets; the world's sockets, last, have nothing to lose.
 _HELPER_SECONDS = 0.8
 _ANSWER_SECONDS = 0.5
+_JOB_SECONDS = 0.8
+_SERVICE_SECONDS = 0.2
 _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
@@ -139,8 +144,13 @@ class _Run:
         self.status = Status(
             self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side
         )  # fmt: skip
-        self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.live_side)
-        self.operator = Operator(self.shell, self.host, self.status.report, self.opening.admit, self.live_side)
+        self.ground = ground(loaded, secrets, clock.now, world)
+        self.means = Means(self.ground.quantconnect, self.ground.budget)
+        self.jobs = Jobs(clock.now, self.outlets.publish, explained)
+        self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.means, self.live_side)
+        self.operator = Operator(
+            self.shell, self.host, self.status.report, self.opening.admit, self.ground, self.jobs, self.live_side
+        )  # fmt: skip
 
     async def live(self) -> RunSummary:
         """Begin, trade, end."""
@@ -171,7 +181,8 @@ class _Run:
         self._tell_worth()
         paths = {"config": str(self.loaded.directory or "defaults"), "data": str(self.settings.bot.data_dir)}
         paths["journal"] = f"{self.settings.database_url.rpartition('@')[2]}, inputs recorded for `replay {self.id}`"
-        self.watcher.started(banner(self.world, self.loaded, self.shell, self.id, self.version, self.options.mode, paths))
+        facts = banner(self.world, self.loaded, self.means, self.shell, self.id, self.version, self.options.mode, paths)
+        self.watcher.started(facts)
 
     async def _trade(self) -> None:
         """Everything that lives as long as the run; the desk outlives the rest by the time it takes to empty its inbox."""
@@ -193,9 +204,11 @@ class _Run:
             log.info("stopping", run=self.id)
         finally:
             self.host.quiet()
+            jobs = asyncio.create_task(self._end_jobs(), name="end-jobs")
             if self.live_side is not None:
                 await self.live_side.close(_ANSWER_SECONDS)
             await self.supervisor.stop(_HELPER_SECONDS)
+            await jobs
             self.shell.stop()
             await asyncio.wait([desk], timeout=_DESK_SECONDS)
             await release([desk], _DESK_SECONDS)
@@ -203,6 +216,11 @@ class _Run:
                 log.warning("inputs_unhandled", **self.world.inbox.depths())
         if not desk.cancelled():
             desk.result()
+
+    async def _end_jobs(self) -> None:
+        """Jobs clean up after themselves while sources and helpers end."""
+        await self.jobs.close(_JOB_SECONDS)
+        await within("services", self.ground.closing.aclose(), _SERVICE_SECONDS)
 
     async def _reconciled(self, live: LiveSide) -> bool:
         """Read the account before anything is acted on, and keep reading it; False when the run is to stop before that."""

@@ -15,6 +15,7 @@ from bot.runtime.shell import Shell
 from bot.services.specs import unheard, with_settings
 from bot.settings import Settings
 from sources.loading import load_source
+from sources.means import Means
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Opening:
     recovered: Recovered
     shell: Shell
     host: SourceHost
+    means: Means
     live: LiveSide | None = None
 
     def begin_books(self) -> None:
@@ -48,10 +50,10 @@ class Opening:
         known = dict(self.shell.desk.state.sources)
         for described in self.world.sources:
             source = with_settings(described, self.settings)
-            if unheard(source, self.settings) is not None:
+            if unheard(source, self.settings, self.means) is not None:
                 continue
             before = known.pop(source.spec.name, None)
-            life = source.live(traded)
+            life = source.live(traded, self.means)
             step = source.step(traded)
             if life is not None:
                 self.host.add_life(life)
@@ -74,7 +76,11 @@ class Opening:
         """Let in the source of a YAML file while the bot runs; it warms up on the candles that the desk remembers."""
         source = with_settings(load_source(file), self.settings)
         traded = self.settings.exchange.symbols
-        life = source.live(traded)
+        lacking = source.lacks(self.means)
+        if lacking is not None:
+            message = f"{file}: {lacking}"
+            raise ValueError(message)
+        life = source.live(traded, self.means)
         if life is not None:
             self.host.add_life(life, actor)
             return source.spec

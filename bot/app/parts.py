@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from bot.app.telling import WatcherNotifier
+from bot.app.world import World
 from bot.core.decision import derive_id
 from bot.core.desk import TradingDesk
 from bot.core.orders import ZERO
@@ -21,7 +22,10 @@ from bot.outlets.notify import LogNotifier
 from bot.outlets.outlets import Outlets, OutletSettings
 from bot.outlets.redis_feed import RedisSettings
 from bot.secrets import Secrets
-from bot.settings import RunWatcher, Settings
+from bot.services.quantconnect.access import budget_of, credentials_of
+from bot.services.use_case import Ground
+from bot.settings import Loaded, RunWatcher, Settings
+from sources.quantconnect.settings import Credentials
 
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
@@ -61,6 +65,14 @@ def outlets(
         redact=masking(secrets.values()),
         version=version,
     )
+
+
+def ground(loaded: Loaded, secrets: Secrets, now: Callable[[], int], world: World) -> Ground:
+    """What use cases stand on: an embedded world has services of its own, and nothing in it asks the real ones."""
+    settings = loaded.settings
+    embedded = world.quantconnect or Credentials(base_url=settings.quantconnect.base_url)
+    who = embedded if world.simulated else credentials_of(settings, secrets)
+    return Ground(loaded, secrets, now, who, world.simulated, budget_of(settings))
 
 
 def journal_limits(settings: Settings) -> JournalLimits:

@@ -14,6 +14,7 @@ from bot.services.assembly import money
 from bot.services.specs import unheard
 from bot.settings import BannerFacts, Loaded, MinuteFacts, RunMode, RunSummary, RunWatcher, Settings, SourceFacts
 from sources.loading import LoadedSource
+from sources.means import Means
 
 
 @dataclass(slots=True)
@@ -56,7 +57,14 @@ class WatcherNotifier:
 
 
 def banner(
-    world: World, loaded: Loaded, shell: Shell, run: str, version: str, mode: RunMode, paths: Mapping[str, str]
+    world: World,
+    loaded: Loaded,
+    means: Means,
+    shell: Shell,
+    run: str,
+    version: str,
+    mode: RunMode,
+    paths: Mapping[str, str],
 ) -> BannerFacts:
     """What a person should know before the first order."""
     settings = loaded.settings
@@ -71,7 +79,7 @@ def banner(
         venue=world.venue,
         symbols=settings.exchange.symbols,
         market_data=f"{world.market_data}; candles {', '.join(world.timeframes)}",
-        sources=tuple(_source(source, settings) for source in world.sources),
+        sources=tuple(_source(source, settings, means) for source in world.sources),
         limits=_limits(settings),
         paths=paths,
         notices=(*world.notices, *_standing_state(shell)),
@@ -151,12 +159,12 @@ def _fees(world: World, settings: Settings) -> str:
     return f"maker {float(maker):.3%}, taker {float(taker):.3%}"
 
 
-def _source(source: LoadedSource, settings: Settings) -> SourceFacts:
+def _source(source: LoadedSource, settings: Settings, means: Means) -> SourceFacts:
     config = source.config
     what = config.kind or str(config.path)
     if source.rule is not None:
         what = f"{what}, candles {config.timeframe}"
-    off = unheard(source, settings)
+    off = unheard(source, settings, means)
     return SourceFacts(config.source, config.tier.label, off is None, off or what)
 
 

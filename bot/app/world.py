@@ -22,6 +22,7 @@ from bot.runtime.clock import WallClock
 from bot.runtime.inbox import Inbox
 from bot.settings import ConfigError, Embedded, Loaded, Problem, RunMode, RunOptions, Settings
 from sources.loading import LoadedSource, load_sources
+from sources.quantconnect.settings import Credentials
 
 if TYPE_CHECKING:
     from bot.market.ccxt_feed import CcxtFeed
@@ -37,7 +38,11 @@ _EXPECTED_QUOTE_SECONDS = 3.0
 
 @dataclass(slots=True)
 class World:
-    """An open world. `warm` are the closed candles before the first live one; `ccxt` is what ccxt was given to open it."""
+    """An open world.
+
+    `warm` are the closed candles before the first live one; `ccxt` is what ccxt was given to open it; `quantconnect` is who asks
+    the simulated service of an embedded world.
+    """
 
     book: BookKey
     simulated: bool
@@ -52,6 +57,7 @@ class World:
     seed: int | None = None
     notices: list[str] = field(default_factory=list)
     ccxt: Mapping[str, Any] = field(default_factory=dict)
+    quantconnect: Credentials | None = None
 
     async def close(self) -> None:
         """Close the feed, then the exchange behind it."""

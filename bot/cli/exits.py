@@ -37,7 +37,7 @@ _MEANINGS = {
     ExitCode.HALTED: "the run ended halted by risk",
     ExitCode.INTERRUPTED: "Ctrl-C",
 }
-_OUR_ROOMS = frozenset({"bot", "sources", "execution", "simulators"})
+_OUR_ROOMS = frozenset({"bot", "sources", "execution", "research", "simulators"})
 EXIT_CODES = "Exit codes: " + " · ".join(f"{code.value} {code.meaning}" for code in ExitCode)
 
 

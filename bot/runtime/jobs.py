@@ -17,6 +17,7 @@ from bot.runtime.supervision import release
 
 log = structlog.get_logger(__name__)
 
+_LET_GO_SECONDS = 0.3
 _ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
 
@@ -154,13 +155,13 @@ class Jobs:
         """End a job early and wait until it has cleaned up, at most so long; one that has ended stays as it is."""
         job, task = self.get(name), self._tasks.get(name)
         if task is not None:
-            await release([task], seconds)
+            await _end([task], seconds)
         return job
 
     async def close(self, seconds: float) -> None:
         """End all of them; no other begins."""
         self._closed = True
-        await release(list(self._tasks.values()), seconds)
+        await _end(list(self._tasks.values()), seconds)
 
     async def _live(self, job: Job, work: Work) -> None:
         def report(progress: Progress) -> None:
@@ -196,3 +197,12 @@ class Jobs:
         over = len(self._jobs) - self._kept
         for name in [name for name, job in self._jobs.items() if job.ended][: max(0, over)]:
             del self._jobs[name]
+
+
+async def _end(tasks: list[asyncio.Task[None]], seconds: float) -> None:
+    """Cancel once, so that what is cleaned up is not cut short; whoever takes longer is let go."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+        await release(tasks, _LET_GO_SECONDS)

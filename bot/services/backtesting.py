@@ -108,11 +108,12 @@ def plan_for(market: RecordedMarket, options: BacktestOptions, loaded: Loaded) -
             remedy = "name symbols of that currency with --symbols, or set paper.currency"
             raise ConfigError(Problem("configuration", "paper.currency", currency, f"{symbol} is not priced in it", remedy))
     described = [with_settings(source, settings) for source in _enabled(options, loaded)]
-    sources, notices = _fitting(described, timeframe)
+    local, notices = _local(described)
+    sources, coarse = _fitting(local, timeframe)
     sources, elsewhere = _present(sources, market.symbols)
     config = desk_config(settings, drive=Drive.CANDLES, drive_timeframe=timeframe, next_open=options.fill is FillModel.NEXT_OPEN)
     instruments = {name: instrument_of(series, settings.paper) for name, series in market.series.items()}
-    return Plan(config, instruments, tuple(sources), (*notices, *elsewhere))
+    return Plan(config, instruments, tuple(sources), (*notices, *coarse, *elsewhere))
 
 
 def run_backtest(
@@ -201,6 +202,17 @@ def _enabled(options: BacktestOptions, loaded: Loaded) -> list[LoadedSource]:
             raise ConfigError(Problem(where, "--source", name, "no such source", f"name one of {', '.join(by_name)}"))
     chosen = (by_name[name] for name in options.sources)
     return [replace(source, config=source.config.model_copy(update={"enabled": True})) for source in chosen]
+
+
+def _local(sources: Sequence[LoadedSource]) -> tuple[list[LoadedSource], list[str]]:
+    """The sources that can be asked about the past, and what is to be said of the others; `ConfigError` if there is none."""
+    local = [source for source in sources if source.service is None]
+    asked = [source for source in sources if source.service is not None]
+    if not local:
+        first, remedy = asked[0], "switch on a rule, or name one with --source"
+        fault = "it speaks with a service outside, which knows nothing of the past"
+        raise ConfigError(Problem(str(first.file), "kind", str(first.config.kind), fault, remedy))
+    return local, [f"{source.config.source} is left out: a backtest asks no service outside" for source in asked]
 
 
 def _fitting(sources: Sequence[LoadedSource], base: str) -> tuple[list[LoadedSource], list[str]]:

@@ -8,6 +8,7 @@ from bot.core.decision import Tier
 from bot.settings import ConfigError, Problem, Settings
 from bot.settings.models import Selection
 from sources.loading import LoadedSource
+from sources.means import Means
 
 
 def with_settings(source: LoadedSource, settings: Settings) -> LoadedSource:
@@ -29,11 +30,11 @@ def with_settings(source: LoadedSource, settings: Settings) -> LoadedSource:
     return replace(source, config=config.model_copy(update=given))
 
 
-def unheard(source: LoadedSource, settings: Settings) -> str | None:
+def unheard(source: LoadedSource, settings: Settings, means: Means) -> str | None:
     """Why the source is off, None when it is on."""
     if not source.config.enabled:
         return f"switched off in {source.file.name} (enabled: false)"
     selection = settings.desk.selection
     if selection is not Selection.HYBRID and selection.value != source.spec.tier.label:
         return f"desk.selection is {selection.value}"
-    return None
+    return source.lacks(means)

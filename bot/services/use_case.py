@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=BaseModel)
 
+_OUR_ROOMS = frozenset({"bot", "sources", "execution", "research", "simulators"})
+
 
 class Arguments(BaseModel):
     """Base of the arguments of use cases: strict, from JSON."""
@@ -95,6 +97,14 @@ def room_of(module: str) -> Mapping[str, UseCase[Any]]:
     """The use cases of a module, by name."""
     cases: tuple[UseCase[Any], ...] = importlib.import_module(module).USE_CASES
     return {case.name: case for case in cases}
+
+
+def explained(error: BaseException) -> str | None:
+    """An error in one line, if it is an answer: one of our own rooms, or of the machine; None for a defect."""
+    ours = type(error).__module__.partition(".")[0] in _OUR_ROOMS
+    if isinstance(error, ExceptionGroup):
+        return explained(error.exceptions[0])
+    return (" ".join(str(error).split()) or type(error).__name__) if ours or isinstance(error, OSError) else None
 
 
 def _known(name: str) -> str:

@@ -26,8 +26,7 @@ from sources.quantconnect.client_projects import Compiles, Files, Projects
 from sources.quantconnect.limits import Limits
 from sources.quantconnect.models_account import Account, LeanEnvironment, LeanVersion, Organization
 from sources.quantconnect.transport import Call, ClientStats, Transport, Wait
-
-BASE_URL = "https://www.quantconnect.com/api/v2"
+from sources.quantconnect.wire import BASE_URL
 
 
 class Client:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from bot.core.decision import SourceSpec, Tier
+from bot.core.protocols import LiveSource
+from sources.base import Strict
 from sources.config import SourceConfig, SourceConfigError, explain
-from sources.quantconnect.budget import Budget
+from sources.means import Means
 from sources.quantconnect.settings import KIND, Credentials, QuantConnectParams
-from sources.quantconnect.source import QuantConnectSource
+
+if TYPE_CHECKING:
+    from sources.quantconnect.budget import Budget
+    from sources.quantconnect.source import QuantConnectSource
+
+TIER = Tier.QUANTCONNECT
+Params = QuantConnectParams
 
 
 def quantconnect_params(file: Path, config: SourceConfig) -> QuantConnectParams:
@@ -47,6 +56,30 @@ def quantconnect_source(
 
     `traded` are the bot's symbols, used where the configuration names none; `budget` is that of all who ask the service.
     """
+    from sources.quantconnect.source import QuantConnectSource  # noqa: PLC0415 - the HTTP client is heavy
+
     symbols = config.symbols or tuple(traded)
     spec = quantconnect_spec(config)
     return QuantConnectSource(spec, params, config.horizon, symbols, credentials, protection=config.protection, budget=budget)
+
+
+def read_params(file: Path, config: SourceConfig) -> Strict:
+    """`quantconnect_params`, as every service has it."""
+    return quantconnect_params(file, config)
+
+
+def lacks(params: Strict, means: Means) -> str | None:
+    """Nobody said who asks, and there is no webhook to hear instead."""
+    assert isinstance(params, QuantConnectParams)
+    who = means.quantconnect
+    if params.webhook.enabled and not who.webhook_secret:
+        return "its webhook needs a secret: set QUANTCONNECT_WEBHOOK_SECRET, 16 characters or more"
+    if who.complete or not params.polls or params.webhook.enabled:
+        return None
+    return "nobody said who asks: set QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN"
+
+
+def life(config: SourceConfig, params: Strict, traded: Sequence[str], means: Means) -> LiveSource:
+    """`quantconnect_source`, as every service has it."""
+    assert isinstance(params, QuantConnectParams)
+    return quantconnect_source(config, params, traded, means.quantconnect, means.budget)

@@ -11,9 +11,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 from bot.core.market import timeframe_ms
 from sources.base import Strict
 from sources.config import Duration
-from sources.quantconnect.client import BASE_URL
 from sources.quantconnect.insights import Way
-from sources.quantconnect.wire import checked_url
+from sources.quantconnect.wire import BASE_URL, checked_url
 
 KIND = "quantconnect"
 """The kind of source that hears QuantConnect."""

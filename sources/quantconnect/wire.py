@@ -13,6 +13,8 @@ from sources.quantconnect.envelope import Reply
 from sources.quantconnect.errors import Kind, QcError, cleaned
 from sources.quantconnect.limits import Limits
 
+BASE_URL = "https://www.quantconnect.com/api/v2"
+
 if TYPE_CHECKING:
     import aiohttp
 
