@@ -80,7 +80,7 @@ async def test_a_backtest_that_is_deleted_right_after_it_was_created_leaves_no_p
         await client.good("/backtests/delete", projectId=project, backtestId=again)
         await client.good("/projects/delete", projectId=project)
         async with asyncio.timeout(PATIENCE):
-            while children() - before:  # noqa: ASYNC110 - a process that ends has no event
+            while children() - before:
                 await asyncio.sleep(0.01)
     assert simulator.counts()["events"].get("internal_errors", 0) == 0
 
