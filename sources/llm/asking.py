@@ -1,8 +1,8 @@
 """What is asked of an LLM and what comes back, whatever the provider.
 
-An answer that arrived is a `Reply`, also one that is refused, cut off or no valid JSON: it has been paid for, so its usage and its
-raw text are never lost; its `fault` says why there is nothing to use in it. A call that brought no answer is an `LlmError`, which
-says whether it may have been billed all the same. Neither holds a key or an account id.
+An answer that arrived is a `Reply`, also one that is refused, cut off or no valid JSON: it has been paid for, so its usage and
+its raw text are never lost; its `fault` says why there is nothing to use in it. A call that brought no answer is an `LlmError`,
+which says whether it may have been billed all the same. Neither holds a key or an account id.
 """
 
 from __future__ import annotations
@@ -85,6 +85,15 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Native:
+    """A model's turn as its provider wrote it (JSON): with tools, the same model wants it back whole, its thoughts included."""
+
+    provider: str
+    model: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn. An assistant's may hold tool calls; a tool's answers the call `answers`."""
 
@@ -92,6 +101,7 @@ class Message:
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
     answers: str = ""
+    native: Native | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +137,8 @@ class Caching:
 class Ask:
     """One question. Stable text belongs into `instructions`, what changes into the messages; sizes are tokens.
 
-    `max_output_tokens` includes what a model thinks: below some 2,000 an answer may be cut off and paid for. `temperature` is sent
-    only to models that are known to take it.
+    `max_output_tokens` includes what a model thinks: below some 2,000 an answer may be cut off and paid for. `temperature` is
+    sent only to models that are known to take it.
     """
 
     role: Role
@@ -148,16 +158,16 @@ class Ask:
 
     def canonical(self) -> bytes:
         """Canonical JSON of the prompt: instructions, messages, schema and tools."""
-        told = (self.instructions, self.messages, self.schema, self.tools)
-        return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+        turns = [(turn.speaker, turn.text, turn.tool_calls, turn.answers) for turn in self.messages]
+        return orjson.dumps((self.instructions, turns, self.schema, self.tools), option=orjson.OPT_SORT_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, the same way for every provider.
 
-    `input` is the whole prompt, `cached` and `cache_write` (and its part `cache_write_1h`) are parts of it; `output` is all that is
-    billed as output and `reasoning` a part of that.
+    `input` is the whole prompt, `cached` and `cache_write` (and its part `cache_write_1h`) are parts of it; `output` is all that
+    is billed as output and `reasoning` a part of that.
     """
 
     input: int = 0
@@ -174,7 +184,7 @@ class Reply:
 
     `parsed` is there when a schema was asked for and kept to. `cost` is USD by our own price table; `reported_cost` what the
     provider says, where it says it. `raw` is what came over the wire, of at most `LARGEST_REPLY` bytes. `fallback` says how many
-    candidates had failed before this one was asked.
+    candidates had failed before this one was asked. Where the provider gave no usage, it is our estimate.
     """
 
     text: str
@@ -194,6 +204,13 @@ class Reply:
     fault_detail: str = ""
     effort: Effort | None = None
     reported_cost: Decimal | None = None
+    usage_estimated: bool = False
+    native: Native | None = field(default=None, repr=False)
+
+    @property
+    def turn(self) -> Message:
+        """The answer as a turn of a conversation that goes on."""
+        return Message(Speaker.ASSISTANT, self.text, self.tool_calls, native=self.native)
 
 
 class LlmError(Exception):
@@ -235,6 +252,10 @@ class Provider(Protocol):
     @property
     def name(self) -> str:
         """What the configuration calls it."""
+        ...
+
+    async def open(self) -> None:
+        """Load its SDK now and not in the middle of the first call; calls do it where it was not done."""
         ...
 
     async def ask(self, ask: Ask, model: Model, deadline_s: float) -> Reply:

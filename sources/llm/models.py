@@ -76,6 +76,7 @@ class Capabilities:
     context: int | None = None
     max_output: int | None = None
     cache_min_tokens: int | None = None
+    cache_key: bool = False  # it takes a key that groups prompts with the same beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +91,20 @@ class Model:
     def __str__(self) -> str:
         """Provider and name, as logs and tables show them."""
         return f"{self.provider}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that a role may ask. Lower ranks come first; among equals of a rank `weight` shares the calls out.
+
+    Equals without weights: the cheapest of those that answered well of late is asked.
+    """
+
+    model: Model
+    rank: int = 0
+    weight: float | None = None
+    effort: Effort | None = None
+
+    def __str__(self) -> str:
+        """Provider and model, as logs and tables show them."""
+        return str(self.model)
