@@ -46,8 +46,8 @@ class Library(Shape):
 
 
 def _parameters(raw: object) -> object:
-    """Rows, where the keys may also be those of a map."""
-    if isinstance(raw, dict):
+    """Rows, where the keys may also be those of a map; a map by number is a list in that order."""
+    if isinstance(raw, dict) and not all(key.isdecimal() and isinstance(entry, dict) for key, entry in raw.items()):
         return [entry if isinstance(entry, dict) else {"key": key, "value": entry} for key, entry in raw.items()]
     return raw
 
