@@ -10,10 +10,6 @@ from sources.llm.asking import Usage
 from sources.llm.models import Candidate
 
 
-class PurseEmpty(Exception):
-    """A limit leaves no room for a reservation; the message names the limit. Nothing is reserved."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A reservation."""
@@ -27,7 +23,7 @@ class Purse(Protocol):
     """Reserves and settles; each ticket is ended exactly once, by `settle`, `lost` or `release`."""
 
     async def reserve(self, candidate: Candidate, amount: Decimal) -> Ticket:
-        """Set `amount` USD aside, or `PurseEmpty`."""
+        """Set `amount` USD aside; `LlmError` with `Trouble.BUDGET` that names the limit where there is no room."""
         ...
 
     async def settle(self, ticket: Ticket, cost: Decimal, usage: Usage) -> None:
