@@ -10,6 +10,10 @@ from sources.llm.asking import Usage
 from sources.llm.models import Candidate
 
 
+class PurseEmpty(Exception):  # noqa: N818 - a state of the purse, no fault
+    """A limit leaves no room for a reservation; the message names the limit. Nothing is reserved."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A reservation."""
@@ -23,7 +27,7 @@ class Purse(Protocol):
     """Reserves and settles; each ticket is ended exactly once, by `settle`, `lost` or `release`."""
 
     async def reserve(self, candidate: Candidate, amount: Decimal) -> Ticket:
-        """Set `amount` USD aside; `LlmError` with `Trouble.BUDGET` that names the limit where there is no room."""
+        """Set `amount` USD aside, or `PurseEmpty`."""
         ...
 
     async def settle(self, ticket: Ticket, cost: Decimal, usage: Usage) -> None:
