@@ -39,6 +39,7 @@ RULES: Mapping[str, str] = {
     "bollinger-breakout": "sources.rules.bollinger:BollingerBreakout",
     "bollinger-reversion": "sources.rules.bollinger:BollingerReversion",
     "donchian": "sources.rules.donchian:DonchianBreakout",
+    "momentum": "sources.rules.momentum:Momentum",
     "atr-trend": "sources.rules.atr_trend:AtrTrend",
     "factors": "sources.rules.factors:FactorScore",
     "dca": "sources.rules.dca:Dca",

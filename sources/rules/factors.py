@@ -45,7 +45,8 @@ class FactorParams(Strict):
         if self.fast >= self.slow:
             message = f"fast ({self.fast}) must be shorter than slow ({self.slow})"
             raise ValueError(message)
-        if not any(self.weights.model_dump().values()):
+        weights = self.weights
+        if not any((weights.momentum, weights.trend, weights.volatility, weights.volume)):
             message = "every weight is 0; give at least one factor a weight"
             raise ValueError(message)
         return self

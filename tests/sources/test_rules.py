@@ -22,6 +22,7 @@ from sources.rules.dca import Dca
 from sources.rules.donchian import DonchianBreakout
 from sources.rules.factors import FactorScore
 from sources.rules.macd import MacdCross
+from sources.rules.momentum import Momentum
 from sources.rules.rsi_reversion import RsiReversion
 from tests.sources.source_factories import BTC, MINUTE, START, candle, candles, decisions, source_of, wave
 
@@ -30,6 +31,7 @@ TRADING: list[type[Rule]] = [
     EmaCross,
     RsiReversion,
     MacdCross,
+    Momentum,
     BollingerBreakout,
     BollingerReversion,
     DonchianBreakout,
@@ -132,6 +134,16 @@ def test_the_macd_agrees_with_the_signs_of_its_histogram() -> None:
     for decision in made:
         assert (float(decision.evidence["histogram"] or 0) > 0) == (decision.action is Action.BUY)
         assert decision.confidence >= 0.5
+
+
+def test_the_momentum_buys_a_rise_and_sells_where_it_has_ended() -> None:
+    closes = wave(900, noise=0.002)
+    made = decisions(source_of(Momentum, period=10, enter=0.02, leave=0.01), candles(closes))
+    assert {decision.action for decision in made} == BOTH_WAYS
+    for place, action in places(made):
+        now, before = (closes[at] / closes[at - 10] - 1 for at in (place, place - 1))
+        assert (now > 0.02 >= before) if action == "buy" else (now < -0.01 <= before)
+    assert {decision.confidence > 0.5 for decision in made} == {True}
 
 
 def test_the_atr_trend_carries_its_distance_as_a_trailing_stop() -> None:
