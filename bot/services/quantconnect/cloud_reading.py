@@ -1,0 +1,109 @@
+"""Reads all that an ended backtest gave. What is asked for page by page is bounded, and says so where it was cut off."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from bot.runtime.jobs import Progress, Report
+from bot.services.quantconnect.conversion import EQUITY, EXPOSURE, CloudResult, converted
+from sources.quantconnect.errors import QcError
+from sources.quantconnect.models_backtest import Backtest, Chart, Stage
+
+if TYPE_CHECKING:
+    from sources.quantconnect.client import Client
+    from sources.quantconnect.lean.config import BacktestConfig
+    from sources.quantconnect.models_trade import ClosedTrade
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+READING = "reading results"
+MOST_ROWS = 5_000
+_POINTS = 4_000
+_MOST_CHARTS = 12
+_FIRST = (EQUITY, "Drawdown", "Benchmark", EXPOSURE)
+_DULL = frozenset({"Capacity", "Assets Sales Volume", "Portfolio Turnover", "Portfolio Margin"})
+_MARGIN_S = 86_400
+
+
+async def read_result(
+    client: Client,
+    project: int,
+    backtest: Backtest,
+    report: Report,
+    *,
+    config: BacktestConfig | None = None,
+    rows: bool = True,
+) -> CloudResult:
+    """The result of an ended backtest. Without `rows` only what its figures need is read.
+
+    A chart that cannot be read is a notice, unless it is the equity; everything else that fails is a `QcError`.
+    """
+    notices: list[str] = []
+    id_ = backtest.backtest_id
+    wanted = _wanted(backtest) if rows else [name for name in (EQUITY, EXPOSURE) if name in backtest.chart_names]
+    steps = len(wanted) + (3 if rows else 1)
+    charts: dict[str, Chart] = {}
+    for done, name in enumerate(wanted):
+        report(Progress(READING, done, steps, name))
+        await _chart(client, project, backtest, name, charts, notices)
+    report(Progress(READING, len(wanted), steps, "trades"))
+    trades = await _trades(client, project, backtest, notices)
+    orders, insights = [], []
+    if rows:
+        report(Progress(READING, len(wanted) + 1, steps, "orders"))
+        orders = await _bounded(client.backtests.orders(project, id_), "orders", notices)
+        report(Progress(READING, len(wanted) + 2, steps, "insights"))
+        insights = await _bounded(client.backtests.insights(project, id_), "insights", notices)
+    report(Progress(READING, steps, steps))
+    return converted(
+        backtest, project=project, trades=trades, charts=charts, orders=orders, insights=insights, config=config, notices=notices
+    )
+
+
+def _wanted(backtest: Backtest) -> list[str]:
+    """The charts that say something: four of the default ones, and those of the algorithm."""
+    names = backtest.chart_names
+    own = [name for name in names if name not in _FIRST and name not in _DULL]
+    return [*(name for name in _FIRST if name in names), *own][:_MOST_CHARTS]
+
+
+async def _chart(
+    client: Client, project: int, backtest: Backtest, name: str, charts: dict[str, Chart], notices: list[str]
+) -> None:
+    start = max(0, (backtest.backtest_start or 0) // 1_000 - _MARGIN_S)
+    end = (backtest.backtest_end or 4_102_444_800_000) // 1_000 + _MARGIN_S
+    try:
+        charts[name] = await client.backtests.chart(project, backtest.backtest_id, name, start, end, _POINTS)
+    except QcError as error:
+        if name == EQUITY:
+            raise
+        log.warning("quantconnect_chart_unread", chart=name, backtest=backtest.backtest_id, reason=error.reason)
+        notices.append(f"the chart {name} could not be read: {error.reason}")
+
+
+async def _trades(client: Client, project: int, backtest: Backtest, notices: list[str]) -> list[ClosedTrade]:
+    """From the performance, which has all of them; where that is missing, page by page."""
+    whole = backtest.total_performance
+    if whole is not None:
+        told = whole.trade_statistics
+        count = 0 if told is None else told.total_number_of_trades or 0
+        if len(whole.closed_trades) >= count:
+            return list(whole.closed_trades)
+    if backtest.stage is Stage.FAILED:
+        return []
+    return await _bounded(client.backtests.trades(project, backtest.backtest_id), "trades", notices)
+
+
+async def _bounded(rows: AsyncIterator[T], what: str, notices: list[str]) -> list[T]:
+    found: list[T] = []
+    async for row in rows:
+        if len(found) >= MOST_ROWS:
+            notices.append(f"only the first {MOST_ROWS:,} {what} were read")
+            break
+        found.append(row)
+    return found
