@@ -277,10 +277,14 @@ class QuantConnectSettings(Strict):
         return calls
 
 
+MemoryPlace = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
 class MemorySettings(Strict):
     """What is learnt from backtests and closed trades, and what it may do."""
 
     enabled: bool = Field(True, description="remember backtests and closed trades")
+    store: MemoryPlace = Field("sql", description="sql: the journal's database | an entry point of the group arbiter.memory")
     adjust_confidence: bool = Field(False, description="what was learnt scales the confidence of sources, within `strength`")
     strength: Part = Field(0.25, description="most that the memory takes from or adds to a confidence (fraction)")
     min_trades: Count = Field(30, description="fewer trades never give a confidence above 0.5 (count)")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, select
+from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, column, func, inspect, select, table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.store.database import Database, Work, open_database
@@ -36,6 +37,8 @@ _VERSIONS: dict[int, tuple[str, ...]] = {
     ),
 }
 VERSION = len(_VERSIONS)
+_SCHEMA = Schema("memory", _VERSIONS)
+_NOTHING_YET = "so nothing was remembered yet: trade, or run a backtest with --analyse"
 _ROWS_PER_STATEMENT = 100
 
 # Only names for queries: nothing is created from this.
@@ -69,7 +72,25 @@ class SqlMemory:
         try:
             database = open_database(url, seconds)
             try:
-                await database.prepare(Schema("memory", _VERSIONS))
+                await database.prepare(_SCHEMA)
+            except BaseException:
+                await database.close()
+                raise
+        except StoreUnavailable as error:
+            raise MemoryUnavailable(_told(error)) from error
+        return cls(database, policy)
+
+    @classmethod
+    async def open_to_read(cls, url: str, policy: MemoryPolicy = DEFAULT_POLICY, *, seconds: float = 10.0) -> Self:
+        """Reach it for look-ups alone: nothing is made or changed.
+
+        Raises `MemoryUnavailable` also where nothing was ever remembered, or what is there is of another version.
+        """
+        try:
+            _refuse_absent(url)
+            database = open_database(url, seconds)
+            try:
+                await database.run(_examine)
             except BaseException:
                 await database.close()
                 raise
@@ -126,6 +147,26 @@ class SqlMemory:
     async def close(self) -> None:
         """Release the connections."""
         await self._database.close()
+
+
+def _refuse_absent(url: str) -> None:
+    """To connect to a file that is not there would make it."""
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).is_file():
+        message = f"there is no {path}, {_NOTHING_YET}"
+        raise MemoryUnavailable(message)
+
+
+def _examine(connection: Connection) -> None:
+    """Refuse what cannot be read as this version reads it."""
+    kept = f"{_SCHEMA.name}_schema"
+    if not inspect(connection).has_table(kept):
+        message = f"the database has no memory in it, {_NOTHING_YET}"
+        raise MemoryUnavailable(message)
+    there = connection.execute(select(func.max(column("version"))).select_from(table(kept))).scalar_one_or_none() or 0
+    if there != VERSION:
+        message = f"the memory's tables are of version {there}, this bot reads {VERSION}: use the newer bot, or run it once"
+        raise MemoryUnavailable(message)
 
 
 def _row(evidence: Evidence) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What the memory learns from the bot, and what people ask of it."""
+"""The memory's life in the bot: what it is told, what it is asked, and what it does to a decision."""
