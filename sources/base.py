@@ -53,6 +53,7 @@ class Proposal:
     trailing: float | None = None
     size_fraction: float | None = None
     slot: int | None = None
+    target: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.confidence <= 1.0:
@@ -140,6 +141,7 @@ class Proposer:
             size_fraction=proposal.size_fraction,
             reasoning=proposal.reasoning,
             evidence=proposal.evidence,
+            target=proposal.target,
         )
 
 

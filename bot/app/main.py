@@ -129,7 +129,7 @@ class _Run:
         self.shell = Shell(desk, world.inbox, clock, journal, self.outlets, rules, self._saw)
         traders = () if account is None else (account.exchange,)
         self.instruments = Instruments(world.feed.venue, self.settings.exchange.symbols, world.inbox, clock, traders)
-        self.host = SourceHost(world.inbox, Port(world.inbox, desk.market, clock.now), self.supervisor)
+        self.host = SourceHost(world.inbox, Port(world.inbox, desk, clock.now), self.supervisor)
         self.live_side: LiveSide | None = None
         if account is None:
             turn, paper = self.shell.cycle.turn, PaperAccount.of(balances(desk))

@@ -57,4 +57,6 @@ def malformed(decision: Decision, tier: Tier) -> str | None:
         return f"trailing {decision.trailing!r} is not a fraction of the price"
     if decision.size_fraction is not None and not 0.0 < decision.size_fraction <= 1.0:
         return f"size_fraction {decision.size_fraction!r} is not within 0..1"
+    if decision.target is not None and not 0.0 <= decision.target <= 1.0:
+        return f"target {decision.target!r} is not within 0..1"
     return None

@@ -127,7 +127,8 @@ class Decision:
 
     `confidence` (0..1) is the one that counts: the raw one after calibration and memory, both of which are kept. `price` is the
     reference the source saw; `stop_loss` and `take_profit` are prices, `trailing` is a distance as a fraction of the price, and
-    `size_fraction` scales the desk's own size (0..1]. `cost` is what the proposal cost in USD.
+    `size_fraction` scales the desk's own size (0..1]; `target` replaces it: the share of the source's capital to hold (0..1), up
+    to which a buy buys and down to which a sell sells. `cost` is what the proposal cost in USD.
     """
 
     id: str
@@ -149,6 +150,7 @@ class Decision:
     evidence: Evidence = field(default_factory=dict)
     cost: Decimal = Decimal(0)
     external_id: str | None = None
+    target: float | None = None
 
 
 @value

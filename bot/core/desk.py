@@ -17,6 +17,7 @@ from typing import Any
 
 from bot.core.arbiter import Arbiter
 from bot.core.bookkeeping import Bookkeeping
+from bot.core.briefing import Briefing, brief
 from bot.core.controls import Controls
 from bot.core.decision import Denial, Fate
 from bot.core.effects import Effect, SetTimer, Severity
@@ -388,6 +389,10 @@ class TradingDesk:
     def _sample(self) -> None:
         for fact in self.samples():
             self._out.record(fact)
+
+    def briefing(self) -> Briefing:
+        """The books and the limits as they are now."""
+        return brief(self.state, self.config.limits)
 
     def samples(self) -> list[Fact]:
         """The worth of the book and of every shadow ledger, now."""

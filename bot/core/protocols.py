@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from bot.core.briefing import Briefing
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec
 from bot.core.inputs import Input
 from bot.core.market import Candle, MarketView, Quote, Trade
@@ -74,6 +75,10 @@ class SourcePort(Protocol):
     @property
     def view(self) -> MarketView:
         """The newest of the market, to be read and never written."""
+        ...
+
+    def briefing(self) -> Briefing:
+        """The books and the limits as they are now."""
         ...
 
     def now(self) -> int:

@@ -1,7 +1,8 @@
 """From a decision to a target position, and from the target to what is missing.
 
 Targets, not deltas: what is missing is target - position - working remainder, so a repeated buy does not pyramid. Only a source
-marked `adds` builds on what is there. A buy never sells: a position within `band` of its target, or above it, is at its target.
+marked `adds` builds on what is there. A buy never sells and a sell never buys: a position within `band` of its target, or beyond
+it, is at its target. A sell closes, unless its decision names the share that is to be left.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def plan(
     target = _target(decision, spec, portfolio, market, instrument, record, rules, ahead)
     missing = target - ahead
     buying = decision.action is Action.BUY
-    if not buying and missing >= ZERO:
+    if not buying and (missing >= ZERO or (target > ZERO and -missing <= target * Decimal(repr(rules.band)))):
         return Plan(target, None, Fate.NOTHING_TO_SELL if target == ZERO else Fate.ALREADY_AT_TARGET)
     if buying and (missing <= ZERO or (ahead > ZERO and not spec.adds and missing <= target * Decimal(repr(rules.band)))):
         return Plan(ahead if ahead > target else target, None, Fate.ALREADY_AT_TARGET)
@@ -87,6 +88,9 @@ def _target(
     ahead: Decimal,
 ) -> Decimal:
     """Signed amount the decision wants to hold."""
+    if decision.target is not None:
+        worth = decision.target * float(spec.capital) * max(0.0, portfolio.equity)
+        return whole_steps(instrument, Decimal(repr(worth / market.prices[decision.symbol])))
     if decision.action is Action.SELL and not rules.allow_short:
         return ZERO
     price = market.prices[decision.symbol]

@@ -56,6 +56,7 @@ class JournaledDecision:
     evidence: Evidence
     cost: Decimal
     external_id: str | None
+    target: float | None
     fate: Fate | None
     denial: str | None
     verdict_id: str | None

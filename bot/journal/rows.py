@@ -82,6 +82,7 @@ def _decision(fact: f.DecisionSeen) -> Row:
         "evidence": json_text(dict(decision.evidence)),
         "cost": str(decision.cost),
         "external_id": _clean(decision.external_id),
+        "target": decision.target,
     }
 
 

@@ -168,6 +168,7 @@ decisions = _facts(
     _text("evidence"),
     _money("cost"),
     _maybe_text("external_id"),
+    _float("target"),
     by=("id", "symbol", "source"),
 )
 

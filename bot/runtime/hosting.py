@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import structlog
 
+from bot.core.briefing import Briefing
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec
+from bot.core.desk import TradingDesk
 from bot.core.inputs import Abstained, Claimed, Proposed, SourceJoined, SourceLeft
 from bot.core.market import Candle, MarketView
 from bot.core.protocols import LiveSource, StepSource
@@ -22,9 +24,10 @@ _END_SECONDS = 2.0
 class Port:
     """What a source with a life of its own may do: speak, and look."""
 
-    def __init__(self, inbox: Inbox, view: MarketView, now: Callable[[], int]) -> None:
+    def __init__(self, inbox: Inbox, desk: TradingDesk, now: Callable[[], int]) -> None:
         self._inbox = inbox
-        self._view = view
+        self._desk = desk
+        self._view = desk.market
         self._now = now
 
     @property
@@ -35,6 +38,10 @@ class Port:
     def now(self) -> int:
         """Milliseconds UTC, as the bot counts them."""
         return self._now()
+
+    def briefing(self) -> Briefing:
+        """The books and the limits as they are now."""
+        return self._desk.briefing()
 
     async def propose(self, decision: Decision) -> None:
         """Hand a decision to the desk; waits while the inbox is full."""

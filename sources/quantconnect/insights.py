@@ -23,8 +23,6 @@ from sources.quantconnect.values import moment_ms, number, span_s
 
 LONGEST_ID = 128
 LONGEST_TEXT = 1_000
-NOTHING = 1e-9
-"""A size so small that it comes to no step of any instrument: the target is nothing, also where the desk may be short."""
 
 
 class Unusable(ValueError):  # noqa: N818 - it names what the message is
@@ -54,7 +52,8 @@ class Heading(StrEnum):
 class Signal:
     """One opinion. `id` is the service's own; times are ms UTC, None where it names none.
 
-    `size` scales the desk's size, 0..1; `symbol` is the bot's own, where it is known without looking.
+    `size` scales the desk's size, 0..1; `target` replaces it: the share of the capital to hold, 0..1. `symbol` is the bot's own,
+    where it is known without looking.
     """
 
     way: Way
@@ -74,6 +73,7 @@ class Signal:
     weight: float | None = None
     project: int | None = None
     symbol: str = ""
+    target: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +103,30 @@ class Terms:
         end = at + self.horizon if signal.closes is None else signal.closes
         return min(end, at + self.longest)
 
-    def decision(self, signal: Signal, symbol: str, price: float, arrival: Arrival) -> Decision:
-        """A decision made on arrival: the desk measures its age from there. The signal's own age is in its evidence."""
+    def decision(self, signal: Signal, symbol: str, price: float, arrival: Arrival, held: float = 0.0) -> Decision:
+        """A decision made on arrival: the desk measures its age from there. The signal's own age is in its evidence.
+
+        `held` is the share of the book's equity that is in the symbol now: a target is bought up to, or sold down to.
+        """
         at = arrival.at
         given = signal.confidence
         sure = self.confidence if given is None else given
         proposal = Proposal(
-            _ACTIONS[signal.heading],
+            self._action(signal, held),
             sure,
             reasoning(signal),
             evidence(signal, arrival),
-            size_fraction=NOTHING if signal.heading is Heading.FLAT else signal.size,
+            size_fraction=signal.size,
+            target=signal.target,
         )
         horizon = max(1, self.expiry(signal, at) - at)
         made = Proposer(self.spec, horizon, self.protection).decide(symbol, proposal, at, at, price)
         return replace(made, id=derive_id(self.spec.name, symbol, signal.id), external_id=signal.id)
+
+    def _action(self, signal: Signal, held: float) -> Action:
+        if signal.target is None:
+            return Action.BUY if signal.heading is Heading.UP else Action.SELL
+        return Action.BUY if held < signal.target * float(self.spec.capital) else Action.SELL
 
     def stale(self, signal: Signal, symbol: str, price: float, arrival: Arrival, why: str) -> Decision:
         """The same, so old that the desk must say stale: it is journaled and never traded."""
@@ -125,9 +134,6 @@ class Terms:
         created = min(signal.generated or arrival.at, arrival.at - 1)
         told = {**made.evidence, "stale": why}
         return replace(made, created=created, expires=created + 1, evidence=told, reasoning=f"stale, {why}: {made.reasoning}")
-
-
-_ACTIONS = {Heading.UP: Action.BUY, Heading.DOWN: Action.SELL, Heading.FLAT: Action.SELL}
 
 
 def reasoning(signal: Signal) -> str:
@@ -187,6 +193,7 @@ def of_insight(insight: Insight, way: Way = Way.INSIGHTS, project: int | None = 
         magnitude=insight.magnitude,
         weight=insight.weight,
         project=insight.project_id or project,
+        target=0.0 if heading is Heading.FLAT else None,
     )
 
 
@@ -236,18 +243,19 @@ def of_holding(sid: str, holding: Holding, total: float, slot: int, project: int
         "",
         sid,
         price=positive(holding.market_price),
-        size=min(1.0, share) or None,
+        size=(min(1.0, share) or None) if heading is Heading.DOWN else None,
         tag=f"holds {holding.quantity:g}, {min(1.0, share):.1%} of the portfolio",
         weight=share,
         project=project,
+        target=None if heading is Heading.DOWN else min(1.0, share),
     )
 
 
 def closed_holding(sid: str, before: Holding, project: int) -> Signal:
     """What is held no longer, after it was."""
     name = derive_id("closed", project, sid, before.quantity, before.average_price)
-    tag = f"holds no more of {before.quantity:g}"
-    return Signal(Way.PORTFOLIO, name, Heading.FLAT, "", sid, price=positive(before.market_price), tag=tag, project=project)
+    price, tag = positive(before.market_price), f"holds no more of {before.quantity:g}"
+    return Signal(Way.PORTFOLIO, name, Heading.FLAT, "", sid, price=price, tag=tag, project=project, target=0.0)
 
 
 def portfolio_total(holdings: Mapping[str, Holding], cash: float) -> float:
@@ -264,7 +272,8 @@ def of_message(raw: object, way: Way, fallback_id: str = "") -> Signal:
     """A message that an algorithm wrote: the suggested body, or an insight as the service writes it. `Unusable` for others.
 
     The suggested body is `{"v":1,"id":...,"source":...,"symbol":...,"market":...,"side":...,"confidence":...,"price":...,
-    "time":...,"ttl":seconds}`; keys in any case, `direction` for `side`, and `size` (0..1) where the author gives one.
+    "time":...,"ttl":seconds}`; keys in any case, `direction` for `side`, and where the author gives one `size`, a part of the
+    desk's own, or `target`, the share of the capital to hold (0..1).
     """
     if not isinstance(raw, dict):
         message = "a signal must be a JSON object"
@@ -293,7 +302,10 @@ def _written(given: Mapping[str, Any], way: Way, fallback_id: str) -> Signal:
     if ttl is not None and not 0 < ttl <= 366 * 86_400:
         message = f"signal {name[:40]}: ttl {ttl:g} is no number of seconds within a year"
         raise Unusable(message)
-    size = number(given.get("size"))
+    size, target = number(given.get("size")), number(given.get("target"))
+    if target is not None and not 0.0 <= target <= 1.0:
+        message = f"signal {name[:40]}: target {target:g} is no share of the capital; write 0 to 1"
+        raise Unusable(message)
     sid = _text(given, "sid", 64)
     symbol = _text(given, "symbol", 64)
     return Signal(
@@ -310,6 +322,7 @@ def _written(given: Mapping[str, Any], way: Way, fallback_id: str) -> Signal:
         size=size if size is not None and 0 < size <= 1 else None,
         model=_text(given, "source", LONGEST_ID) or _text(given, "sourcemodel", LONGEST_ID),
         tag=_text(given, "tag", LONGEST_TEXT),
+        target=0.0 if heading is Heading.FLAT else target,
     )
 
 

@@ -160,5 +160,6 @@ class Intake:
         if one.stale:
             await self._port.propose(self._terms.stale(one.signal, one.symbol, one.price, arrival, one.stale))
             return
-        await self._port.propose(self._terms.decision(one.signal, one.symbol, one.price, arrival))
+        held = self._port.briefing().share(one.symbol) if one.signal.target is not None else 0.0
+        await self._port.propose(self._terms.decision(one.signal, one.symbol, one.price, arrival, held))
         self.counts["proposed"] += 1

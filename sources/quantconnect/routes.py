@@ -244,8 +244,9 @@ class LivePortfolio(_OfProject):
         for symbol, ticker in unheld.items():
             if ticker not in tickers:
                 name = derive_id("unheld", self.project, launched, symbol)
+                tag = "the portfolio holds none"
                 self._closed[f"unheld {symbol}"] = Signal(
-                    self.way, name, Heading.FLAT, ticker, tag="the portfolio holds none", project=self.project, symbol=symbol
+                    self.way, name, Heading.FLAT, ticker, tag=tag, project=self.project, symbol=symbol, target=0.0
                 )
 
 

@@ -161,7 +161,7 @@ def a_shell(
     journal = Journal.open(f"sqlite:///{database}", path, limits or quick)
     shell = Shell(desk, inbox, clock, journal, outlets or quiet_outlets(clock), rules, facts)
     supervisor = Supervisor()
-    host = SourceHost(inbox, Port(inbox, desk.market, clock.now), supervisor)
+    host = SourceHost(inbox, Port(inbox, desk, clock.now), supervisor)
     broker = Witness(
         desk.state.instruments,
         config.fills,

@@ -7,7 +7,9 @@ import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bot.core.briefing import Briefing
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec, Tier
+from bot.core.desk import DeskConfig, TradingDesk
 from bot.core.inputs import Abstained, Claimed, Proposed
 from bot.core.market import Candle, MarketView
 from sources.base import Proposer, Protection, Rule, RuleSource, Strict
@@ -65,6 +67,9 @@ class Port:
 
     def now(self) -> int:
         return self.clock
+
+    def briefing(self) -> Briefing:
+        return TradingDesk(DeskConfig()).briefing()
 
     async def sleep(self, seconds: float) -> None:
         self.clock += round(seconds * 1000)

@@ -125,7 +125,7 @@ class Process:
         )
         self._account = EngineAccount(around.wire)
         self.live = self._live_side(recovered.account)
-        shell.connect(self.live.broker, SourceHost(inbox, Port(inbox, desk.market, clock.now), Supervisor()))
+        shell.connect(self.live.broker, SourceHost(inbox, Port(inbox, desk, clock.now), Supervisor()))
         now = clock.now()
         around.disk.complete(recovered.run, recovered.untold)
         self._journal.begin(f"run{self.number}", now, self._snapshot())

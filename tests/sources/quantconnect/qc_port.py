@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from bot.core.briefing import Briefing
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec, Tier
+from bot.core.desk import DeskConfig, TradingDesk
 from bot.core.market import MarketView
 from sources.quantconnect.insights import Terms
 from sources.quantconnect.intake import Intake
@@ -33,6 +35,7 @@ class Port:
     abstentions: list[Abstention] = field(default_factory=list)
     view: MarketView = field(default_factory=MarketView)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    desk: TradingDesk = field(default_factory=lambda: TradingDesk(DeskConfig()))
 
     async def propose(self, decision: Decision) -> None:
         async with self.changed:
@@ -46,6 +49,9 @@ class Port:
         async with self.changed:
             self.abstentions.append(abstention)
             self.changed.notify_all()
+
+    def briefing(self) -> Briefing:
+        return self.desk.briefing()
 
     def now(self) -> int:
         return self.at if self.clock is None else self.clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,6 @@ from bot.core.portfolio import Portfolio
 from bot.core.sizing import FixedFraction, TrackRecord
 from bot.core.targets import TargetRules, plan
 from sources.quantconnect.insights import (
-    NOTHING,
     Arrival,
     Heading,
     Terms,
@@ -59,7 +59,7 @@ def test_a_direction_becomes_an_action(direction: object, heading: Heading, acti
     signal = of_insight(insight(direction=direction))
     decision = TERMS.decision(signal, "BTC/USDT", 64_000.5, Arrival(AT))
     assert (signal.heading, decision.action) == (heading, action)
-    assert decision.size_fraction == (NOTHING if heading is Heading.FLAT else None)
+    assert decision.target == (0.0 if heading is Heading.FLAT else None)
     assert malformed(decision, Tier.QUANTCONNECT) is None
 
 
@@ -150,7 +150,7 @@ def test_a_holding_is_the_position_to_have_and_a_new_entry_is_another() -> None:
     total = portfolio_total({"BTCUSDT 18N": holding}, 3_550.0)
     signal = of_holding("BTCUSDT 18N", holding, total, 1, 7)
     assert (signal.heading, signal.price) == (Heading.UP, 64_500)
-    assert signal.size == pytest.approx(0.645)
+    assert signal.target == pytest.approx(0.645)
     moved = Holding.model_validate({"a": 64000.5, "q": 0.1, "p": 70000, "v": 7000})
     again = Holding.model_validate({"a": 65000.0, "q": 0.1, "p": 64500, "v": 6450})
     assert of_holding("BTCUSDT 18N", moved, total, 1, 7).id == signal.id
@@ -188,3 +188,18 @@ def test_a_thousand_insights_become_decisions_in_tens_of_milliseconds() -> None:
             TERMS.decision(signal, known.to_bot(signal.ticker, signal.sid), 1.0, Arrival(AT))
         best = min(best, time.perf_counter() - began)
     assert best < 0.25  # five times the promise of 50 ms: other work shares this machine
+
+
+@pytest.mark.parametrize(("held", "action"), [(0.0, Action.BUY), (0.2, Action.BUY), (0.5, Action.SELL), (0.9, Action.SELL)])
+def test_a_portfolio_target_is_reached_from_either_side(held: float, action: Action) -> None:
+    spec = replace(TERMS.spec, capital=Decimal("0.8"))
+    signal = replace(of_message({"id": "a", "symbol": "BTCUSDT", "side": "buy"}, Way.WEBHOOK), target=0.5)
+    decision = replace(TERMS, spec=spec).decision(signal, "BTC/USDT", 100.0, Arrival(AT), held)
+    assert (decision.action, decision.target, decision.size_fraction) == (action, 0.5, None)
+
+
+def test_a_message_may_name_its_target() -> None:
+    told = {"id": "a", "symbol": "BTCUSDT", "side": "buy", "target": 0.25}
+    assert of_message(told, Way.WEBHOOK).target == 0.25
+    with pytest.raises(Unusable, match="no share of the capital"):
+        of_message({**told, "target": 25}, Way.WEBHOOK)

@@ -102,10 +102,10 @@ async def test_a_portfolio_is_targets_that_are_said_again_in_each_slot_and_close
         route = LivePortfolio(PROJECT, Deployments(), 1_000_000_000)
         (first,) = await route.read(client, NOW)
         assert first.heading is Heading.UP
-        assert first.size == pytest.approx(0.5)
+        assert first.target == pytest.approx(0.5)
         both = await route.read(client, NOW + 1)
         assert both[0].id == first.id
-        assert both[0].size == pytest.approx(1 / 3)
+        assert both[0].target == pytest.approx(1 / 3)
         eth_only = await route.read(client, NOW + 2)
         assert [(one.sid, one.heading) for one in eth_only] == [("ETHUSDT 18N", "up"), ("BTCUSDT 18N", "flat")]
         assert {one.sid: one.heading for one in await route.read(client, NOW + 3)} == {
