@@ -35,6 +35,9 @@ LOOKS = 4
 LOOK_S = 2.0
 """How often, and after which pause, the service is looked at after an answer was lost: a new deployment may be listed late."""
 FOLLOW_S = 2.0
+STOP_S = 20.0
+"""Longest time until it is known that an algorithm has ended; it must be said while somebody still waits for the answer."""
+GLANCE_S = 4.0
 SECRET = "secret:"  # noqa: S105 - a prefix, not a secret
 _SECRET_KEY = re.compile(r"(key|secret|token|password|passphrase|pin)$", re.IGNORECASE)
 _TURNS = "quantconnect.turns"
@@ -122,30 +125,54 @@ async def deploy(ground: Ground, wanted: Wanted, report: Report) -> Outcome:
 
 
 async def stop(ground: Ground, project: int, report: Report, *, liquidate: bool = False) -> Outcome:
-    """End the live algorithm of a project: what it holds stays held, unless it is liquidated. `UseCaseError` where none runs."""
+    """End the live algorithm of a project: what it holds stays held, unless it is liquidated.
+
+    `UseCaseError` where none runs, or where it is not seen to have ended within `STOP_S`.
+    """
     client = await client_of(ground)
-    verb = "liquidating" if liquidate else "stopping"
-    async with _turn(ground, project):
-        live = await _running(client, project)
-        report(Progress(verb))
-        looked = False
-        try:
-            await (client.live.liquidate(project) if liquidate else client.live.stop(project))
-        except QcError as error:
-            if not error.may_have_happened:
-                raise
-            looked = True
-            log.warning("quantconnect_answer_lost", endpoint=error.endpoint, project=project)
-        changed(ground)
-        ended = await _ended(client, project, live.deploy_id, report)
+    try:
+        async with asyncio.timeout(STOP_S), _turn(ground, project):
+            return await _stopped(ground, client, project, report, liquidate=liquidate)
+    except TimeoutError as error:
+        message = f"the service has not confirmed within {STOP_S:g} s that project {project} ended: it may still run; "
+        raise UseCaseError(message + f"look with `qc algorithm {project}`, and try again") from error
+
+
+async def _stopped(ground: Ground, client: Client, project: int, report: Report, *, liquidate: bool) -> Outcome:
+    """Tell it to end, and look whether it did. That it cannot be looked at before keeps nobody from stopping it."""
+    report(Progress("liquidating" if liquidate else "stopping"))
+    deployment = await _to_stop(client, project)
+    looked = False
+    try:
+        await (client.live.liquidate(project) if liquidate else client.live.stop(project))
+    except QcError as error:
+        if not error.may_have_happened:
+            raise
+        looked = True
+        log.warning("quantconnect_answer_lost", endpoint=error.endpoint, project=project)
+    changed(ground)
+    ended = await _ended(client, project, deployment, report)
     if ended is None:
-        lost = "the answer was lost, and it " if looked else "it was told to end, and "
-        message = f"{lost}still runs: {live.deploy_id} of project {project}; try again, and look at it at QuantConnect"
+        lost = "the answer was lost, and it" if looked else "it was told to end, and"
+        message = f"{lost} is not known to have ended: project {project}; try again, and look at it at QuantConnect"
         raise UseCaseError(message)
     if looked and liquidate and ended.status is not LiveStatus.LIQUIDATED:
-        message = f"{live.deploy_id} is {ended.status.value}, not liquidated: what it holds may still be held; "
+        message = f"{ended.deploy_id} is {ended.status.value}, not liquidated: what it holds may still be held; "
         raise UseCaseError(message + f"look with `qc algorithm {project}`")
-    return Outcome(project, live.deploy_id, ended.status.value, ended.brokerage, error=ended.message, looked=looked)
+    return Outcome(project, ended.deploy_id, ended.status.value, ended.brokerage, error=ended.message, looked=looked)
+
+
+async def _to_stop(client: Client, project: int) -> str:
+    """The deployment that runs; empty where the service cannot be asked just now. `UseCaseError` where none runs."""
+    try:
+        async with asyncio.timeout(GLANCE_S):
+            return (await _running(client, project)).deploy_id
+    except TimeoutError:
+        return ""
+    except QcError as error:
+        if not error.transient:
+            raise
+        return ""
 
 
 async def command(ground: Ground, project: int, body: Mapping[str, Any], report: Report) -> Outcome:
@@ -284,11 +311,16 @@ async def _running(client: Client, project: int) -> LiveAlgorithm:
 
 
 async def _ended(client: Client, project: int, deployment: str, report: Report) -> LiveAlgorithm | None:
-    """The algorithm once it has ended, or is another; None where it still runs after the last look."""
+    """The algorithm once it has ended, or is another; None where it is not known to have, after the last look."""
     for look in range(LOOKS):
-        live = await client.live.read(project)
-        if not live.active or live.deploy_id != deployment:
-            return live
+        try:
+            live = await client.live.read(project)
+            if not live.active or (deployment and live.deploy_id != deployment):
+                return live
+        except QcError as error:
+            if not error.transient:
+                raise
+            log.warning("quantconnect_look_failed", project=project, kind=error.kind)
         report(Progress("looking whether it has ended", look + 1, LOOKS))
         await asyncio.sleep(LOOK_S)
     return None

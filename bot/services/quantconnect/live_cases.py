@@ -126,13 +126,13 @@ async def _command(ground: Ground, args: CommandArguments, report: Report) -> Re
 
 CASES: tuple[UseCase[Any], ...] = (
     UseCase("qc.test", "try the credentials, and see what the account has", NoArguments, _test),
-    UseCase("qc.projects", "list the projects", ListArguments, _projects),
-    UseCase("qc.algorithms", "list the live algorithms", AlgorithmsArguments, _algorithms),
+    UseCase("qc.projects", "list the projects", ListArguments, _projects, quick=True),
+    UseCase("qc.algorithms", "list the live algorithms", AlgorithmsArguments, _algorithms, quick=True),
     UseCase("qc.algorithm", "show one live algorithm, and what the bot made of it", AlgorithmArguments, _algorithm),
     UseCase("qc.signals", "show signals: decided on, and held by the service", SignalsArguments, _signals),
     UseCase("qc.deploy", "start a live algorithm, on paper unless said otherwise", DeployArguments, _deploy),
-    UseCase("qc.stop", "stop a live algorithm; what it holds stays held", ProjectArguments, _stop),
-    UseCase("qc.liquidate", "close what a live algorithm holds, and stop it", ProjectArguments, _liquidate),
+    UseCase("qc.stop", "stop a live algorithm; what it holds stays held", ProjectArguments, _stop, quick=True),
+    UseCase("qc.liquidate", "close what a live algorithm holds, and stop it", ProjectArguments, _liquidate, quick=True),
     UseCase("qc.command", "tell a live algorithm something", CommandArguments, _command),
-    UseCase("qc.nodes", "list the machines", NoArguments, _nodes),
+    UseCase("qc.nodes", "list the machines", NoArguments, _nodes, quick=True),
 )
