@@ -78,6 +78,19 @@ class Capabilities:
     cache_min_tokens: int | None = None
     cache_key: bool = False  # it takes a key that groups prompts with the same beginning
 
+    def effort_for(self, wanted: Effort | None) -> Effort | None:
+        """The effort to be sent: the wanted one, else the next lower that the model takes, else its lowest; None: send none."""
+        if wanted is None or not self.effort or not self.efforts or wanted in self.efforts:
+            return wanted if self.effort else None
+        scale = list(Effort)
+        taken = sorted(self.efforts, key=scale.index)
+        lower = [effort for effort in taken if scale.index(effort) < scale.index(wanted)]
+        return lower[-1] if lower else taken[0]
+
+    def output_for(self, wanted: int) -> int:
+        """How many tokens of output may be asked for."""
+        return wanted if self.max_output is None else min(wanted, self.max_output)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

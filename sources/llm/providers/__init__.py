@@ -1,0 +1,1 @@
+"""Those who answer, by the protocol they speak. No SDK is imported before the first call."""
