@@ -32,6 +32,8 @@ ITEMS = {
     "reconcile": "live_reconcile:reconcile",
     "restart": "live_restart:restart",
     "quantconnect": "quantconnect_client:overhead",
+    "webhook": "quantconnect_signals:webhook",
+    "insights": "quantconnect_signals:insights",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

@@ -29,6 +29,8 @@ FIGURES = {
     "reconcile": {"live-reconcile-own", "live-reconcile-weight"},
     "restart": {"live-restart"},
     "quantconnect": {"quantconnect-live-read", "quantconnect-backtest-read", "quantconnect-hundred-insights"},
+    "webhook": {"quantconnect-webhook-p50", "quantconnect-webhook-p99"},
+    "insights": {"quantconnect-thousand-queued"},
 }
 
 
