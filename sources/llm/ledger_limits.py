@@ -1,0 +1,95 @@
+"""The limits as they stand in the ledger: what refuses a call, what is left, what is worth an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from sources.llm.budget import NO_LIMITS_OF_ITS_OWN, Advice, Alert, Budget, BudgetRefused, Limit, SourceBudget, utc_day
+from sources.llm.ledger_rows import MINUTE_MS, TOTAL, Cap, NewCall, first_alert, recent, to_pico, to_usd, total
+
+_WHOLE = Decimal(1)
+
+
+class Limits:
+    """The common budget and what sources add to it in `of_source`, which may grow."""
+
+    def __init__(self, budget: Budget, of_source: Mapping[str, SourceBudget]) -> None:
+        self._budget = budget
+        self._of_source = of_source
+
+    def refusal(self, connection: Connection, call: NewCall, pico: int) -> BudgetRefused | None:
+        """Why a call that may cost so much is not made; None if it may be."""
+        per_call, _ = self._narrowed(call.source)
+        if to_usd(pico) > per_call:
+            reason = f"this call may cost {to_usd(pico)} USD and one may cost {per_call}: ask for less, or raise budget.per_call"
+            return BudgetRefused(Limit.PER_CALL, reason)
+        if recent(connection, call.ts - MINUTE_MS) >= self._budget.calls_per_minute:
+            reason = f"{self._budget.calls_per_minute} calls in this minute are enough (budget.calls_per_minute): wait"
+            return BudgetRefused(Limit.RATE, reason)
+        for cap in self._caps(call.source, utc_day(call.ts)):
+            seen = total(connection, cap.scope, cap.period)
+            if seen.held + seen.spent + pico > cap.limit:
+                left = to_usd(max(0, cap.limit - seen.held - seen.spent))
+                reason = (
+                    f"{left} of {to_usd(cap.limit)} USD are left of the limit {cap.kind.value} in {cap.period}"
+                    f"{f' of {cap.scope}' if cap.scope else ''}, and this call may cost {to_usd(pico)}: wait, or raise the limit"
+                )
+                return BudgetRefused(cap.kind, reason)
+        return None
+
+    def used_up(self, connection: Connection, call: NewCall, limit: Limit) -> list[Alert]:
+        """The alert for a limit that has refused a call: it is as good as reached."""
+        caps = [cap for cap in self._caps(call.source, utc_day(call.ts)) if cap.kind is limit]
+        return [alert for cap in caps if _WHOLE in self._budget.alerts for alert in _given(connection, cap, _WHOLE, call.ts)]
+
+    def reached(self, connection: Connection, touched: Iterable[tuple[str, str]], at: int) -> list[Alert]:
+        """Alerts that are due now that something was spent by those sources on those days."""
+        found: list[Alert] = []
+        for source, day in dict.fromkeys(touched):
+            for cap in self._caps(source, day):
+                spent = total(connection, cap.scope, cap.period).spent
+                for share in sorted(self._budget.alerts):
+                    if spent and spent >= cap.limit * share:
+                        found += _given(connection, cap, share, at)
+        return found
+
+    def advice(self, connection: Connection, source: str, at: int) -> Advice:
+        """What a source should do: the worst of what its limits and the common ones say. An empty source: the common ones."""
+        worst = Advice.NORMAL
+        for cap in self._caps(source, utc_day(at)):
+            spent = total(connection, cap.scope, cap.period).spent
+            if spent >= cap.limit:
+                return Advice.OFF
+            if spent >= cap.limit * self._budget.soft:
+                worst = Advice.CHEAPER
+        return worst
+
+    def standing(self, connection: Connection, source: str, at: int) -> list[tuple[Cap, int, int]]:
+        """Each limit with what is spent and what is held, in pico-dollars."""
+        seen = [(cap, total(connection, cap.scope, cap.period)) for cap in self._caps(source, utc_day(at))]
+        return [(cap, each.spent, each.held) for cap, each in seen]
+
+    def _narrowed(self, source: str) -> tuple[Decimal, Decimal]:
+        return self._of_source.get(source, NO_LIMITS_OF_ITS_OWN).narrowing(self._budget)
+
+    def _caps(self, source: str, day: str) -> list[Cap]:
+        month = day[:7]
+        common = [
+            Cap(Limit.DAY, TOTAL, day, to_pico(self._budget.per_day) or 0),
+            Cap(Limit.MONTH, TOTAL, month, to_pico(self._budget.per_month) or 0),
+        ]
+        if not source:
+            return common
+        _, per_day = self._narrowed(source)
+        return [Cap(Limit.SOURCE_DAY, source, day, to_pico(per_day) or 0), *common]
+
+
+def _given(connection: Connection, cap: Cap, share: Decimal, at: int) -> list[Alert]:
+    percent = int(share * 100)
+    if not first_alert(connection, cap, percent, at):
+        return []
+    spent = to_usd(total(connection, cap.scope, cap.period).spent)
+    return [Alert(cap.kind, cap.scope, cap.period, percent, spent, to_usd(cap.limit), at)]
