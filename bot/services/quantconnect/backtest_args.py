@@ -108,6 +108,7 @@ class SweepArguments(EstimateArguments):
     """`qc.sweep`: unless `confirmed`, it only says what it would take."""
 
     confirmed: bool = Field(default=False, description="true: begin, at the estimated cost")
+    most_credit: float | None = Field(default=None, ge=0, description="do not begin if it would cost more QCC than this")
     keep: bool = Field(default=True, description="false: what was made for it is deleted afterwards")
     node_wait: Duration = "10m"
     limit: Duration = Field(default="12h", description="how long all of it may take")

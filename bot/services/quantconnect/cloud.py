@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -101,9 +102,15 @@ class CloudBacktests:
         self._now = now
         self._organization = organization
         self._generate = generate or _generate
-        self._sleep = sleep
+        self.pause = sleep
         self._opening = asyncio.Lock()
         self._users: Counter[int] = Counter()
+
+    def with_patience(self, patience: Patience) -> CloudBacktests:
+        """The same, more or less patient; both mind which projects the other uses."""
+        other = copy(self)
+        other.patience = patience
+        return other
 
     async def run(self, config: BacktestConfig, report: Report, *, keep: bool = True) -> CloudResult:
         """One backtest, whole. Without `keep`, what was made for it is deleted afterwards."""
@@ -146,31 +153,39 @@ class CloudBacktests:
                     await self._forget_project(project)
 
     async def execute(
-        self,
-        build: Build,
-        name: str,
-        parameters: Mapping[str, str | float],
-        report: Report,
-        *,
-        keep: bool = True,
-        rows: bool = True,
+        self, build: Build, name: str, parameters: Mapping[str, str | float], report: Report, *, keep: bool = True
     ) -> CloudResult:
-        """One backtest of a build. Without `rows`, orders, insights and charts but the equity are not read."""
+        """One backtest of a build, and all that it gave."""
         from bot.services.quantconnect.cloud_reading import read_result  # noqa: PLC0415 - numpy
 
+        async with self.backtest(build, name, parameters, report, keep=keep) as ended:
+            remedy = f"read it later: qc backtest-result {build.project.id} {ended.backtest_id}"
+            async with self.stage(READING, self.patience.read_s, remedy, build.project, ended):
+                found = await read_result(self.client, build.project.id, ended, report, config=build.config)
+        return found.completed({**build.generated.parameters, **found.parameters}, build.generated.files)
+
+    @asynccontextmanager
+    async def backtest(
+        self, build: Build, name: str, parameters: Mapping[str, str | float], report: Report, *, keep: bool = True
+    ) -> AsyncIterator[Backtest]:
+        """A backtest that has ended, for as long as it is needed.
+
+        It is deleted unless it is to be kept; one that has not ended, always, for it would hold its node.
+        """
         begun: Backtest | None = None
-        kept = False
+        kept = ended = False
         try:
             begun = await self._begun(build, name, parameters, report)
-            ended = await self._ended(build.project, begun, report)
-            async with self.stage(READING, self.patience.read_s, "read it with `qc backtest-result`", build.project, begun):
-                found = await read_result(self.client, build.project.id, ended, report, config=build.config, rows=rows)
+            found = await self._ended(build.project, begun, report)
+            ended = True
+            yield found
             kept = keep
-        except AlgorithmFailed:
-            kept = keep  # it has ended, and is there to be looked at
+        except (AlgorithmFailed, NoFreeNode):
+            kept = keep or begun is None  # it has ended and is there to be looked at, or never began
             raise
-        else:
-            return found.with_parameters({**build.generated.parameters, **found.parameters})
+        except Exception:
+            kept = keep and ended
+            raise
         finally:
             if not kept:
                 await self._forget(build.project, name, None if begun is None else begun.backtest_id)
@@ -232,7 +247,7 @@ class CloudBacktests:
                     raise NoFreeNode(waited, busy) from error
                 report(Progress(WAITING, min(waited, limit), limit, busy or error.reason))
                 least = error.retry_after_s or 0.0
-            await self._sleep(max(0.0, min(max(pause, least), limit - waited)))
+            await self.pause(max(0.0, min(max(pause, least), limit - waited)))
             pause = min(_NODE_LONGEST_S, pause * 1.5)
 
     async def _created(self, build: Build, name: str, parameters: Mapping[str, str | float]) -> Backtest:
@@ -264,7 +279,7 @@ class CloudBacktests:
             return await self._watched(project, backtest, report)
 
     async def _watched(self, project: OwnProject, backtest: Backtest, report: Report) -> Backtest:
-        loop, pauses, settling = asyncio.get_running_loop(), _pauses(), 0
+        loop, pace, settling = asyncio.get_running_loop(), pauses(), 0
         furthest, moved = -1.0, loop.time()
         while (stage := backtest.stage) is not Stage.DONE:
             if stage is Stage.FAILED:
@@ -284,7 +299,7 @@ class CloudBacktests:
                 remedy = "it stood still and was deleted; start it again"
                 raise StageTimedOut(RUNNING, self.patience.stalled_s, remedy)
             report(Progress(RUNNING, done, 1.0, "waiting for the statistics" if settling else backtest.status))
-            await self._sleep(_SETTLING_S if settling else next(pauses))
+            await self.pause(_SETTLING_S if settling else next(pace))
             backtest = await self._looked(project, backtest, report)
         return backtest
 
@@ -299,7 +314,7 @@ class CloudBacktests:
                 if not error.transient or loop.time() - began >= self.patience.outage_s:
                     raise
                 report(Progress(RUNNING, backtest.progress or 0.0, 1.0, f"no answer: {error.kind}"))
-            await self._sleep(_LAST_PACE)
+            await self.pause(_LAST_PACE)
 
     async def _gone(self, project: OwnProject, backtest: Backtest | None) -> Vanished | None:
         """Whether the project, or the backtest, is there no more."""
@@ -323,7 +338,7 @@ class CloudBacktests:
                     await self.client.backtests.delete(project.id, backtest_id)
                     return
                 for pause in _LOOKS_AFTER_LOSS:
-                    await self._sleep(pause)
+                    await self.pause(pause)
                     rows = await self.client.backtests.list(project.id, include_statistics=False)
                     for row in rows:
                         if row.name == name:
@@ -340,7 +355,8 @@ class CloudBacktests:
             log.warning("quantconnect_project_left", project=project.name, reason=str(error) or "no answer in time")
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
+    """Seconds between two looks at something that runs, without end."""
     return chain.from_iterable((*(repeat(pause, times) for pause, times in _PACE), repeat(_LAST_PACE)))
 
 

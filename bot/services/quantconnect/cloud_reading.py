@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 READING = "reading results"
 MOST_ROWS = 5_000
-_POINTS = 4_000
+_EQUITY_POINTS, _POINTS = 4_000, 1_000
 _MOST_CHARTS = 12
 _FIRST = (EQUITY, "Drawdown", "Benchmark", EXPOSURE)
 _DULL = frozenset({"Capacity", "Assets Sales Volume", "Portfolio Turnover", "Portfolio Margin"})
@@ -31,34 +31,26 @@ _MARGIN_S = 86_400
 
 
 async def read_result(
-    client: Client,
-    project: int,
-    backtest: Backtest,
-    report: Report,
-    *,
-    config: BacktestConfig | None = None,
-    rows: bool = True,
+    client: Client, project: int, backtest: Backtest, report: Report, *, config: BacktestConfig | None = None
 ) -> CloudResult:
-    """The result of an ended backtest. Without `rows` only what its figures need is read.
+    """The result of an ended backtest.
 
     A chart that cannot be read is a notice, unless it is the equity; everything else that fails is a `QcError`.
     """
     notices: list[str] = []
     id_ = backtest.backtest_id
-    wanted = _wanted(backtest) if rows else [name for name in (EQUITY, EXPOSURE) if name in backtest.chart_names]
-    steps = len(wanted) + (3 if rows else 1)
+    wanted = _wanted(backtest)
+    steps = len(wanted) + 3
     charts: dict[str, Chart] = {}
     for done, name in enumerate(wanted):
         report(Progress(READING, done, steps, name))
         await _chart(client, project, backtest, name, charts, notices)
-    report(Progress(READING, len(wanted), steps, "trades"))
+    report(Progress(READING, steps - 3, steps, "trades"))
     trades = await _trades(client, project, backtest, notices)
-    orders, insights = [], []
-    if rows:
-        report(Progress(READING, len(wanted) + 1, steps, "orders"))
-        orders = await _bounded(client.backtests.orders(project, id_), "orders", notices)
-        report(Progress(READING, len(wanted) + 2, steps, "insights"))
-        insights = await _bounded(client.backtests.insights(project, id_), "insights", notices)
+    report(Progress(READING, steps - 2, steps, "orders"))
+    orders = await _bounded(client.backtests.orders(project, id_), "orders", notices)
+    report(Progress(READING, steps - 1, steps, "insights"))
+    insights = await _bounded(client.backtests.insights(project, id_), "insights", notices)
     report(Progress(READING, steps, steps))
     return converted(
         backtest, project=project, trades=trades, charts=charts, orders=orders, insights=insights, config=config, notices=notices
@@ -77,8 +69,9 @@ async def _chart(
 ) -> None:
     start = max(0, (backtest.backtest_start or 0) // 1_000 - _MARGIN_S)
     end = (backtest.backtest_end or 4_102_444_800_000) // 1_000 + _MARGIN_S
+    points = _EQUITY_POINTS if name == EQUITY else _POINTS
     try:
-        charts[name] = await client.backtests.chart(project, backtest.backtest_id, name, start, end, _POINTS)
+        charts[name] = await client.backtests.chart(project, backtest.backtest_id, name, start, end, points)
     except QcError as error:
         if name == EQUITY:
             raise

@@ -124,9 +124,9 @@ class CloudResult:
         """A backtest that ran has found what it found."""
         return True
 
-    def with_parameters(self, parameters: Mapping[str, Scalar], files: Mapping[str, str] | None = None) -> CloudResult:
+    def completed(self, parameters: Mapping[str, Scalar], files: Mapping[str, str]) -> CloudResult:
         """The same with all its parameters, those among them that were left as they are, and the files it was made of."""
-        return replace(self, parameters=read_scalars(parameters), files=self.files if files is None else dict(files))
+        return replace(self, parameters=read_scalars(parameters), files=dict(files))
 
     def daily(self) -> list[tuple[int, float]]:
         """The last equity of each UTC day that has one, with its time."""
