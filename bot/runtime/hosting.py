@@ -20,15 +20,24 @@ log = structlog.get_logger(__name__)
 
 _END_SECONDS = 2.0
 
+Adjust = Callable[[Decision], Decision]
+"""What is made of a decision between its source and the desk, such as the memory's say on its confidence; must not wait."""
+
 
 class Port:
-    """What a source with a life of its own may do: speak, and look."""
+    """What a source with a life of its own may do: speak, and look.
 
-    def __init__(self, inbox: Inbox, desk: TradingDesk, now: Callable[[], int]) -> None:
+    Every proposal, a step's too, passes `adjust` on its way into the inbox, so what is recorded is what the desk decided upon.
+    One that raises changes nothing: it is logged, and counted in `unadjusted`.
+    """
+
+    def __init__(self, inbox: Inbox, desk: TradingDesk, now: Callable[[], int], adjust: Adjust | None = None) -> None:
         self._inbox = inbox
         self._desk = desk
         self._view = desk.market
         self._now = now
+        self.adjust = adjust
+        self.unadjusted = 0
 
     @property
     def view(self) -> MarketView:
@@ -45,7 +54,20 @@ class Port:
 
     async def propose(self, decision: Decision) -> None:
         """Hand a decision to the desk; waits while the inbox is full."""
+        if self.adjust is not None:
+            decision = self.adjusted(decision)
         await self._inbox.put_proposal(Proposed(self._now(), decision))
+
+    def adjusted(self, decision: Decision) -> Decision:
+        """What the desk shall see of a decision."""
+        if self.adjust is None:
+            return decision
+        try:
+            return self.adjust(decision)
+        except Exception as error:  # noqa: BLE001 - the boundary to what only advises: the desk trades on without it
+            self.unadjusted += 1
+            log.warning("decision_not_adjusted", source=decision.source, error=repr(error), unadjusted=self.unadjusted)
+            return decision
 
     async def claim(self, claim: Claim) -> None:
         """Say that the source is thinking."""
@@ -134,7 +156,7 @@ class SourceHost:
         for source in self._by_feed.get((candle.symbol, candle.timeframe), ()):
             decision = source.on_candle(candle, view)
             if decision is not None:
-                decisions.append(decision)
+                decisions.append(self._port.adjusted(decision))
         return decisions
 
     def snapshot(self) -> dict[str, object]:

@@ -136,6 +136,11 @@ class MirroredMemory:
         self._standings: dict[Subject, Standing] | None = None
         self.unmirrored = 0
 
+    @property
+    def inner(self) -> MemoryStore:
+        """The store that it stands around."""
+        return self._store
+
     async def remember(self, evidence: Sequence[Evidence]) -> int:
         """Keep it, then write down what it changed; the files' failure is not the caller's."""
         new = await self._store.remember(evidence)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bot.core.values import value
 from research.memory.confidence import Confidence, confidence_of
@@ -48,6 +48,15 @@ class MemoryStore(Protocol):
 
     async def close(self) -> None:
         """Release what it holds."""
+        ...
+
+
+@runtime_checkable
+class RecallsEvidence(Protocol):
+    """A store that can also give back the evidence itself, so that a quicker one can answer in its place."""
+
+    async def evidence(self, subject: Subject, as_of: int) -> Sequence[Evidence]:
+        """All that a look-up sees."""
         ...
 
 
@@ -101,11 +110,14 @@ def sorted_subjects(subjects: Iterable[Subject]) -> list[Subject]:
 class InMemoryStore:
     """A store that lives as long as the process: for tests, backtests and as the quick copy beside a slow store.
 
-    `confidence_now` answers without waiting, and at once while nothing new has become known: a decision may ask it.
+    `confidence_now` answers without waiting, and at once while nothing new has become known: a decision may ask it. With
+    `forgets` it holds no more of each subject than a look-up of now can see, and some: earlier moments are then answered by what
+    is left of them.
     """
 
-    def __init__(self, policy: MemoryPolicy = DEFAULT_POLICY) -> None:
+    def __init__(self, policy: MemoryPolicy = DEFAULT_POLICY, *, forgets: bool = False) -> None:
         self._policy = policy
+        self._most = policy.window * 4 if forgets else None
         self._ids: set[str] = set()
         self._by_subject: dict[Subject, list[tuple[int, str, Evidence]]] = {}
         # By subject, for how many known pieces of evidence it was worked out, and the answer.
@@ -113,13 +125,27 @@ class InMemoryStore:
 
     async def remember(self, evidence: Sequence[Evidence]) -> int:
         """Keep it; how many were new."""
+        return self.add(evidence)
+
+    def add(self, evidence: Iterable[Evidence]) -> int:
+        """`remember`, without waiting."""
         fresh = {key: each for key, each in ((each.id, each) for each in evidence) if key not in self._ids}
         for key, each in fresh.items():
             self._ids.add(key)
             subject = each.subject
             insort(self._by_subject.setdefault(subject, []), (each.known_at, key, each), key=_order)
             self._confidence.pop(subject, None)
+            if self._most is not None and len(self._by_subject[subject]) > self._most:
+                self._forget(subject)
         return len(fresh)
+
+    def _forget(self, subject: Subject) -> None:
+        """Let go of what no look-up of now sees."""
+        entries = self._by_subject[subject]
+        seen = _recollection((each for _, _, each in entries), self._policy)
+        kept = {each.id for each in seen.trades} | {each.id for each in seen.backtests}
+        self._ids.difference_update(key for _, key, _ in entries if key not in kept)
+        entries[:] = [entry for entry in entries if entry[1] in kept]
 
     async def subjects(self, as_of: int) -> Sequence[Subject]:
         """What anything is known about."""
@@ -136,6 +162,11 @@ class InMemoryStore:
     async def parameters(self, subject: Subject, as_of: int) -> RobustParameters | None:
         """None if the history cannot tell."""
         return self._recalled(subject, as_of).parameters()
+
+    async def evidence(self, subject: Subject, as_of: int) -> Sequence[Evidence]:
+        """All that a look-up sees."""
+        found = self._recalled(subject, as_of)
+        return [*found.trades, *found.backtests]
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -33,13 +33,13 @@ def policy_of(settings: MemorySettings) -> MemoryPolicy:
     )
 
 
-async def open_memory(settings: Settings, data_dir: Path) -> MemoryStore:
-    """The store of these settings, with its files under `data_dir`/mem if they are wanted; close it.
+async def open_memory(settings: Settings, data_dir: Path, *, seconds: float = 10.0) -> MemoryStore:
+    """The store of these settings, with its files under `data_dir`/mem if they are wanted; close it. A call waits `seconds`.
 
     The journal must be there already: a database with tables and no journal is refused by it. `MemoryUnavailable` if the store
     cannot be used.
     """
-    return _mirrored(await _opened(settings, data_dir), settings.memory, data_dir)
+    return _mirrored(await _opened(settings, data_dir, seconds), settings.memory, data_dir)
 
 
 async def memory_of(ground: Ground) -> MemoryStore:
@@ -69,7 +69,7 @@ async def memory_to_read(ground: Ground) -> MemoryStore:
         return held
     settings = ground.loaded.settings
     try:
-        store = await _opened(settings, settings.bot.data_dir, to_read=True)
+        store = await _opened(settings, settings.bot.data_dir, 10.0, to_read=True)
     except ResearchError as error:
         raise UseCaseError(str(error)) from error
     ground.closing.push_async_callback(store.close)
@@ -77,15 +77,16 @@ async def memory_to_read(ground: Ground) -> MemoryStore:
     return store
 
 
-async def _opened(settings: Settings, data_dir: Path, *, to_read: bool = False) -> MemoryStore:
+async def _opened(settings: Settings, data_dir: Path, seconds: float, *, to_read: bool = False) -> MemoryStore:
     policy = policy_of(settings.memory)
     if settings.memory.store != SQL:
         from research.memory.outside import open_outside  # noqa: PLC0415 - only where one is plugged in
 
-        return await open_outside(settings.memory.store, policy, data_dir)
+        return await open_outside(settings.memory.store, policy, data_dir, seconds=seconds)
     from research.memory.sql import SqlMemory  # noqa: PLC0415 - SQLAlchemy is slow to import
 
-    return await (SqlMemory.open_to_read if to_read else SqlMemory.open)(settings.database_url, policy)
+    opened = SqlMemory.open_to_read if to_read else SqlMemory.open
+    return await opened(settings.database_url, policy, seconds=seconds)
 
 
 def _mirrored(store: MemoryStore, settings: MemorySettings, data_dir: Path) -> MemoryStore:
