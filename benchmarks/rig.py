@@ -138,7 +138,7 @@ def _rig(folder: Path, journal: Journal, redis_url: str | None, await_intent: bo
         notifiers=(),
     )
     shell = Shell(desk, inbox, clock, journal, outlets, ShellRules(await_intent=await_intent), saw)
-    host = SourceHost(inbox, Port(inbox, desk.market, clock.now), Supervisor())
+    host = SourceHost(inbox, Port(inbox, desk, clock.now), Supervisor())
     account = PaperAccount.of({"USDT": _BALANCE})
     broker = PaperBroker(desk.state.instruments, config.fills, shell.cycle.turn, account=account)
     shell.connect(broker, host, broker)
