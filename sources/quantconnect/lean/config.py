@@ -9,8 +9,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from bot.core.market import timeframe_ms
 from sources.base import Strict
-from sources.config import Duration, read_yaml  # noqa: F401
+from sources.config import Duration, Expiry
 
 
 class AssetClass(StrEnum):
@@ -67,6 +68,7 @@ class BacktestConfig(Strict):
     size: float = Field(default=0.95, gt=0, le=1, description="share of the portfolio that an entry takes")
     stop_loss: float | None = Field(default=None, gt=0, lt=1, description="below the entry, as a fraction of its price")
     take_profit: float | None = Field(default=None, gt=0, description="above the entry, as a fraction of its price")
+    expiry: Expiry = Field(default=5, description="how long an insight stands: candles, or a duration such as 15m")
     fees: Fees = Fees()
     forward: Annotated[Forwarding, _word(Forwarding), WithJsonSchema({"enum": [*Forwarding]})] = Forwarding.NONE
     webhook_url: str = Field(default="", description="where live insights are posted, with forward: webhook")
@@ -78,3 +80,8 @@ class BacktestConfig(Strict):
             message = f"start {self.start} is not before end {self.end}; give a first day before the last"
             raise ValueError(message)
         return self
+
+    @property
+    def horizon(self) -> int:
+        """How long an insight stands, in milliseconds."""
+        return self.expiry * timeframe_ms(self.timeframe) if isinstance(self.expiry, int) else timeframe_ms(self.expiry)
