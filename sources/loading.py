@@ -59,6 +59,10 @@ class Service(Protocol):
         """The `params` of its configuration; `SourceConfigError` if anything in them is wrong."""
         ...
 
+    def about(self, params: Strict) -> str:
+        """What it hears, in a few words."""
+        ...
+
     def lacks(self, params: Strict, means: Means) -> str | None:
         """Why it cannot be heard, None if it can."""
         ...
@@ -108,6 +112,14 @@ class LoadedSource:
         params = self.params
         proposer = Proposer(self.spec, self.config.horizon, self.config.protection)
         return RuleSource(proposer, lambda: rule(params), self.symbols(traded), self.config.timeframe)
+
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+        if self.service is not None:
+            return f"{self.config.kind}, {self.service.about(self.params)}"
+        what = self.config.kind or str(self.config.path)
+        return what if self.rule is None else f"{what}, candles {self.config.timeframe}"
 
     def lacks(self, means: Means) -> str | None:
         """What keeps it from being heard, such as credentials that nobody gave; None if nothing does."""

@@ -25,6 +25,8 @@ from bot.secrets import Secrets
 from bot.services.quantconnect.access import budget_of, credentials_of
 from bot.services.use_case import Ground
 from bot.settings import Loaded, RunWatcher, Settings
+from sources.quantconnect.budget import Budget
+from sources.quantconnect.limits import Limits
 from sources.quantconnect.settings import Credentials
 
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
@@ -72,7 +74,9 @@ def ground(loaded: Loaded, secrets: Secrets, now: Callable[[], int], world: Worl
     settings = loaded.settings
     embedded = world.quantconnect or Credentials(base_url=settings.quantconnect.base_url)
     who = embedded if world.simulated else credentials_of(settings, secrets)
-    return Ground(loaded, secrets, now, who, world.simulated, budget_of(settings))
+    # A simulated service sets no limit, and a demonstration looks more often than one would.
+    budget = Budget(Limits(requests=600, burst=30)) if world.simulated else budget_of(settings)
+    return Ground(loaded, secrets, now, who, world.simulated, budget)
 
 
 def journal_limits(settings: Settings) -> JournalLimits:

@@ -161,11 +161,8 @@ def _fees(world: World, settings: Settings) -> str:
 
 def _source(source: LoadedSource, settings: Settings, means: Means) -> SourceFacts:
     config = source.config
-    what = config.kind or str(config.path)
-    if source.rule is not None:
-        what = f"{what}, candles {config.timeframe}"
     off = unheard(source, settings, means)
-    return SourceFacts(config.source, config.tier.label, off is None, off or what)
+    return SourceFacts(config.source, config.tier.label, off is None, off or source.about)
 
 
 def _limits(settings: Settings) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The world a run trades in: the venue's real public data, or the embedded one, which live trading never sees.
 
-The embedded world is a simulated exchange on loopback that the real client (ccxt) speaks to over real sockets. It is chosen by
-`--demo`, by configuration, or when the venue cannot be reached; it has books of its own, and everything it touches says
-SIMULATED.
+The embedded world is a simulated exchange on loopback that the real client (ccxt) speaks to over real sockets, and beside it a
+simulated QuantConnect, whose algorithm trades the same market. It is chosen by `--demo`, by configuration, or when the venue
+cannot be reached; it has books of its own, and everything it touches says SIMULATED.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from sources.quantconnect.settings import Credentials
 
 if TYPE_CHECKING:
     from bot.market.ccxt_feed import CcxtFeed
+    from simulators.exchange.server import ExchangeSimulator
 
 log = structlog.get_logger(__name__)
 
 EMBEDDED_SOURCES = Path("demo") / "sources"
 _WARMUP_MARGIN = 16
 _EMBEDDED_HISTORY = 600
+_ALGORITHM = {"bars": "second", "period": "10", "threshold": "0.0004", "lasts": "8"}
 _DEFAULT_SEED = 7
 _EXPECTED_QUOTE_SECONDS = 3.0
 
@@ -143,6 +145,7 @@ async def _embedded(options: RunOptions, loaded: Loaded, clock: WallClock, notic
         simulator = await stack.enter_async_context(
             ExchangeSimulator(seed=seed, symbols=symbols, history=_EMBEDDED_HISTORY, clock=clock.now)
         )
+        quantconnect = await _simulated_quantconnect(stack, simulator, symbols)
         inbox = Inbox()
         timeframes = _timeframes(("1s",), sources)
         venue = VenueConfig("binance", simulator.ccxt_config(), reach_timeout=10.0)
@@ -155,7 +158,22 @@ async def _embedded(options: RunOptions, loaded: Loaded, clock: WallClock, notic
     # A simulated market begins anew with every run, so its books do too: a position has no meaning in another past.
     book = BookKey(settings.bot.name, options.mode.value, "simulated", f"simulated-{seed}-{clock.now()}")
     told = f"SIMULATED exchange on {simulator.url}, seed {seed}, through ccxt"
-    return World(book, True, "simulated", told, feed, inbox, sources, timeframes, warm, closing, seed, list(notices))
+    opened = World(book, True, "simulated", told, feed, inbox, sources, timeframes, warm, closing, seed, list(notices))
+    opened.quantconnect = quantconnect
+    return opened
+
+
+async def _simulated_quantconnect(stack: AsyncExitStack, exchange: ExchangeSimulator, symbols: Sequence[str]) -> Credentials:
+    """QuantConnect on loopback, with the demonstration's algorithm live on the last symbol of the market that the bot trades."""
+    from simulators.quantconnect.market import MarketSpec  # noqa: PLC0415 - only embedded worlds need it
+    from simulators.quantconnect.server import QuantConnectSimulator  # noqa: PLC0415
+
+    market = exchange.market
+    spec = MarketSpec(market.seed, live_genesis=market.genesis, quotes_per_second=market.slots)
+    service = await stack.enter_async_context(QuantConnectSimulator(spec=spec, seed=market.seed))
+    # One symbol only, so that on the others the lower tiers are seen to settle their conflicts among themselves.
+    await service.deploy(parameters={**_ALGORITHM, "tickers": symbols[-1].replace("/", "")})
+    return Credentials(service.user, service.token, base_url=service.url)
 
 
 def _sources(loaded: Loaded, directory: Path | None) -> list[LoadedSource]:

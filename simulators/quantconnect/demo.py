@@ -1,4 +1,4 @@
-"""The demonstration's algorithm: momentum on minute bars, published as insights and, where an address is given, as webhooks."""
+"""The demonstration's algorithm: momentum on bars of a minute or a second, as insights and, where wanted, as webhooks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ class Momentum(QCAlgorithm):
         self.set_end_date(2026, 1, 31)
         self.set_account_currency("USDT", 10000)
         self.set_brokerage_model(BrokerageName.BINANCE, AccountType.CASH)
+        quick = self.get_parameter("bars", "minute") == "second"
+        resolution = Resolution.SECOND if quick else Resolution.MINUTE
         self._symbols = [
-            self.add_crypto(ticker, Resolution.MINUTE, Market.BINANCE).symbol
+            self.add_crypto(ticker, resolution, Market.BINANCE).symbol
             for ticker in self.get_parameter("tickers", "BTCUSDT,ETHUSDT").split(",")
         ]
         self._change = {symbol: self.roc(symbol, self.get_parameter("period", 15)) for symbol in self._symbols}
         self._side = {}
         self._threshold = self.get_parameter("threshold", 0.001)
+        self._lasts = timedelta(seconds=self.get_parameter("lasts", 1800))
         self._hook = self.get_parameter("webhook", "")
         self._secret = self.get_parameter("secret", "")
         self.insights_generated += self.forward
-        self.set_warm_up(self.get_parameter("period", 15) + 1, Resolution.MINUTE)
+        self.set_warm_up(self.get_parameter("period", 15) + 1, resolution)
 
     def on_data(self, data):
         if self.is_warming_up:
@@ -41,7 +44,7 @@ class Momentum(QCAlgorithm):
             direction = InsightDirection.UP if up else InsightDirection.DOWN
             strength = min(0.95, 0.5 + 100 * abs(change.current.value))
             self.emit_insights(Insight.price(
-                symbol, timedelta(minutes=30), direction, confidence=strength, tag=f"roc={change.current.value:.5f}"))
+                symbol, self._lasts, direction, confidence=strength, tag=f"roc={change.current.value:.5f}"))
             self.set_holdings(symbol, 0.95 / len(self._symbols) if up else 0)
 
     def forward(self, algorithm, collection):

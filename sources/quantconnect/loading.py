@@ -68,6 +68,12 @@ def read_params(file: Path, config: SourceConfig) -> Strict:
     return quantconnect_params(file, config)
 
 
+def about(params: Strict) -> str:
+    """Its routes."""
+    assert isinstance(params, QuantConnectParams)
+    return ", ".join(way.value for way in params.ways)
+
+
 def lacks(params: Strict, means: Means) -> str | None:
     """Nobody said who asks, and there is no webhook to hear instead."""
     assert isinstance(params, QuantConnectParams)

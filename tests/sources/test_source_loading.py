@@ -15,11 +15,14 @@ from bot.core.decision import OnExpiry, Tier
 from bot.core.market import MarketView
 from sources.base import RuleSource
 from sources.config import SourceConfigError
-from sources.loading import RULES, load_source, load_sources, source_schema
+from sources.loading import RULES, SERVICES, load_source, load_sources, source_schema
+from sources.means import Means
+from sources.quantconnect.settings import Credentials
 from sources.recorded import RecordedSource
 from sources.schedule import ScheduledSource
 from tests.sources.source_factories import ROOT, candles, wave
 
+MEANS = Means(Credentials("1", "token", "a secret of some length"))
 SHIPPED = [ROOT / "config/sources", ROOT / "config/demo/sources"]
 PLAIN = "source: rules:mine\nkind: sma-cross\n"
 
@@ -42,13 +45,13 @@ def refusal(folder: Path, text: str) -> str:
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.parent.name)
 def test_the_shipped_sources_load(folder: Path) -> None:
     for loaded in load_sources(folder):
-        step, live = loaded.step(["BTC/USDT"]), loaded.live(["BTC/USDT"])
+        step, live = loaded.step(["BTC/USDT"]), loaded.live(["BTC/USDT"], MEANS)
         assert step is not None or live is not None
         assert loaded.spec.name == loaded.config.source
 
 
-def test_there_is_a_file_for_every_built_in_rule() -> None:
-    assert {loaded.config.kind for loaded in load_sources(SHIPPED[0])} == set(RULES)
+def test_there_is_a_file_for_every_built_in_kind() -> None:
+    assert {loaded.config.kind for loaded in load_sources(SHIPPED[0])} == {*RULES, *SERVICES}
 
 
 @pytest.mark.parametrize(
@@ -93,9 +96,9 @@ def test_expiry_is_a_number_of_candles_or_a_duration(tmp_path: Path, expiry: str
     assert {decision.expires - decision.created for decision in made} == {horizon}
 
 
-def test_a_quantconnect_recording_blocks_by_hold_and_never_waits() -> None:
+def test_quantconnect_blocks_by_hold_and_never_waits() -> None:
     specs = {loaded.spec.name: loaded.spec for loaded in load_sources(SHIPPED[1])}
-    first, second = specs["quantconnect:demo"], specs["llm:demo"]
+    first, second = specs["quantconnect:momentum"], specs["llm:demo"]
     assert (first.tier, first.hold_blocks, first.settle_ms) == (Tier.QUANTCONNECT, True, 0)
     assert (second.tier, second.hold_blocks, second.settle_ms) == (Tier.LLM, False, 250)
 
@@ -217,3 +220,13 @@ def test_a_recording_repeats_only_after_its_last_line_and_only_by_offset(tmp_pat
     assert "the last line comes at 2000 ms; repeat after that" in refusal(tmp_path, text)
     tape(tmp_path, offset_ms=None, at=5)
     assert "only lines with offset_ms can repeat" in refusal(tmp_path, text)
+
+
+def test_a_service_without_credentials_says_what_it_lacks() -> None:
+    loaded = {each.config.source: each for each in load_sources(SHIPPED[1])}["quantconnect:momentum"]
+    assert loaded.about == "quantconnect, insights"
+    assert loaded.lacks(MEANS) is None
+    assert "QUANTCONNECT_USER_ID" in str(loaded.lacks(Means(Credentials())))
+    shipped = {each.config.source: each for each in load_sources(SHIPPED[0])}["quantconnect:main"]
+    assert "QUANTCONNECT_WEBHOOK_SECRET" in str(shipped.lacks(Means(Credentials("1", "token"))))
+    assert shipped.live(["BTC/USDT"]) is None, "without means nothing outside is asked"
