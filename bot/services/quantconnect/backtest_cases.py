@@ -1,6 +1,6 @@
 """The use cases of backtests in the cloud.
 
-`qc.backtests`, `qc.backtest-result`, `qc.compare` and `qc.export` change nothing in the cloud; `qc.estimate` leaves nothing there.
+`qc.backtests`, `qc.backtest-result`, `qc.compare`, `qc.export` change nothing in the cloud; `qc.estimate` leaves nothing there.
 """
 
 from __future__ import annotations

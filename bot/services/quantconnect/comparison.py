@@ -162,10 +162,11 @@ def _correlation(one: Mapping[int, float], other: Mapping[int, float]) -> float 
     middle, other_middle = math.fsum(first) / len(common), math.fsum(second) / len(common)
     spread = math.fsum((value - middle) ** 2 for value in first)
     other_spread = math.fsum((value - other_middle) ** 2 for value in second)
-    if spread <= 0.0 or other_spread <= 0.0:
+    noise = len(common) * 1e-24  # equal returns have a spread of rounding, not of zero
+    if spread <= noise * (1.0 + abs(middle)) ** 2 or other_spread <= noise * (1.0 + abs(other_middle)) ** 2:
         return None
     together = math.fsum((a - middle) * (b - other_middle) for a, b in zip(first, second, strict=True))
-    return max(-1.0, min(1.0, together / math.sqrt(spread) / math.sqrt(other_spread)))
+    return max(-1.0, min(1.0, together / (math.sqrt(spread) * math.sqrt(other_spread))))
 
 
 def _notices(contenders: Sequence[Contender]) -> Iterable[str]:

@@ -7,6 +7,7 @@ fractions, money is of the account's currency, results of trades are net of fees
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -319,17 +320,27 @@ def _trades(trades: Sequence[ClosedTrade], config: BacktestConfig | None, told: 
 
 
 def _trade(row: ClosedTrade, config: BacktestConfig | None) -> CloudTrade | None:
-    opened, closed, entry, exit_ = row.entry_time, row.exit_time, row.entry_price, row.exit_price
-    if opened is None or closed is None or not entry or exit_ is None or row.profit_loss is None or not row.quantity:
+    opened, closed, entry, left = row.entry_time, row.exit_time, row.entry_price or 0.0, row.exit_price
+    fees, gross, notional = row.total_fees or 0.0, row.profit_loss, entry * abs(row.quantity)
+    if opened is None or closed is None or left is None or gross is None or not 0.0 < notional < math.inf:
         return None
-    fees = row.total_fees or 0.0
+    if not math.isfinite((gross - fees) / notional):
+        return None
     ticker = row.symbol.value or row.symbol.id.partition(" ")[0] or "?"
-    symbol = ticker if config is None else config.symbol
     short = row.direction is TradeDirection.SHORT or (row.direction is TradeDirection.UNKNOWN and row.quantity < 0)
     return CloudTrade(
-        symbol, "short" if short else "long", opened, closed, entry, exit_, abs(row.quantity), fees, row.profit_loss - fees,
-        row.mae, row.mfe,
-    )  # fmt: skip
+        symbol=ticker if config is None else config.symbol,
+        side="short" if short else "long",
+        opened=opened,
+        closed=closed,
+        entry=entry,
+        exit=left,
+        amount=abs(row.quantity),
+        fees=fees,
+        pnl=gross - fees,
+        mae=row.mae,
+        mfe=row.mfe,
+    )
 
 
 def _fees(backtest: Backtest, trades: Sequence[ClosedTrade]) -> float:
