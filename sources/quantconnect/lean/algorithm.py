@@ -155,6 +155,7 @@ def _initialize(plan: Plan, parameters: Parameters) -> str:
         f"security = self.{security.add}({python(security.ticker)}, Resolution.{bars.resolution}, {market}, fill_forward=False)",
         *_costs(plan),
         "self._symbol = security.symbol",
+        "self.set_benchmark(self._symbol)",
         "",
         *f"self._rule = {plan.strategy.rule.__name__}({parameters.model(plan.strategy.params)})".splitlines(),
         f"self._size = {parameters.ask('position_size', plan.size)}",
@@ -179,6 +180,8 @@ def _wiring(plan: Plan) -> Iterable[str]:
     bars, config = plan.bars, plan.config
     if bars.joined:
         yield f"self.consolidate(self._symbol, {span(bars.length)}, self._on_candle)"
+    if bars.spare:
+        yield "self._partial = True  # the first candle begins where the warm-up does, which may be in its midst"
     spare = f" + {bars.spare}" if bars.spare else ""
     count = f"(self._rule.warmup{spare}) * {bars.count}" if spare and bars.joined else f"self._rule.warmup{spare}"
     if bars.joined and not spare:
@@ -197,13 +200,14 @@ def _wiring(plan: Plan) -> Iterable[str]:
 def _on_data(plan: Plan) -> str:
     bars = "quote_bars" if plan.security.quotes else "bars"
     taking = "" if plan.bars.joined else "\n        self._on_candle(bar)"
+    skipping = "\n    if self._partial:\n        self._partial = False\n        return" if plan.bars.spare else ""
     return f'''def on_data(self, data):
     if self._symbol in data.{bars}:
         bar = data.{bars}[self._symbol]
         self._protect(bar){taking}
 
 def _on_candle(self, bar):
-    """Show the rule a closed candle and act on what it proposes; during warm-up it only learns."""
+    """Show the rule a closed candle and act on what it proposes; during warm-up it only learns."""{skipping}
     at = round((self.utc_time - datetime(1970, 1, 1)).total_seconds() * 1000)
     volume = {"0.0  # quotes have none" if plan.security.quotes else "float(bar.volume)"}
     candle = Candle(at - {plan.bars.length}, at, float(bar.open), float(bar.high), float(bar.low), float(bar.close), volume)

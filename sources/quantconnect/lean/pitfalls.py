@@ -21,8 +21,8 @@ _METHODS = _INDICATORS | _ORDERS | _LOGS | _ADDING | {
 }  # fmt: skip
 _CAMEL = frozenset((
     "AddCrypto", "AddEquity", "AddForex", "Debug", "EmitInsights", "EMA", "GetParameter", "Initialize", "Liquidate", "Log",
-    "MACD", "MarketOrder", "OnData", "RSI", "SetBrokerageModel", "SetCash", "SetEndDate", "SetHoldings", "SetStartDate", "SetWarmUp",
-    "SMA",
+    "MACD", "MarketOrder", "OnData", "RSI", "SetBrokerageModel", "SetCash", "SetEndDate", "SetHoldings", "SetStartDate",
+    "SetWarmUp", "SMA",
 ))  # fmt: skip
 _FULL = 0.99
 

@@ -93,6 +93,8 @@ def local(config: BacktestConfig, candles: Sequence[Candle]) -> list[tuple[int, 
     rows = joined(candles, config.timeframe)
     bars = bars_for(config.timeframe)
     first = BEGIN - (strategy.warmup + bars.spare) * bars.length
+    if bars.spare:
+        first = (first // bars.length + 1) * bars.length  # the first candle may be a part of one
     steps = [(row.at, rule.step(row, view), row.close) for row in rows if row.ts >= first]
     return [(at, proposal, close) for at, proposal, close in steps if proposal is not None and at > BEGIN]
 
