@@ -7,6 +7,7 @@ teaches a factor for each model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -78,9 +79,9 @@ class TokenScale:
         """Reported tokens per estimated one."""
         return self._factors.get(str(model), START)
 
-    def prompt_tokens(self, ask: Ask, model: Model) -> int:
-        """How many tokens the model will report for a prompt, as far as is known."""
-        return -int(-count_ask(ask) * self.factor(model) // 1)
+    def stretched(self, estimated: int, model: Model) -> int:
+        """How many tokens the model will report for a prompt that `count_ask` estimates so, as far as is known."""
+        return math.ceil(estimated * self.factor(model))
 
     def learn(self, model: Model, estimated: int, reported: int) -> None:
         """Take in what a provider reported for a prompt that `count_ask` had estimated; absurd reports are passed over."""

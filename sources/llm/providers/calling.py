@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class SdkProvider:
     """A provider that is spoken to through its SDK; used by one event loop. `now` gives ms UTC, for prices that change.
 
     `trust_env`: whether proxies of the environment are used; None: unless the address is on this machine. It must be closed.
+    `longest_s`: no call has longer, whatever its deadline; `largest`: bytes of an answer.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SdkProvider:
         *,
         now: Callable[[], int],
         trust_env: bool | None = None,
+        longest_s: float = math.inf,
         largest: int = LARGEST_REPLY,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -80,6 +83,7 @@ class SdkProvider:
         self._key = key
         self._now = now
         self._trust_env = not _is_here(base_url) if trust_env is None else trust_env
+        self._longest_s = longest_s
         self._largest = largest
         self._sleep = sleep
         self._opening = asyncio.Lock()
@@ -142,7 +146,7 @@ class SdkProvider:
     async def models(self, deadline_s: float) -> tuple[str, ...]:
         """Names of the models that the key may use; costs nothing and proves the key."""
         begun = asyncio.get_running_loop().time()
-        this = _Try(None, "", begun, begun + deadline_s)
+        this = _Try(None, "", begun, begun + min(deadline_s, self._longest_s))
         raw = await self._read_all(this, lambda client: client.models.with_streaming_response.list(timeout=self._timeout(this)))
         body = object_of(raw)
         listed = body.get("data") if body is not None else None
@@ -153,7 +157,7 @@ class SdkProvider:
 
     def _begin(self, ask: Ask, model: Model, deadline_s: float) -> _Try:
         begun = asyncio.get_running_loop().time()
-        this = _Try(ask, model.name, begun, begun + deadline_s)
+        this = _Try(ask, model.name, begun, begun + min(deadline_s, self._longest_s))
         if model.price is None:
             reason = "no price is known; give it a `price` in the configuration"
             raise self._error(Trouble.UNPRICED, reason, this, billed=False)
