@@ -7,15 +7,16 @@ nobody trades it. Nothing waits here: the desk's inbox does the waiting.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from bot.core.decision import Abstention
 from bot.core.protocols import SourcePort
 from sources.quantconnect.insights import Arrival, Signal, Terms, Way
-from sources.quantconnect.mapping import SymbolMap, UnmappedSymbol
+from sources.quantconnect.mapping import SymbolMap, UnheardMarket, UnmappedSymbol
 from sources.quantconnect.settings import QuantConnectParams
 
 log = structlog.get_logger(__name__)
@@ -65,11 +66,24 @@ class _Heard:
         return self.signal.generated or 0
 
 
+async def _nobody(reason: str) -> None:
+    del reason
+
+
 class Intake:
-    """Signals in, decisions out. `counts` by what became of them: proposed, duplicate, stale, unmapped, untraded, priceless."""
+    """Signals in, decisions out. `counts` by what became of them: proposed, duplicate, stale, unmapped, untraded, priceless.
+
+    `unmapped` is told of every symbol that somebody has to map before it can be traded.
+    """
 
     def __init__(
-        self, terms: Terms, params: QuantConnectParams, symbols: SymbolMap, traded: Iterable[str], port: SourcePort
+        self,
+        terms: Terms,
+        params: QuantConnectParams,
+        symbols: SymbolMap,
+        traded: Iterable[str],
+        port: SourcePort,
+        unmapped: Callable[[str], Awaitable[None]] = _nobody,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._terms = terms
@@ -77,6 +91,7 @@ class Intake:
         self._symbols = symbols
         self._traded = frozenset(traded)
         self._port = port
+        self._unmapped = unmapped
         self._seen = Bounded(MOST_IDS)
         self._noticed = Bounded(MOST_NOTICES)
         self._newest: dict[str, int] = {}  # by symbol, of which there are as many as the bot trades
@@ -87,7 +102,8 @@ class Intake:
         If it is cancelled, what was not proposed yet counts as not seen.
         """
         arrival = Arrival(self._port.now(), polled, before)
-        heard = [one for signal in signals if (one := await self._heard(signal)) is not None]
+        later: list[Callable[[], Awaitable[None]]] = []
+        heard = [one for signal in signals if (one := self._heard(signal, later)) is not None]
         heard.sort(key=lambda one: one.order)
         judged = self._judged(heard, arrival.at)
         left = {one.signal.id for one in judged}
@@ -99,10 +115,12 @@ class Intake:
         finally:
             for name in sorted(left):
                 self._seen.discard(name)
+        for say in later:
+            await say()
         return len(judged)
 
-    async def _heard(self, signal: Signal) -> _Heard | None:
-        """The signal if it is new and can be traded at all; else what is wrong is said, once for each symbol."""
+    def _heard(self, signal: Signal, later: list[Callable[[], Awaitable[None]]]) -> _Heard | None:
+        """The signal if it is new and can be traded at all; else what is wrong is said, `later` to who may let us wait."""
         if not self._seen.add(signal.id):
             self.counts["duplicate"] += 1
             return None
@@ -110,6 +128,8 @@ class Intake:
             symbol = signal.symbol or self._symbols.to_bot(signal.ticker, signal.sid, signal.market)
         except UnmappedSymbol as error:
             self._notice("unmapped", signal.sid or signal.ticker, str(error))
+            if not isinstance(error, UnheardMarket):
+                later.append(partial(self._unmapped, str(error)))
             return None
         if symbol not in self._traded:
             self._notice("untraded", symbol, f"{symbol} is not among the symbols of this source")
@@ -119,7 +139,8 @@ class Intake:
             self.counts["priceless"] += 1
             self._seen.discard(signal.id)  # it may be heard again once there is one
             detail = "it names no price, and the market has none yet"
-            await self._port.abstain(Abstention(self._terms.spec.name, self._terms.spec.tier, symbol, "no-price", detail))
+            spec = self._terms.spec
+            later.append(partial(self._port.abstain, Abstention(spec.name, spec.tier, symbol, "no-price", detail)))
             return None
         return _Heard(signal, symbol, price)
 

@@ -41,6 +41,10 @@ class UnmappedSymbol(ValueError):  # noqa: N818 - it names what the symbol is
     """A symbol that is not one the bot knows, or could be several. The message says which, why, and what to write where."""
 
 
+class UnheardMarket(UnmappedSymbol):
+    """A security of a market that the configuration leaves out."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeanSymbol:
     """A security as LEAN names it. `sid` is empty where it cannot be computed: an equity's holds the date of its listing."""
@@ -112,7 +116,7 @@ class SymbolMap:
         if self._markets and market and market not in self._markets:
             heard = ", ".join(sorted(self._markets))
             message = f"{shown} is of {market}, and only {heard} is heard: add the market, or map {_quoted(sid or ticker)}"
-            raise UnmappedSymbol(message)
+            raise UnheardMarket(message)
         return self._recognised(shown, ticker, told.type)
 
     def _recognised(self, shown: str, ticker: str, kind: SecurityType) -> str:

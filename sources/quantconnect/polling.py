@@ -77,6 +77,41 @@ class States:
             await self._tell(self._states[name])
 
 
+CALM_S = 60.0
+"""How long what comes unasked must have been without fault until its trouble is over."""
+
+
+class Unasked:
+    """Trouble with what comes unasked: nothing can be tried again, so it is over when it has not come again for a while.
+
+    `run` is the task that says so.
+    """
+
+    def __init__(self, states: States, now: Callable[[], int]) -> None:
+        self._states = states
+        self._now = now
+        self._last: dict[str, int] = {}  # by name, of which there are two
+        self._came = asyncio.Event()
+
+    async def ill(self, name: str, trouble: str) -> None:
+        """It came, once more."""
+        self._last[name] = self._now()
+        self._came.set()
+        await self._states.ill(name, trouble)
+
+    async def run(self, sleep: Sleep = asyncio.sleep) -> None:
+        """Wait for trouble, and for its end, until cancelled."""
+        while True:
+            await self._came.wait()
+            await sleep(CALM_S)
+            over = [name for name, at in self._last.items() if self._now() - at >= CALM_S * 1_000]
+            for name in over:
+                del self._last[name]
+                await self._states.well(name)
+            if not self._last:
+                self._came.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How long to pause, in seconds: `every`, doubled for each failure in a row up to `longest`, off by up to `jitter` of it."""

@@ -24,7 +24,7 @@ from sources.quantconnect.insights import Signal, Terms, Way
 from sources.quantconnect.intake import Intake
 from sources.quantconnect.limits import Limits
 from sources.quantconnect.mapping import SymbolMap, ticker_of
-from sources.quantconnect.polling import Pace, Poller, RouteState, Sleep, States
+from sources.quantconnect.polling import Pace, Poller, RouteState, Sleep, States, Unasked
 from sources.quantconnect.routes import Deployments, LiveInsights, LiveOrders, LivePortfolio, Route, StoredObject
 from sources.quantconnect.settings import Credentials, PollParams, QuantConnectParams
 from sources.quantconnect.signal_backtest import SignalBacktest
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 LISTEN_AGAIN_S = 5.0
 """How long until a port that is taken is tried again."""
+SYMBOLS, MESSAGES = "symbols", "webhook messages"
+"""The states beside those of the routes: whether all symbols could be mapped, and whether all messages could be taken."""
 NO_CREDENTIALS = "set QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN; until then only the webhook is heard"
 
 
@@ -88,6 +90,11 @@ class QuantConnectSource:
         return tuple(state for state in self.states if state.healthy is False)
 
     @property
+    def ailments(self) -> Sequence[str]:
+        """What is wrong, one line for each route in trouble."""
+        return [f"{state.name}: {state.trouble}" for state in self.degraded]
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """What became of signals, and of the webhook's messages (`webhook_*`)."""
         found: Counter[str] = Counter() if self._intake is None else self._intake.counts.copy()
@@ -109,12 +116,18 @@ class QuantConnectSource:
                 await port.abstain(Abstention(self._spec.name, self._spec.tier, symbol, reason, detail))
 
         states = self._states = States(port.now, tell)
-        intake = self._intake = Intake(self._terms, self._params, self._map, self._symbols, port)
+        unasked = Unasked(states, port.now)
+
+        async def unmapped(reason: str) -> None:
+            await unasked.ill(SYMBOLS, reason)
+
+        intake = self._intake = Intake(self._terms, self._params, self._map, self._symbols, port, unmapped)
         async with AsyncExitStack() as stack:
             client = await self._client(stack, states)
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(unasked.run(self._sleep), name="quantconnect unasked")
                 if self._params.webhook.enabled:
-                    tasks.create_task(self._listen(intake, states, port), name="quantconnect webhook")
+                    tasks.create_task(self._listen(intake, states, unasked, port), name="quantconnect webhook")
                 if client is not None:
                     for route, params in self._routes():
                         poller = Poller(route, Pace.of(params.every, self._params), intake, states, port.now)
@@ -158,7 +171,7 @@ class QuantConnectSource:
         unheld = {symbol: ticker_of(symbol) for symbol in self._symbols} if self._params.close_unheld else None
         return LivePortfolio(project, deployments, slot_ms, unheld)
 
-    async def _listen(self, intake: Intake, states: States, port: SourcePort) -> None:
+    async def _listen(self, intake: Intake, states: States, unasked: Unasked, port: SourcePort) -> None:
         async def deliver(signals: Sequence[Signal]) -> int:
             return await intake.take(signals)
 
@@ -166,9 +179,12 @@ class QuantConnectSource:
             self.listening.set()
             await states.well(name)
 
-        name = Way.WEBHOOK.value
+        async def troubled(trouble: str) -> None:
+            await unasked.ill(MESSAGES, trouble)
+
+        name, secret = Way.WEBHOOK.value, self._credentials.webhook_secret
         try:
-            listener = self._listener = Listener(self._params.webhook, self._credentials.webhook_secret, port.now, deliver)
+            listener = self._listener = Listener(self._params.webhook, secret, port.now, deliver, troubled)
         except ValueError as error:
             await states.ill(name, str(error))
             return

@@ -8,6 +8,7 @@ An HMAC is `sha256=` and the hex of HMAC-SHA256(secret, "{X-Timestamp}.{X-Nonce}
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 from collections import Counter, OrderedDict
@@ -173,16 +174,42 @@ def read_message(body: bytes, most: int) -> list[Signal]:
         raise Refusal(400, "signal") from None
 
 
-class Listener:
-    """The HTTP server around a `Gate`. `counts` by outcome; `now` in ms UTC; `port` is the real one once it listens."""
+_REMEDIES: Mapping[str, str] = {
+    "secret": "give the algorithm the secret that is in QUANTCONNECT_WEBHOOK_SECRET, or find out who else posts here",
+    "signature": "sign with the secret that is in QUANTCONNECT_WEBHOOK_SECRET, or find out who else posts here",
+    "replayed": "give every message an id of its own, or find out who sends it again",
+    "timestamp": "set the clocks, or find out what holds messages back",
+    "rate": "send less, or raise params.webhook.per_minute",
+    "size": "send less at once, or raise params.webhook.largest",
+}
+_WRITE = "write id, symbol, side and time as the guide has them"
 
-    def __init__(self, params: WebhookParams, secret: str, now: Callable[[], int], deliver: Deliver) -> None:
+
+async def _nobody(trouble: str) -> None:
+    del trouble
+
+
+class Listener:
+    """The HTTP server around a `Gate`. `counts` by outcome; `now` in ms UTC; `port` is the real one once it listens.
+
+    `troubled` is told of what was refused through the fault of who sent it, and of what to do.
+    """
+
+    def __init__(
+        self,
+        params: WebhookParams,
+        secret: str,
+        now: Callable[[], int],
+        deliver: Deliver,
+        troubled: Callable[[str], Awaitable[None]] = _nobody,
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self.port = params.port
         self._params = params
         self._gate = Gate(params, secret)
         self._now = now
         self._deliver = deliver
+        self._troubled = troubled
 
     async def serve(self, ready: Callable[[], Awaitable[None]]) -> None:
         """Listen until cancelled; `OSError` where the port is taken. Awaits `ready` once it listens."""
@@ -207,11 +234,11 @@ class Listener:
         try:
             new = await self._heard(request)
         except web.HTTPRequestEntityTooLarge:
-            return self._refused(413, "size")
+            return await self._refused(413, "size")
         except Refusal as refusal:
-            return self._refused(refusal.status, refusal.reason)
+            return await self._refused(refusal.status, refusal.reason)
         except TimeoutError:
-            return self._refused(408, "slow")
+            return await self._refused(408, "slow")
         self.counts["taken"] += 1
         return web.json_response({"new": new}, status=202)
 
@@ -234,12 +261,16 @@ class Listener:
                 self._gate.release(name)
         return new
 
-    def _refused(self, status: int, reason: str) -> web.Response:
+    async def _refused(self, status: int, reason: str) -> web.Response:
         from aiohttp import web  # noqa: PLC0415 - heavy
 
         self.counts[f"refused_{reason}"] += 1
         if not self._gate.patient(self._now()):
             return web.Response(status=429, headers={"Retry-After": "60"})
         log.warning("quantconnect_webhook_refused", status=status, reason=reason)
+        if status < 500:
+            with contextlib.suppress(TimeoutError):  # the answer does not wait for a desk that is busy
+                async with asyncio.timeout(DELIVER_S):
+                    await self._troubled(f"a message was refused ({reason}): {_REMEDIES.get(reason, _WRITE)}")
         headers = {"Retry-After": "60"} if status in {429, 503} else {}
         return web.json_response({"error": reason}, status=status, headers=headers)

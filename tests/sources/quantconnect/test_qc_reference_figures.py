@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from simulators.quantconnect.demo import ALGORITHM
 from simulators.quantconnect.server import QuantConnectSimulator
 from sources.quantconnect.models_backtest import Stage
 from sources.quantconnect.models_statistics import PortfolioStatistics, RuntimeStatistics, Statistics
@@ -159,7 +158,7 @@ def test_percent_of_the_statistics_and_fractions_of_the_portfolio_are_the_same_n
 
 async def test_what_the_simulator_prints_has_the_format_of_its_row_and_every_row_is_printed() -> None:
     async with QuantConnectSimulator(quirks={}) as simulator, client_of(simulator) as client:
-        project, compile_id = await compiled(client, ALGORITHM)
+        project, compile_id = await compiled(client)
         begun = await client.backtests.create(project, compile_id, "figures")
         await ended(client, project, begun.backtest_id, Stage.DONE)
         result = simulator.world.projects[project].backtests[begun.backtest_id].result

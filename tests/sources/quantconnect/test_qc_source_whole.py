@@ -59,7 +59,7 @@ async def running(source: QuantConnectSource, port: Port) -> AsyncIterator[None]
 
 
 def source_of(said: QuantConnectParams, credentials: Credentials = KNOWN, **more: Any) -> QuantConnectSource:
-    return QuantConnectSource(SPEC, said, 3_600_000, SYMBOLS, credentials, limits=QUICK, draw=lambda: 0.5, **more)
+    return QuantConnectSource(SPEC, said, 3_600_000, SYMBOLS, credentials, **{"limits": QUICK, "draw": lambda: 0.5, **more})
 
 
 async def told(beat: Beat, number: int) -> None:
@@ -124,8 +124,8 @@ async def test_one_route_in_trouble_does_not_silence_the_others() -> None:
     assert len(port.live()) == 1
 
 
-async def post(url: str, body: object) -> int:
-    async with aiohttp.ClientSession() as session, session.post(url, json=body, headers={"X-Secret": SECRET}) as answer:
+async def post(url: str, body: object, secret: str = SECRET) -> int:
+    async with aiohttp.ClientSession() as session, session.post(url, json=body, headers={"X-Secret": secret}) as answer:
         return answer.status
 
 
