@@ -174,7 +174,7 @@ class _Run:
 
     async def _open(self) -> None:
         """Everything that the desk needs around it before the first event."""
-        bind_readings(self.shell, self.world, self.live_side)
+        bind_readings(self.shell, self.world, self.host, self.live_side)
         await self.outlets.start()
         self.opening.begin_books()
         self.opening.let_sources_in()
@@ -258,6 +258,7 @@ class _Run:
     def _saw(self, fact: Fact) -> None:
         self.watcher.saw(fact)
         self.instruments.saw(fact)
+        self.host.saw(fact)
 
     def _ready(self) -> list[str]:
         return self.status.ready()

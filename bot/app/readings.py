@@ -6,10 +6,11 @@ from dataclasses import asdict
 
 from bot.app.live import LiveSide
 from bot.app.world import World
+from bot.runtime.hosting import SourceHost
 from bot.runtime.shell import Shell
 
 
-def bind_readings(shell: Shell, world: World, live: LiveSide | None = None) -> None:
+def bind_readings(shell: Shell, world: World, host: SourceHost, live: LiveSide | None = None) -> None:
     """Bind everything that the desk, the inbox, the feed and the journal count; call it once the journal has begun."""
     metrics, journal, inbox, feed = shell.outlets.metrics, shell.journal, shell.inbox, world.feed.statistics
     seen = shell.desk.state.risk.seen
@@ -27,6 +28,7 @@ def bind_readings(shell: Shell, world: World, live: LiveSide | None = None) -> N
     bind("bot_journal_failures", lambda: journal.counts.faults)
     bind("bot_journal_backlog", lambda: journal.pending)
     bind("bot_journal_drops", lambda: journal.counts.dropped + journal.counts.lost + journal.inputs_dropped)
+    bind("bot_source_troubles", lambda: {name: float(len(host.troubles.get(name, ()))) for name in host.specs})
     if live is not None:
         budget, risk = live.account.budget, shell.desk.state.risk
         bind("bot_account_calls", lambda: asdict(live.broker.counted))

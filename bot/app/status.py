@@ -45,6 +45,7 @@ class Status:
             "waiting_decisions": len(desk.state.queue),
             "standing": {name: bench.standing.source for name, bench in desk.state.benches.items() if bench.standing},
             "sources": {name: "paused" if spec.paused else "on" for name, spec in self.host.specs.items()},
+            "source_troubles": self.host.troubles,
             "decisions": dict(tally.fates),
             "orders": tally.orders,
             "fills": tally.fills,

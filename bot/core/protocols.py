@@ -6,10 +6,11 @@ Rooms on one floor do not import each other; they know these protocols instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bot.core.briefing import Briefing
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec
+from bot.core.facts import Fact
 from bot.core.inputs import Input
 from bot.core.market import Candle, MarketView, Quote, Trade
 from bot.core.orders import OrderRequest
@@ -96,6 +97,39 @@ class LiveSource(Protocol):
 
     async def run(self, port: SourcePort) -> None:
         """Propose until cancelled."""
+        ...
+
+
+@runtime_checkable
+class Ailing(Protocol):
+    """A source that can say what is wrong with it while it goes on."""
+
+    @property
+    def ailments(self) -> Sequence[str]:
+        """What is wrong now, one line each; empty when nothing is."""
+        ...
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A source that wants to know what became of things. Called by the desk's own task: it takes note and never waits."""
+
+    def saw(self, fact: Fact) -> None:
+        """Something that the desk told."""
+        ...
+
+
+@runtime_checkable
+class CandleListener(Protocol):
+    """A source with a life of its own that thinks when candles close. Called by the desk's own task: it never waits."""
+
+    @property
+    def feeds(self) -> Sequence[tuple[str, str]]:
+        """The (symbol, timeframe) pairs it listens to."""
+        ...
+
+    def hear(self, candle: Candle) -> None:
+        """A candle of one of its feeds closed."""
         ...
 
 

@@ -72,6 +72,7 @@ READINGS: Mapping[str, Gauged] = MappingProxyType(
         "bot_account_up": Gauged("1 while the account answers and its stream is up."),
         "bot_account_unexplained": Gauged("Differences between the account and the books that nothing explains."),
         "bot_orders_unknown": Gauged("Orders of which nobody can say whether the venue has them."),
+        "bot_source_troubles": Gauged("Ailments of a source that goes on nevertheless.", "source"),
         "bot_notifications": Gauged("Notifications by what became of them.", "outcome", counter=True),
     }
 )

@@ -10,9 +10,10 @@ import structlog
 from bot.core.briefing import Briefing
 from bot.core.decision import Abstention, Claim, Decision, SourceSpec
 from bot.core.desk import TradingDesk
+from bot.core.facts import Fact
 from bot.core.inputs import Abstained, Claimed, Proposed, SourceJoined, SourceLeft
 from bot.core.market import Candle, MarketView
-from bot.core.protocols import LiveSource, StepSource
+from bot.core.protocols import Ailing, CandleListener, LiveSource, StepSource, Witness
 from bot.runtime.inbox import Inbox
 from bot.runtime.supervision import Supervisor
 
@@ -89,6 +90,8 @@ class SourceHost:
         self._steps: dict[str, StepSource] = {}
         self._lives: dict[str, LiveSource] = {}
         self._by_feed: dict[tuple[str, str], list[StepSource]] = {}
+        self._listeners: dict[tuple[str, str], list[CandleListener]] = {}
+        self._witnesses: list[Witness] = []
         self._running = False
 
     @property
@@ -103,8 +106,14 @@ class SourceHost:
 
     @property
     def feeds(self) -> set[tuple[str, str]]:
-        """Every (symbol, timeframe) that a step wants to see."""
-        return set(self._by_feed)
+        """Every (symbol, timeframe) that somebody wants to see."""
+        return {*self._by_feed, *self._listeners}
+
+    @property
+    def troubles(self) -> dict[str, list[str]]:
+        """What is wrong with sources that go on nevertheless, by their names."""
+        told = {name: list(life.ailments) for name, life in self._lives.items() if isinstance(life, Ailing)}
+        return {name: ailments for name, ailments in told.items() if ailments}
 
     def add_step(self, source: StepSource, actor: str = "configuration") -> None:
         """Let a pure step in; it sees the next closed candle. `ValueError` if its name is taken."""
@@ -117,6 +126,7 @@ class SourceHost:
         """Let in a source with a life of its own and start its task. `ValueError` if its name is taken."""
         self._admit(source.spec, actor)
         self._lives[source.spec.name] = source
+        self._attend()
         self._run(source.spec.name)
 
     def set_paused(self, name: str, paused: bool, actor: str) -> None:
@@ -128,6 +138,7 @@ class SourceHost:
         """Take a source out; its waiting decisions are cancelled, its shadow is kept. `KeyError` if there is none."""
         del self._specs[name]
         if self._lives.pop(name, None) is not None:
+            self._attend()
             await self._supervisor.end(_task_name(name), _END_SECONDS)
         if self._steps.pop(name, None) is not None:
             for sources in self._by_feed.values():
@@ -144,6 +155,7 @@ class SourceHost:
         """Let no step propose any more; the tasks of the others end with the supervisor."""
         self._running = False
         self._by_feed.clear()
+        self._listeners.clear()
 
     def warm(self, candle: Candle, view: MarketView) -> None:
         """Let every step that wants it learn from a past candle."""
@@ -151,13 +163,20 @@ class SourceHost:
             source.warm(candle, view)
 
     def step(self, candle: Candle, view: MarketView) -> list[Decision]:
-        """What the steps propose on a closed candle."""
+        """What the steps propose on a closed candle; those who listen hear of it."""
+        for listener in self._listeners.get((candle.symbol, candle.timeframe), ()):
+            listener.hear(candle)
         decisions = []
         for source in self._by_feed.get((candle.symbol, candle.timeframe), ()):
             decision = source.on_candle(candle, view)
             if decision is not None:
                 decisions.append(self._port.adjusted(decision))
         return decisions
+
+    def saw(self, fact: Fact) -> None:
+        """Tell those who want to know."""
+        for witness in self._witnesses:
+            witness.saw(fact)
 
     def snapshot(self) -> dict[str, object]:
         """The state of every step, by source name, in plain JSON values."""
@@ -180,6 +199,15 @@ class SourceHost:
             raise ValueError(message)
         self._specs[spec.name] = spec
         self._inbox.put_command(SourceJoined(self._port.now(), spec, actor))
+
+    def _attend(self) -> None:
+        """Who listens and who witnesses, of those who live."""
+        self._listeners.clear()
+        self._witnesses = [life for life in self._lives.values() if isinstance(life, Witness)]
+        for life in self._lives.values():
+            if isinstance(life, CandleListener):
+                for feed in life.feeds:
+                    self._listeners.setdefault(feed, []).append(life)
 
     def _run(self, name: str) -> None:
         if self._running:
