@@ -40,8 +40,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer; `id` is without a prefix, `created` in seconds UTC. `thinks` shows a block of thinking first, `cache_hour` that
-    what was written to the cache stays for an hour.
+    """One answer; `id` is without a prefix, `created` in seconds UTC.
+
+    `thinks` shows a block of thinking first; `cache_hour` says that what was written to the cache stays for an hour.
     """
 
     id: str

@@ -19,6 +19,7 @@ from simulators.llm.mind.personas import Persona
 from simulators.llm.mind.snapshot import Frame, View
 
 _THRESHOLD = 0.2
+_EXCESS = 0.35  # what the RSI weighs at most: a trend is stronger
 _RSI_PERIOD = 14
 _FAST, _SLOW = 9, 21
 _UP = ("up", "bull", "rising", "long", "positive")
@@ -76,7 +77,7 @@ def _frame_score(frame: Frame) -> float:
     trend = _trend(frame)
     strength = rsi(frame)
     if strength is not None:
-        trend += max(0.0, 30 - strength) / 30 - max(0.0, strength - 70) / 30
+        trend += _EXCESS * (max(0.0, 30 - strength) - max(0.0, strength - 70)) / 30
     return max(-1.0, min(1.0, trend))
 
 
