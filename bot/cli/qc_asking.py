@@ -38,23 +38,25 @@ def shown(
 
 def agreed(question: str, yes: bool) -> None:
     """Go on only if a person says yes, or has said so; `StopError` if not, or where nobody can be asked."""
-    if yes:
-        return
-    try:
-        if typer.confirm(question, err=True):
-            return
-    except typer.Abort:
-        sys.stderr.write("\n")
-    raise StopError(ExitCode.FAILURE, "not confirmed, nothing was done; --yes goes on without asking")
+    if not yes and _answer(f"{question} [y/N]") not in {"y", "yes"}:
+        raise StopError(ExitCode.FAILURE, "not confirmed, nothing was done; --yes goes on without asking")
 
 
 def typed(words: str) -> str:
     """What a person types to have real money traded; --yes is not enough for that."""
-    try:
-        return str(typer.prompt(f"This may trade real money. Type {words!r} to go on", err=True))
-    except typer.Abort:
+    if _answer(f"This may trade real money. To go on, type: {words}\n>") != words.lower():
+        raise StopError(ExitCode.FAILURE, f"not confirmed, nothing was done; where nobody can be asked, add --confirm {words!r}")
+    return words
+
+
+def _answer(question: str) -> str:
+    """What a person writes to a question on stderr, in lower case; stdout is for the answer of the command alone."""
+    sys.stderr.write(f"{question} ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not sys.stdin.isatty():
         sys.stderr.write("\n")
-        raise StopError(ExitCode.FAILURE, f"not confirmed, nothing was done; add --confirm {words!r}") from None
+    return line.strip().lower()
 
 
 def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:

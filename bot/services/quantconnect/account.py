@@ -88,15 +88,15 @@ async def try_access(ground: Ground) -> Tested:
 
 
 async def _belongings(ground: Ground, client: Client, checks: list[Check]) -> dict[str, object]:
-    """Account, organizations, nodes and the newest version; what cannot be read is a check that failed."""
+    """Organizations, account, nodes and the newest version; what cannot be read is a check that failed."""
     wanted = ground.loaded.settings.quantconnect.organization or None
     found: dict[str, object] = {}
     try:
+        organizations = found["organizations"] = await client.organizations()
+        checks.append(_chosen(wanted, organizations))
         account = found["account"] = await client.account(wanted)
         credit = "unknown" if account.credit_balance is None else f"{account.credit_balance:,.2f} QCC"
         checks.append(Check("account", ok=True, found=f"credit {credit}"))
-        organizations = found["organizations"] = await client.organizations()
-        checks.append(_chosen(wanted, organizations))
         nodes = found["nodes"] = await client.projects.organization_nodes(wanted)
         checks.append(_machines(nodes))
         versions = await client.versions()
@@ -104,7 +104,7 @@ async def _belongings(ground: Ground, client: Client, checks: list[Check]) -> di
         told = "none is listed" if newest is None else f"{newest.name or 'newest'}, {newest.id}"
         checks.append(Check("engine", ok=True, found=told))
     except QcError as error:
-        checks.append(_failed(error, ("account", "organization", "nodes", "engine")[len(found)]))
+        checks.append(_failed(error, ("organization", "account", "nodes", "engine")[len(found)]))
     return found
 
 

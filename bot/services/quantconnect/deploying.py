@@ -105,7 +105,7 @@ async def deploy(ground: Ground, wanted: Wanted, report: Report) -> Outcome:
             message = f"project {wanted.project} runs already: {running.deploy_id} is {running.status.value}; stop it first"
             raise UseCaseError(message)
         report(Progress("compiling"))
-        build = _built(await client.compiles.finished(wanted.project), wanted.project)
+        build = await _built(client, wanted.project)
         node = await _node(client, wanted)
         plan = Plan(
             wanted.project,
@@ -223,9 +223,12 @@ def _filled(name: str, value: object, secrets: Secrets) -> object:
     return value
 
 
-def _built(build: Compile, project: int) -> Compile:
+async def _built(client: Client, project: int) -> Compile:
+    build = await client.compiles.finished(project)
     if build.state is CompileState.BUILD_SUCCESS:
         return build
+    if not build.logs:  # one that ends at once is told without its log
+        build = await client.compiles.read(project, build.compile_id)
     told = "; ".join(error.text for error in build.errors[:3]) or f"it ended as {build.state.value}"
     message = f"project {project} cannot be built: {told}"
     raise UseCaseError(message)
