@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -119,4 +119,3 @@ class ExportArguments(Arguments):
 
     config: BacktestConfig
     out: Path | None = None
-    language: Literal["python", "csharp"] = "python"

@@ -36,7 +36,9 @@ from sources.quantconnect.models_backtest import BacktestSummary, Stage
 if TYPE_CHECKING:
     from bot.services.quantconnect.conversion import CloudResult
 
-_HELD = "quantconnect.backtests"
+HELD = "quantconnect.backtests"
+"""Where a ground holds them."""
+
 ANALYSING, WRITING = "analysing", "writing"
 
 
@@ -177,11 +179,11 @@ async def _export(ground: Ground, args: ExportArguments, report: Report) -> Resu
     del ground
     from bot.services.quantconnect.exporting import write_files  # noqa: PLC0415
     from sources.quantconnect.lean.errors import LeanError  # noqa: PLC0415
-    from sources.quantconnect.lean.generating import generate, generate_csharp  # noqa: PLC0415
+    from sources.quantconnect.lean.generating import generate  # noqa: PLC0415
 
     report(Progress(GENERATING, note=args.config.strategy.kind))
     try:
-        made = (generate_csharp if args.language == "csharp" else generate)(args.config)
+        made = generate(args.config)
     except LeanError as error:
         raise TextRefused(str(error)) from error
     answer: dict[str, object] = {
@@ -214,10 +216,10 @@ async def _delete(ground: Ground, args: ReadArguments, report: Report) -> Result
 async def cloud_of(ground: Ground, patience: Patience | None = None) -> CloudBacktests:
     """Cloud backtests on the ground's client; all of one ground mind each other's projects."""
     client = await client_of(ground)
-    held: CloudBacktests | None = ground.held.get(_HELD)
+    held: CloudBacktests | None = ground.held.get(HELD)
     if held is None:
         held = CloudBacktests(client, ground.now, organization=ground.loaded.settings.quantconnect.organization)
-        ground.held[_HELD] = held
+        ground.held[HELD] = held
     return held if patience is None else held.with_patience(patience)
 
 

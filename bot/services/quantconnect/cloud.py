@@ -252,8 +252,9 @@ class CloudBacktests:
 
     async def _created(self, build: Build, name: str, parameters: Mapping[str, str | float]) -> Backtest:
         project = build.project.id
+        given = {**build.generated.parameters, **parameters}
         try:
-            return await self.client.backtests.create(project, build.compile_id, name, dict(parameters))
+            return await self.client.backtests.create(project, build.compile_id, name, given)
         except QcError as error:
             if not error.may_have_happened:
                 raise

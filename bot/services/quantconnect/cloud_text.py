@@ -1,46 +1,27 @@
-"""What can be known of an algorithm's text before it is sent: it parses, it is one algorithm, and it is small enough."""
+"""What can be known of an algorithm's text before it is sent."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+
+import structlog
 
 from bot.services.quantconnect.cloud_errors import TextRefused
+from sources.quantconnect.lean.checking import Severity, check_project
 
-LARGEST = 32_000
-"""Characters of a file, in the smallest of the service's tiers."""
-_MAIN = ("main.py", "Main.cs")
+log = structlog.get_logger(__name__)
+
+_MOST_SHOWN = 3
 
 
-def check_files(files: Mapping[str, str], largest: int = LARGEST) -> None:
-    """`TextRefused` names the file, and the line where there is one, of what the service would not run."""
-    if not any(name in files for name in _MAIN):
-        message = f"the project has no {_MAIN[0]}; its files are {', '.join(files) or 'none'}: give the algorithm that name"
+def check_files(files: Mapping[str, str]) -> None:
+    """`TextRefused` names file and line of what the service would not run; what it would run oddly is logged."""
+    found = check_project(files)
+    errors = [finding for finding in found if finding.severity is Severity.ERROR]
+    if errors:
+        shown = "; ".join(f"{each.file}:{each.line}: {each.message}" for each in errors[:_MOST_SHOWN])
+        more = f" ({len(errors) - _MOST_SHOWN} more)" if len(errors) > _MOST_SHOWN else ""
+        message = f"the algorithm cannot run there, nothing was sent: {shown}{more}"
         raise TextRefused(message)
-    for name, text in files.items():
-        if len(text) > largest:
-            message = f"{name} has {len(text):,} characters and the service takes {largest:,}; leave something out"
-            raise TextRefused(message)
-        if name.endswith(".py"):
-            _check_python(name, text)
-
-
-def _check_python(name: str, text: str) -> None:
-    try:
-        tree = ast.parse(text, name)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        message = f"{name}:{line}: {getattr(error, 'msg', error)}; correct the strategy or its parameters"
-        raise TextRefused(message) from error
-    if name != _MAIN[0]:
-        return
-    algorithms = [found.name for found in _algorithms(tree)]
-    if len(algorithms) != 1:
-        message = f"{name} has {len(algorithms)} classes that derive from QCAlgorithm ({', '.join(algorithms)}); it takes one"
-        raise TextRefused(message)
-
-
-def _algorithms(tree: ast.Module) -> Iterator[ast.ClassDef]:
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "QCAlgorithm" for base in node.bases):
-            yield node
+    for finding in found:
+        log.warning("quantconnect_text_suspicious", finding=str(finding))

@@ -18,7 +18,7 @@ import structlog
 
 from bot.runtime.jobs import Progress, Report
 from bot.services.quantconnect.backtest_args import By, Steps, Target
-from bot.services.quantconnect.cloud import RUNNING, Build, CloudBacktests, pauses
+from bot.services.quantconnect.cloud import Build, CloudBacktests, pauses
 from bot.services.quantconnect.cloud_errors import (
     AlgorithmFailed,
     CloudError,
@@ -161,7 +161,7 @@ async def sweep(
 ) -> Sweep:
     """Run it, at a cost that somebody has said yes to. What takes longer than `limit_s` is stopped."""
     run = _optimize if by is By.OPTIMIZATION else _queue
-    async with cloud.stage(RUNNING, limit_s, "it was stopped; allow it more time, or take larger steps", build.project):
+    async with cloud.stage("the sweep", limit_s, "it was stopped; allow it more time, or take larger steps", build.project):
         found = await run(cloud, build, steps, target, report, cost, keep)
     return replace(found, points=tuple(ranked(found.points, target)))
 
