@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bot.cli import config, control, data, database, doctor, drill, health, history, qc, records, reports, run, secret
+from bot.cli import config, control, data, database, doctor, drill, health, history, memory, qc, records, reports, run, secret
 from bot.cli.exits import EXIT_CODES, guarded
 
 ABOUT = """Arbiter: many minds propose, one desk decides.
@@ -62,6 +62,7 @@ for module in (run, history, reports, control, records, doctor, health, drill):
     module.register(app)
 app.add_typer(config.app, name="config", help="Write, check and show the configuration.")
 app.add_typer(data.app, name="data", help="Market data on this machine: fetch history for backtests.")
+app.add_typer(memory.app, name="memory", help="What was learnt from backtests and closed trades.")
 app.add_typer(qc.app, name="qc", help="QuantConnect: account, live algorithms, signals, backtests in its cloud.")
 app.add_typer(secret.app, name="secrets", help="Keep keys and tokens out of files and histories.")
 app.add_typer(database.app, name="db", help="The journal's database.")
