@@ -16,6 +16,7 @@ _CALLS = (
     "CREATE INDEX IF NOT EXISTS ix_llm_calls_ts ON llm_calls (ts, id)",
     "CREATE INDEX IF NOT EXISTS ix_llm_calls_source ON llm_calls (source, ts, id)",
     "CREATE INDEX IF NOT EXISTS ix_llm_calls_decision ON llm_calls (decision, id) WHERE decision IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS ix_llm_calls_prompt ON llm_calls (prompt_hash)",
     "CREATE INDEX IF NOT EXISTS ix_llm_calls_held ON llm_calls (owner, ts) WHERE state = 'held'",
     # What was spent and is reserved, per limit and period, so that a reservation costs the same in a book of any size.
     "CREATE TABLE IF NOT EXISTS llm_totals ("
@@ -45,8 +46,10 @@ _REPLIES = (
     "CREATE TABLE IF NOT EXISTS llm_replies ("
     "cache_key TEXT NOT NULL, number INTEGER NOT NULL, ts BIGINT NOT NULL, run TEXT NOT NULL, source TEXT NOT NULL, "
     "provider TEXT NOT NULL, model TEXT NOT NULL, effort TEXT NOT NULL, schema_version TEXT NOT NULL, "
-    "template_version TEXT NOT NULL, state_hash TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (cache_key, number))",
+    "template_version TEXT NOT NULL, state_hash TEXT NOT NULL, prompt_hash TEXT NOT NULL, body TEXT NOT NULL, "
+    "PRIMARY KEY (cache_key, number))",
     "CREATE INDEX IF NOT EXISTS ix_llm_replies_run ON llm_replies (run, ts, cache_key, number)",
+    "CREATE INDEX IF NOT EXISTS ix_llm_replies_prompt ON llm_replies (prompt_hash, provider, model, ts, number)",
 )
 _PROMPTS = (
     "CREATE TABLE IF NOT EXISTS llm_prompts ("
