@@ -22,6 +22,7 @@ from bot.services.quantconnect.cloud_projects import FOLDER, MARK, UPLOADING
 from bot.services.quantconnect.conversion import Outcome
 from simulators.quantconnect.faults import (
     BadHash,
+    ClockSkew,
     CompileError,
     CompileLag,
     CompileStuck,
@@ -340,6 +341,11 @@ async def test_a_clock_that_is_off_is_named(simulator: QuantConnectSimulator) ->
             with pytest.raises(ServiceTrouble, match=r"uploading: .*clock") as caught:
                 await cloud_of(client).run(config(), Told())
             assert caught.value.kind is Kind.AUTHENTICATION
+
+
+async def test_a_clock_that_is_behind_is_put_right(simulator: QuantConnectSimulator, client: Client) -> None:
+    simulator.inject(ClockSkew(seconds=8_000))
+    assert (await cloud_of(client).run(config(), Told())).outcome is Outcome.COMPLETE
 
 
 async def test_it_survives_every_quirk_of_the_service() -> None:

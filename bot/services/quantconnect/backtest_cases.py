@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from bot.core.market import timeframe_ms
 from bot.runtime.jobs import Progress, Report, Result
 from bot.services.quantconnect.access import client_of
@@ -36,6 +38,8 @@ from sources.quantconnect.models_backtest import BacktestSummary, Stage
 if TYPE_CHECKING:
     from bot.services.quantconnect.conversion import CloudResult
 
+log = structlog.get_logger(__name__)
+
 HELD = "quantconnect.backtests"
 """Where a ground holds them."""
 
@@ -45,22 +49,28 @@ ANALYSING, WRITING = "analysing", "writing"
 async def _run(ground: Ground, args: RunArguments, report: Report) -> Result:
     patience = Patience(node_s=timeframe_ms(args.node_wait) / 1_000, run_s=timeframe_ms(args.limit) / 1_000)
     cloud = await cloud_of(ground, patience)
+    if args.out is not None:
+        await asyncio.to_thread(_usable, args.out)  # before it takes an hour, not after
     try:
         found = await cloud.run(args.config, report, keep=args.keep)
     finally:
         let_go(ground, PROJECTS)
-    answer = found.brief() | {"kept": args.keep, "lesson": None, "files": []}
-    if args.analyse:
-        report(Progress(ANALYSING, note=found.reference))
-        answer["lesson"] = await _remembered(ground, found)
+    answer = await asyncio.to_thread(found.brief) | {"kept": args.keep, "lesson": None, "files": []}
     if args.out is not None:
         answer["files"] = await _written(found, args.out, report)
+    if args.analyse:
+        report(Progress(ANALYSING, note=found.reference))
+        try:
+            answer["lesson"] = await _remembered(ground, found)
+        except UseCaseError as error:  # the backtest is worth something all the same
+            log.warning("quantconnect_backtest_not_remembered", backtest=found.reference, reason=str(error))
+            answer["notices"] = [*found.notices, f"it was not remembered: {error}"]
     return answer
 
 
-async def _remembered(ground: Ground, found: CloudResult) -> dict[str, object]:
+async def _remembered(ground: Ground, found: CloudResult) -> object:
     """What it taught, as plain values."""
-    from dataclasses import asdict  # noqa: PLC0415
+    import orjson  # noqa: PLC0415
 
     from bot.services.memory.backtests import remember_backtest  # noqa: PLC0415 - the memory, only where it is asked
     from bot.services.memory.subjects import subject_for  # noqa: PLC0415
@@ -71,7 +81,17 @@ async def _remembered(ground: Ground, found: CloudResult) -> dict[str, object]:
         message = "a result without its configuration teaches nothing: run it with `qc backtest --analyse`"
         raise UseCaseError(message)
     subject = subject_for(ground, config.strategy.kind, config.symbol, config.timeframe)
-    return asdict(await remember_backtest(ground, evidence_of(found, subject, ground.now())))
+    lesson = await remember_backtest(ground, evidence_of(found, subject, ground.now()))
+    told: object = orjson.loads(orjson.dumps(lesson))
+    return told
+
+
+def _usable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"out: {out} cannot be a directory ({error.strerror or error}): name one that is yours"
+        raise UseCaseError(message) from error
 
 
 async def _written(found: CloudResult, out: Path, report: Report) -> list[str]:
@@ -109,7 +129,7 @@ def _newest(row: dict[str, object]) -> tuple[int, str]:
 async def _result(ground: Ground, args: ResultArguments, report: Report) -> Result:
     found = await _read(ground, args.project, args.backtest, report)
     files = [] if args.out is None else await _written(found, args.out, report)
-    return found.as_json() | {"files": files}
+    return await asyncio.to_thread(found.as_json) | {"files": files}
 
 
 async def _read(ground: Ground, project: int, backtest: str, report: Report) -> CloudResult:
@@ -183,7 +203,7 @@ async def _export(ground: Ground, args: ExportArguments, report: Report) -> Resu
 
     report(Progress(GENERATING, note=args.config.strategy.kind))
     try:
-        made = generate(args.config)
+        made = await asyncio.to_thread(generate, args.config)
     except LeanError as error:
         raise TextRefused(str(error)) from error
     answer: dict[str, object] = {
@@ -238,6 +258,6 @@ CASES: tuple[UseCase[Any], ...] = (
     UseCase("qc.compare", "hold backtests against each other, in the cloud and local ones", CompareArguments, _compare),
     UseCase("qc.estimate", "ask what a sweep would cost", EstimateArguments, _estimate),
     UseCase("qc.sweep", "run a strategy over a grid of its parameters", SweepArguments, _sweep),
-    UseCase("qc.export", "write a strategy as a LEAN algorithm", ExportArguments, _export),
-    UseCase("qc.delete-backtest", "delete a backtest, which stops it and frees its node", ReadArguments, _delete),
+    UseCase("qc.export", "write a strategy as a LEAN algorithm", ExportArguments, _export, quick=True),
+    UseCase("qc.delete-backtest", "delete a backtest, which stops it and frees its node", ReadArguments, _delete, quick=True),
 )

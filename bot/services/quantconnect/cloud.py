@@ -124,7 +124,7 @@ class CloudBacktests:
         A project that was made for it is deleted at the end unless it is to be kept, and whenever it is cancelled.
         """
         report(Progress(GENERATING, note=f"{config.strategy.kind} on {config.symbol}"))
-        generated = self._generated(config)
+        generated = await asyncio.to_thread(self._generated, config)  # a tenth of a second that the loop is not to stand still
         name = project_name(config.name or generated.name)
         project: OwnProject | None = None
         kept = False

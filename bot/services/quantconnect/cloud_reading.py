@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -52,9 +54,8 @@ async def read_result(
     report(Progress(READING, steps - 1, steps, "insights"))
     insights = await _bounded(client.backtests.insights(project, id_), "insights", notices)
     report(Progress(READING, steps, steps))
-    return converted(
-        backtest, project=project, trades=trades, charts=charts, orders=orders, insights=insights, config=config, notices=notices
-    )
+    convert = partial(converted, backtest, project=project, trades=trades, charts=charts, orders=orders, insights=insights)
+    return await asyncio.to_thread(convert, config=config, notices=notices)
 
 
 def _wanted(backtest: Backtest) -> list[str]:
