@@ -62,7 +62,7 @@ class Records:
     def open(self, at: int, path: str, headers: Mapping[str, str], body: bytes, key: str) -> Record:
         """A request came in."""
         self._number += 1
-        shown = {name: "[redacted]" if name.lower() in _SECRET else value for name, value in headers.items()}
+        shown = {f"{name}": "[redacted]" if name.lower() in _SECRET else value for name, value in headers.items()}
         record = Record(self._number, at, path, shown, body, redacted(key))
         self._kept.append(record)
         self._bytes += len(body)

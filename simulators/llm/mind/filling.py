@@ -66,7 +66,7 @@ def _resolved(schema: Any, root: Json) -> Any:
         if not isinstance(schema, Mapping) or not isinstance(schema.get("$ref"), str):
             return schema
         target: Any = root
-        for part in schema["$ref"].removeprefix("#/").split("/"):
+        for part in filter(None, schema["$ref"].removeprefix("#").split("/")):
             target = target.get(part, {}) if isinstance(target, Mapping) else {}
         schema = target
     return schema

@@ -108,13 +108,13 @@ def _fill(frame: Frame, name: str, node: Any) -> None:
 def _closes(name: str, node: list[Any]) -> list[float]:
     if name in _CLOSES:
         return [value for value in map(number, node) if value]
-    if name not in _ROWS or not node:
+    if not node or not (name in _ROWS or _TIMEFRAME.match(name)):
         return []
     if isinstance(node[0], Mapping):
         return [value for row in node if isinstance(row, Mapping) for value in [number(row.get("close", row.get("c")))] if value]
     if isinstance(node[0], list):  # [ts, o, h, l, c, v], or without the time
         at = 4 if len(node[0]) >= 6 else 3
-        return [value for row in node if len(row) > at for value in [number(row[at])] if value]
+        return [value for row in node if isinstance(row, list) and len(row) > at for value in [number(row[at])] if value]
     return []
 
 
@@ -122,7 +122,8 @@ def _ids(node: Any) -> list[str]:
     if isinstance(node, Mapping):
         return [str(key) for key in node]
     rows = node if isinstance(node, list) else []
-    return [str(one["id"]) if isinstance(one, Mapping) else one for one in rows if isinstance(one, str) or "id" in (one or ())]
+    given = [one.get("id") if isinstance(one, Mapping) else one for one in rows]
+    return [one for one in given if isinstance(one, str)]
 
 
 def _scalar(document: Mapping[str, Any], name: str) -> float | None:

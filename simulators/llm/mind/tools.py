@@ -61,11 +61,11 @@ def _arguments(tool: Tool, question: str) -> dict[str, Any]:
 
 
 def _spoken_options(tool: Tool, question: str) -> dict[str, str]:
-    """Enumerated arguments whose option is named in the question."""
-    said, found = set(words(question)), {}
+    """Enumerated arguments whose option is named in the question; the first one named, where there are several."""
+    said, found = words(question), {}
     for name, schema in (tool.parameters.get("properties") or {}).items():
         options = schema.get("enum", ()) if isinstance(schema, dict) else ()
-        match = next((one for one in options if isinstance(one, str) and set(words(one)) & said), None)
-        if match is not None:
-            found[name] = match
+        named = {said.index(word): one for one in options if isinstance(one, str) for word in words(one) if word in said}
+        if named:
+            found[name] = named[min(named)]
     return found
