@@ -7,6 +7,7 @@ buy, down a sell, flat a close. What says nothing about a price, or nothing read
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -23,6 +24,7 @@ from sources.quantconnect.values import moment_ms, number, span_s
 
 LONGEST_ID = 128
 LONGEST_TEXT = 1_000
+_GUID = re.compile(r"[0-9a-f]{32}")
 
 
 class Unusable(ValueError):  # noqa: N818 - it names what the message is
@@ -345,7 +347,7 @@ def plain_id(raw: str) -> str:
     """An id as the service writes it: a GUID has its dashes in some places and not in others."""
     text = raw.strip()[:LONGEST_ID]
     bare = text.replace("-", "").strip("{}").lower()
-    return bare if len(bare) == 32 and all(digit in "0123456789abcdef" for digit in bare) else text
+    return bare if _GUID.fullmatch(bare) else text
 
 
 def sureness(raw: float | None) -> float | None:

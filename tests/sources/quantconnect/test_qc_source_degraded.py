@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+import aiohttp
+import orjson
 import pytest
 
 from simulators.quantconnect import faults
@@ -17,6 +19,7 @@ from sources.quantconnect.source import QuantConnectSource
 from tests.sources.quantconnect.qc_answers import FAILED, FINISHED, HOLDING, ORDER, QUEUED
 from tests.sources.quantconnect.qc_port import LIVE, NOW, PROJECT, Port, paged, params, row
 from tests.sources.quantconnect.qc_service import QUICK, Page, Script, no, serving
+from tests.sources.quantconnect.test_qc_source_webhook import signed
 from tests.sources.quantconnect.test_qc_source_whole import BODY, SECRET, Beat, post, running, source_of, told
 
 ORGANIZATION = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -218,6 +221,24 @@ async def test_a_market_that_is_left_out_on_purpose_is_no_trouble() -> None:
         async with running(source, port):
             await told(beat, 1)
             assert (ill(source), source.counts["unmapped"], port.decisions) == ([], 1, [])
+
+
+async def test_a_bad_signature_is_seen_and_the_right_one_is_heard_all_the_while() -> None:
+    port, beat = Port(), Beat()
+    source = source_of(params(insights={}, webhook={"enabled": True, "port": 0, "auth": "hmac"}), sleep=beat.sleep)
+    async with running(source, port), aiohttp.ClientSession() as http:
+        await asyncio.wait_for(source.listening.wait(), 10)
+        url = f"http://127.0.0.1:{source.webhook_port}/quantconnect"
+        for secret, status in (("another-secret-of-sixteen", 401), (SECRET, 202)):
+            async with http.post(url, data=orjson.dumps(BODY), headers=signed(BODY, NOW, secret, secret)) as answer:
+                assert answer.status == status
+        await told(beat, 1)
+        (state,) = ill(source)
+        assert "sign with the secret" in state.trouble
+        assert [one.external_id for one in port.live()] == ["w1"]
+        port.at = NOW + round(CALM_S * 1_000)
+        await beat.next(1)
+        await port.until(lambda: port.abstentions[-1].reason == "recovered")
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
