@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from bot.core.values import value
 from research.memory.estimates import credibility
 from research.memory.evidence import BacktestEvidence, TradeEvidence, number
-from research.memory.figures import Figures, pooled
+from research.memory.figures import BEST_FACTOR, Figures, pooled
 from research.memory.policy import DEFAULT_POLICY, MemoryPolicy
 
 UNPROVEN_CAP = 0.5
@@ -46,12 +46,11 @@ def ramp(figure: float | None, low: float, high: float) -> float:
 
 def quality(figures: Figures) -> float:
     """The marks of a record, 0..1; see the module for the formula. Trades without a single loss have the best profit factor."""
-    flawless = figures.profit_factor is None and figures.win_rate == 1.0
-    factor = 2.0 if flawless else figures.profit_factor
+    factor = figures.factor
     fall = figures.max_drawdown
     marks = (
         _SHARPE * ramp(figures.sharpe, 0.0, 2.0)
-        + _PROFIT_FACTOR * ramp(factor, 1.0, 2.0)
+        + _PROFIT_FACTOR * ramp(factor, 1.0, BEST_FACTOR)
         + _WIN_RATE * ramp(figures.win_rate, 0.3, 0.6)
         + _DRAWDOWN * (0.0 if fall is None else 1.0 - ramp(fall, 0.05, 0.40))
     )

@@ -15,6 +15,7 @@ from research.memory.evidence import BacktestEvidence, TradeEvidence
 from research.memory.policy import DEFAULT_POLICY, MemoryPolicy
 
 YEAR_MS = 365 * 86_400_000
+BEST_FACTOR = 2.0
 _DAY_YEARS = 1 / 365
 
 
@@ -22,7 +23,8 @@ _DAY_YEARS = 1 / 365
 class Figures:
     """A record. `trades` may be a fraction where backtested trades count less; `sharpe` is annualised; `years` is its span.
 
-    `mean_return` is the mean return of a trade; `returns` are all of them, where known. None is what the record cannot say.
+    `mean_return` is the mean return of a trade; `returns` are all of them, where known. None is what the record cannot say:
+    there is no profit factor without a loss, and `flawless` says that there was a gain and no loss.
     """
 
     trades: float = 0.0
@@ -33,6 +35,14 @@ class Figures:
     mean_return: float | None = None
     years: float = 0.0
     returns: tuple[float, ...] = ()
+    flawless: bool = False
+
+    @property
+    def factor(self) -> float | None:
+        """The profit factor as it counts: at most the best that makes a difference, which a record without a loss has too."""
+        if self.flawless:
+            return BEST_FACTOR
+        return None if self.profit_factor is None else min(self.profit_factor, BEST_FACTOR)
 
 
 def figures_of_backtest(backtest: BacktestEvidence) -> Figures:
@@ -48,6 +58,7 @@ def figures_of_backtest(backtest: BacktestEvidence) -> Figures:
         mean_return=mean,
         years=(backtest.until - backtest.began) / YEAR_MS,
         returns=returns,
+        flawless=backtest.profit_factor is None and _flawless(backtest),
     )
 
 
@@ -72,6 +83,7 @@ def figures_of_trades(trades: Sequence[TradeEvidence]) -> Figures:
         mean_return=fmean(returns),
         years=years,
         returns=returns,
+        flawless=gained > 0 and lost <= 0,
     )
 
 
@@ -85,7 +97,7 @@ def figures_of_backtests(backtests: Sequence[BacktestEvidence]) -> Figures:
         sharpe=_median(one.sharpe for one in each),
         win_rate=_median(one.win_rate for one in each),
         max_drawdown=_median(one.max_drawdown for one in each),
-        profit_factor=_median(one.profit_factor for one in each),
+        profit_factor=_median(one.factor for one in each),
         mean_return=_median(one.mean_return for one in each),
         years=median(one.years for one in each),
     )
@@ -97,7 +109,8 @@ def pooled(
     """All the evidence as one record.
 
     Real trades and the backtests' median are averaged by their number of trades, a backtested one counting
-    `policy.backtest_weight`. The drawdown is the worse of the two.
+    `policy.backtest_weight`. The drawdown is the worse of the two. No profit factor counts for more than the best that makes a
+    difference, so that one lucky record cannot cover for another.
     """
     real, tested = figures_of_trades(trades), figures_of_backtests(backtests)
     weights = (real.trades, tested.trades * policy.backtest_weight)
@@ -107,10 +120,17 @@ def pooled(
         sharpe=_mean((real.sharpe, tested.sharpe), weights),
         win_rate=_mean((real.win_rate, tested.win_rate), weights),
         max_drawdown=max(falls, default=None),
-        profit_factor=_mean((real.profit_factor, tested.profit_factor), weights),
+        profit_factor=_mean((real.factor, tested.factor), weights),
         mean_return=_mean((real.mean_return, tested.mean_return), weights),
         years=max(real.years, tested.years),
     )
+
+
+def _flawless(backtest: BacktestEvidence) -> bool:
+    """Whether it gained and never lost, as far as it tells."""
+    if backtest.returns:
+        return min(backtest.returns) >= 0 < max(backtest.returns)
+    return backtest.trades > 0 and backtest.win_rate == 1.0
 
 
 def _median(figures: Iterable[float | None]) -> float | None:

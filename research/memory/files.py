@@ -16,12 +16,13 @@ from typing import Any
 import orjson
 import structlog
 
+from bot.core.values import value
 from research.memory.confidence import Confidence
 from research.memory.errors import ResearchError
 from research.memory.evidence import LAST_MS, Evidence, Subject
 from research.memory.lessons import Lesson
 from research.memory.parameters import RobustParameters
-from research.memory.store import MemoryStore, sorted_subjects
+from research.memory.store import MemoryStore, RecallsEvidence, Recollection, recall, sorted_subjects
 from research.memory.writing import Standing, lesson_text, parameter_update, parameters_json, strategy_module
 
 LESSONS_FILE = "core_memory_updates.txt"
@@ -54,27 +55,34 @@ class MemoryFiles:
         module = strategy_module(standings)
         with self._lock:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if lessons:
-                self._append_lessons("".join(map(lesson_text, lessons)).encode())
-            if updates:
-                self._append_updates(updates)
+            self._append_lessons([lesson_text(lesson).encode() for lesson in lessons])
+            self._append_updates(updates)
             self._replace(STRATEGIES_FILE, module.encode())
 
-    def _append_lessons(self, added: bytes) -> None:
+    def _append_lessons(self, added: Sequence[bytes]) -> None:
         path = self._folder / LESSONS_FILE
-        before = path.read_bytes() if path.exists() else b""
-        if before and len(before) + len(added) > self._limit:
-            self._turn(LESSONS_FILE)
-            before = b""
-        self._put(LESSONS_FILE, before + added)
+        page = path.read_bytes() if added and path.exists() else b""
+        for number, entry in enumerate(added):
+            if page and len(page) + len(entry) > self._limit:
+                if number:
+                    self._put(LESSONS_FILE, page)
+                self._turn(LESSONS_FILE)
+                page = b""
+            page += entry
+        if added:
+            self._put(LESSONS_FILE, page)
 
-    def _append_updates(self, added: list[dict[str, Any]]) -> None:
-        before = self._updates()
-        whole = parameters_json([*before, *added])
-        if before and len(whole) > self._limit:
-            self._turn(PARAMETERS_FILE)
-            whole = parameters_json(added)
-        self._put(PARAMETERS_FILE, whole)
+    def _append_updates(self, added: Sequence[dict[str, Any]]) -> None:
+        page = self._updates() if added else []
+        for number, update in enumerate(added):
+            if page and len(parameters_json([*page, update])) > self._limit:
+                if number:
+                    self._put(PARAMETERS_FILE, parameters_json(page))
+                self._turn(PARAMETERS_FILE)
+                page = []
+            page.append(update)
+        if added:
+            self._put(PARAMETERS_FILE, parameters_json(page))
 
     def _updates(self) -> list[dict[str, Any]]:
         """What the file holds; one that cannot be understood is turned over, so that nothing of it is lost."""
@@ -158,30 +166,29 @@ class MirroredMemory:
         touched = sorted_subjects(subject for subject, _ in moments)
         if self._standings is None:
             others = set(await self._store.subjects(LAST_MS)).difference(touched)
-            self._standings = {each: await self._standing(each) for each in sorted_subjects(others)}
+            self._standings = {each: (await self._page(each)).standing for each in sorted_subjects(others)}
         learnt: list[Lesson] = []
         changed: list[Standing] = []
         for subject in touched:
-            before, after = self._standings.get(subject), await self._standing(subject)
-            if before is None or before.parameters != after.parameters:
-                changed.append(after)
-            self._standings[subject] = after
-            lessons = await self._store.lessons(subject, LAST_MS, _MOST_LESSONS)
-            learnt += [each for each in lessons if (subject, each.known_at) in moments]
+            before, page = self._standings.get(subject), await self._page(subject, _MOST_LESSONS)
+            if before is None or before.parameters != page.standing.parameters:
+                changed.append(page.standing)
+            self._standings[subject] = page.standing
+            learnt += [each for each in page.lessons if (subject, each.known_at) in moments]
         learnt.sort(key=lambda lesson: (lesson.known_at, lesson.id))
         standings = [self._standings[subject] for subject in sorted_subjects(self._standings)]
         await asyncio.to_thread(self._files.write, learnt, changed, standings)
 
-    async def _standing(self, subject: Subject) -> Standing:
-        """What is thought of it now, by all there is."""
-        newest = await self._store.lessons(subject, LAST_MS, 1)
-        return Standing(
-            subject,
-            newest[0].known_at if newest else 0,
-            await self._store.confidence(subject, LAST_MS),
-            await self._store.parameters(subject, LAST_MS),
-            newest[0] if newest else None,
-        )
+    async def _page(self, subject: Subject, lessons: int = 1) -> _Page:
+        """What is thought of it now, by all there is, and the newest lessons."""
+        store = self._store
+        if isinstance(store, RecallsEvidence):
+            # The evidence is read once for all that is asked of it, and worked on where the caller's loop need not wait.
+            evidence, policy = await store.evidence(subject, LAST_MS), store.policy
+            return await asyncio.to_thread(lambda: _page_of(subject, recall(evidence, LAST_MS, policy), lessons))
+        told = await store.lessons(subject, LAST_MS, lessons)
+        confidence, parameters = await store.confidence(subject, LAST_MS), await store.parameters(subject, LAST_MS)
+        return _Page(_standing(subject, told, confidence, parameters), told)
 
     async def subjects(self, as_of: int) -> Sequence[Subject]:
         """What anything is known about."""
@@ -202,3 +209,23 @@ class MirroredMemory:
     async def close(self) -> None:
         """Close the store."""
         await self._store.close()
+
+
+@value
+class _Page:
+    """A subject's standing, and its newest lessons, newest first."""
+
+    standing: Standing
+    lessons: Sequence[Lesson]
+
+
+def _page_of(subject: Subject, known: Recollection, lessons: int) -> _Page:
+    told = known.lessons(lessons)
+    return _Page(_standing(subject, told, known.confidence(), known.parameters()), told)
+
+
+def _standing(
+    subject: Subject, told: Sequence[Lesson], confidence: Confidence | None, parameters: RobustParameters | None
+) -> Standing:
+    newest = told[0] if told else None
+    return Standing(subject, newest.known_at if newest else 0, confidence, parameters, newest)

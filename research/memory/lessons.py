@@ -169,7 +169,7 @@ def _about_returns(figures: Figures) -> Iterator[str]:
 def _about_trades(figures: Figures) -> Iterator[str]:
     factor, wins = figures.profit_factor, figures.win_rate
     if factor is None:
-        if wins == 1.0:
+        if figures.flawless:
             yield "No trade lost, so nothing is known yet of how it loses."
     elif factor < 1:
         yield f"A profit factor of {factor:.2f} means that it loses money after fees."

@@ -98,6 +98,11 @@ class SqlMemory:
             raise MemoryUnavailable(_told(error)) from error
         return cls(database, policy)
 
+    @property
+    def policy(self) -> MemoryPolicy:
+        """How its look-ups weigh the evidence."""
+        return self._policy
+
     async def remember(self, evidence: Sequence[Evidence]) -> int:
         """Keep it all or none of it; how many were new."""
         rows = list({row["id"]: row for row in map(_row, evidence)}.values())

@@ -55,6 +55,11 @@ class MemoryStore(Protocol):
 class RecallsEvidence(Protocol):
     """A store that can also give back the evidence itself, so that a quicker one can answer in its place."""
 
+    @property
+    def policy(self) -> MemoryPolicy:
+        """How its look-ups weigh the evidence."""
+        ...
+
     async def evidence(self, subject: Subject, as_of: int) -> Sequence[Evidence]:
         """All that a look-up sees."""
         ...
@@ -70,10 +75,17 @@ class Recollection:
 
     def lessons(self, limit: int = 100) -> list[Lesson]:
         """Newest first."""
-        found = [lesson_of_backtest(backtest, self.policy) for backtest in self.backtests]
+        found = [lesson_of_backtest(backtest, self.policy) for backtest in self._newest(limit)]
         if self.trades:
             found.append(lesson_of_trades(self.trades, self.policy))
         return sorted(found, key=lambda lesson: (-lesson.known_at, lesson.origin, lesson.id))[: max(0, limit)]
+
+    def _newest(self, limit: int) -> list[BacktestEvidence]:
+        """The backtests that may be among so many of the newest lessons: with each of them all that became known with it."""
+        newest = sorted(self.backtests, key=lambda backtest: -backtest.known_at)
+        if not 0 < limit < len(newest):
+            return newest if limit > 0 else []
+        return [backtest for backtest in newest if backtest.known_at >= newest[limit - 1].known_at]
 
     def confidence(self) -> Confidence | None:
         """None if nothing is known."""
@@ -122,6 +134,11 @@ class InMemoryStore:
         self._by_subject: dict[Subject, list[tuple[int, str, Evidence]]] = {}
         # By subject, for how many known pieces of evidence it was worked out, and the answer.
         self._confidence: dict[Subject, tuple[int, Confidence | None]] = {}
+
+    @property
+    def policy(self) -> MemoryPolicy:
+        """How its look-ups weigh the evidence."""
+        return self._policy
 
     async def remember(self, evidence: Sequence[Evidence]) -> int:
         """Keep it; how many were new."""

@@ -23,6 +23,7 @@ figures = st.builds(
     win_rate=st.none() | st.floats(0, 1),
     max_drawdown=st.none() | st.floats(0, 2),
     profit_factor=st.none() | st.floats(0, 100),
+    flawless=st.booleans(),
 )
 policies = st.builds(
     MemoryPolicy,
@@ -62,16 +63,47 @@ def test_too_few_trades_never_give_more_than_half(
         assert found.value <= 0.5
 
 
-@given(st.lists(backtests, min_size=1, max_size=6), st.lists(trades, max_size=6), st.floats(0, 3), st.data())
+@given(
+    st.lists(backtests, min_size=1, max_size=6),
+    st.lists(trades, max_size=6),
+    st.sampled_from(["sharpe", "win_rate", "max_drawdown", "profit_factor"]),
+    st.floats(0, 3),
+    st.data(),
+)
 def test_a_better_backtest_never_lowers_the_confidence(
-    tested: list[BacktestEvidence], closed: list[TradeEvidence], more: float, data: st.DataObject
+    tested: list[BacktestEvidence], closed: list[TradeEvidence], name: str, more: float, data: st.DataObject
 ) -> None:
     which = data.draw(st.integers(0, len(tested) - 1))
     worse = tested[which]
-    if worse.sharpe is None:
+    before = getattr(worse, name)
+    if before is None:
         return
-    better = [*tested[:which], replace(worse, sharpe=worse.sharpe + more), *tested[which + 1 :]]
+    after = (
+        max(0.0, before - more) if name == "max_drawdown" else min(1.0, before + more) if name == "win_rate" else before + more
+    )
+    better = [*tested[:which], replace(worse, **{name: after}), *tested[which + 1 :]]
     assert confidence_of(closed, better).value >= confidence_of(closed, tested).value - 1e-12
+
+
+@given(st.lists(backtests, max_size=4), st.integers(30, 80), st.floats(0.0001, 0.02))
+def test_to_have_lost_nothing_is_never_worse_than_to_have_lost_a_little(
+    tested: list[BacktestEvidence], number: int, gain: float
+) -> None:
+    won = [trade(day, gain * (1 + day % 3)) for day in range(1, number)]
+    little, nothing = trade(0, -1e-9), trade(0, 0.0)
+    lost, kept = confidence_of([*won, little], tested), confidence_of([*won, nothing], tested)
+    assert kept.value >= lost.value - 1e-6
+
+
+def test_one_lucky_profit_factor_does_not_cover_for_a_losing_record() -> None:
+    lucky = [trade(day, 0.01 if day else -1e-6) for day in range(40)]
+    alone = confidence_of(lucky, [backtest(profit_factor=0.5, sharpe=-1.0)]).quality
+    assert (
+        alone
+        == confidence_of(
+            [trade(day, 0.01 if day else -1e-4) for day in range(40)], [backtest(profit_factor=0.5, sharpe=-1.0)]
+        ).quality
+    )
 
 
 def test_half_is_reached_only_once_there_are_enough_trades() -> None:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from research.memory.confidence import Confidence
 from research.memory.errors import ResearchError
-from research.memory.evidence import Parameters, Subject
+from research.memory.evidence import Evidence, Parameters, Subject
 from research.memory.files import LESSONS_FILE, PARAMETERS_FILE, STRATEGIES_FILE, MemoryFiles, MirroredMemory
 from research.memory.lessons import lesson_of_backtest
+from research.memory.outside import OutsideMemory
 from research.memory.parameters import RobustParameters
 from research.memory.store import InMemoryStore
 from research.memory.writing import Standing, lesson_text, plain, strategies_in, strategy_module
@@ -119,7 +120,7 @@ async def test_what_cannot_be_written_down_is_counted_not_raised(tmp_path: Path)
         async def parameters(self, subject: Subject, as_of: int) -> RobustParameters | None:
             return RobustParameters({"fast": "\ud800"}, 0.5, 0.5, 0.5, 2)
 
-    memory = MirroredMemory(Foreign(), MemoryFiles(tmp_path))
+    memory = MirroredMemory(OutsideMemory("foreign", Foreign()), MemoryFiles(tmp_path))
     assert await memory.remember([trade(1)]) == 1
     assert memory.unmirrored == 1
 
@@ -188,3 +189,64 @@ def test_a_draft_that_someone_laid_as_a_link_is_not_written_through(tmp_path: Pa
     MemoryFiles(folder).write([], [], [standing(HOSTILE, {"x": HOSTILE})])
     assert victim.read_text() == "mine"
     assert not (folder / STRATEGIES_FILE).is_symlink()
+
+
+async def test_many_lessons_at_once_fill_files_one_after_another(tmp_path: Path) -> None:
+    memory = MirroredMemory(InMemoryStore(), MemoryFiles(tmp_path, limit=3_000, kept=50))
+    runs = [backtest({"fast": run}, known_at=3 * YEAR + run * DAY, reference=f"run-{run:02}") for run in range(30)]
+    sweeps = [backtest({"fast": fast}, strategy=f"rule-{rule:02}") for rule in range(30) for fast in range(3)]
+    await memory.remember([*runs, *sweeps])
+    assert all(path.stat().st_size <= 3_000 for path in tmp_path.glob(f"{LESSONS_FILE}*"))
+    assert all(path.stat().st_size <= 3_000 for path in tmp_path.glob(f"{PARAMETERS_FILE}*"))
+    pages = "".join(path.read_text() for path in tmp_path.glob(f"{LESSONS_FILE}*"))
+    assert all(f"run-{run:02}" in pages for run in range(30))
+    kept = [json.loads(path.read_text())["updates"] for path in tmp_path.glob(f"{PARAMETERS_FILE}*")]
+    assert len({update["strategy"] for updates in kept for update in updates}) == 31
+
+
+async def test_the_strategy_module_turns_over_too_and_each_page_of_it_is_whole(tmp_path: Path) -> None:
+    memory = MirroredMemory(InMemoryStore(), MemoryFiles(tmp_path, limit=1_000, kept=2))
+    for rule in range(12):
+        await memory.remember([backtest(strategy=f"rule-{rule:02}", known_at=3 * YEAR + rule * DAY)])
+    pages = [tmp_path / name for name in (STRATEGIES_FILE, f"{STRATEGIES_FILE}.1", f"{STRATEGIES_FILE}.2")]
+    assert [len(strategies_in(page.read_text())) for page in pages] == [12, 11, 10]
+    assert not (tmp_path / f"{STRATEGIES_FILE}.3").exists()
+    assert {stat.S_IMODE(page.stat().st_mode) for page in pages} == {0o600}
+
+
+async def test_without_old_files_the_newest_page_is_all_there_is(tmp_path: Path) -> None:
+    memory = MirroredMemory(InMemoryStore(), MemoryFiles(tmp_path, limit=1_000, kept=0))
+    for run in range(5):
+        await memory.remember([backtest(known_at=3 * YEAR + run * DAY, reference=f"run-{run}")])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LESSONS_FILE, STRATEGIES_FILE]
+    assert "run-4" in (tmp_path / LESSONS_FILE).read_text()
+
+
+async def test_a_file_that_others_could_read_is_its_owners_alone_after_the_next_lesson(tmp_path: Path) -> None:
+    folder = tmp_path / "mem"
+    memory = MirroredMemory(InMemoryStore(), MemoryFiles(folder))
+    await memory.remember([trade(1)])
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    await memory.remember([trade(2)])
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+async def test_a_lesson_in_the_file_says_all_that_was_learnt(tmp_path: Path) -> None:
+    await MirroredMemory(InMemoryStore(), MemoryFiles(tmp_path)).remember([backtest(returns=(0.01, -0.005) * 50)])
+    text = (tmp_path / LESSONS_FILE).read_text()
+    for word in ("rating GOOD", "risk MEDIUM", "trades 100", "Sharpe 1.5", "win rate 0.5", "drawdown 0.12", "profit factor 1.6"):
+        assert word in text
+    assert "expected return per trade 0.0019" in text  # of 0.0025, for 100 trades against 30
+    assert text.count("  > ") == 3
+
+
+async def test_a_store_that_gives_back_no_evidence_is_mirrored_alike(tmp_path: Path) -> None:
+    history: list[Evidence] = [*(trade(day) for day in range(5)), *(backtest({"fast": fast}) for fast in range(4))]
+    for name, store in (("own", InMemoryStore()), ("outside", OutsideMemory("x", InMemoryStore()))):
+        memory = MirroredMemory(store, MemoryFiles(tmp_path / name))
+        for each in history:
+            await memory.remember([each])
+    for file in (LESSONS_FILE, PARAMETERS_FILE, STRATEGIES_FILE):
+        assert (tmp_path / "own" / file).read_text() == (tmp_path / "outside" / file).read_text()

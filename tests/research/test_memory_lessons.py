@@ -18,6 +18,7 @@ from research.memory.figures import Figures, figures_of_trades
 from research.memory.lessons import Rating, Risk, lesson_of_backtest, lesson_of_trades
 from research.memory.parameters import robust_parameters
 from research.memory.policy import MemoryPolicy
+from research.memory.store import recall
 from tests.research.memory_evidence import DAY, YEAR, backtest, backtests, trade, trades
 
 
@@ -43,6 +44,108 @@ from tests.research.memory_evidence import DAY, YEAR, backtest, backtests, trade
 def test_a_record_is_rated_by_all_five_figures(figures: dict[str, Any], rating: Rating, risk: Risk) -> None:
     lesson = lesson_of_backtest(backtest(**figures))
     assert (lesson.rating, lesson.risk) == (rating, risk)
+
+
+GOOD: dict[str, Any] = {"sharpe": 2.0, "win_rate": 0.6, "max_drawdown": 0.06, "profit_factor": 2.0, "trades": 200}
+
+
+@pytest.mark.parametrize(
+    ("worse", "rating"),
+    [
+        ({"sharpe": 1.0}, Rating.GOOD),
+        ({"win_rate": 0.45}, Rating.GOOD),
+        ({"max_drawdown": 0.2}, Rating.GOOD),
+        ({"profit_factor": 1.5}, Rating.GOOD),
+        ({"trades": 29}, Rating.UNPROVEN),
+    ],
+)
+def test_each_of_the_five_figures_can_cost_the_best_rating(worse: dict[str, Any], rating: Rating) -> None:
+    just = GOOD | {"sharpe": 1.5, "win_rate": 0.54, "max_drawdown": 0.12, "profit_factor": 1.8}
+    assert lesson_of_backtest(backtest(**just)).rating is Rating.EXCELLENT
+    assert lesson_of_backtest(backtest(**(just | worse))).rating is rating
+
+
+@pytest.mark.parametrize("worse", [{"sharpe": 1.0}, {"win_rate": 0.5}, {"max_drawdown": 0.2}, {"profit_factor": 1.5}])
+def test_each_figure_counts_in_the_score(worse: dict[str, Any]) -> None:
+    assert lesson_of_backtest(backtest(**(GOOD | worse))).score < lesson_of_backtest(backtest(**GOOD)).score - 0.04
+
+
+@given(backtests, st.floats(0, 1), st.floats(-5, 5))
+def test_no_deeper_drawdown_and_no_lower_sharpe_ever_looks_less_risky(
+    each: BacktestEvidence, deeper: float, lower: float
+) -> None:
+    if each.max_drawdown is None or each.sharpe is None:
+        return
+    order = list(Risk)
+    risk = lesson_of_backtest(each).risk
+    worse = replace(each, max_drawdown=each.max_drawdown + deeper, sharpe=min(each.sharpe, lower))
+    assert order.index(lesson_of_backtest(worse).risk) >= order.index(risk)
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"trades": 12}, "12 trades prove little: at least 30 are needed."),
+        ({"sharpe": None}, "too few or too even for a Sharpe ratio"),
+        ({"sharpe": -0.5}, "the risk was not paid for"),
+        ({"sharpe": 0.5}, "modest for the risk taken"),
+        ({"sharpe": 1.5}, "strong for the risk taken"),
+        ({"sharpe": 3.5}, "rarely kept"),
+        ({"profit_factor": 0.8}, "it loses money after fees"),
+        ({"profit_factor": 1.8}, "It gains 1.80 for each 1 it loses."),
+        ({"profit_factor": None, "win_rate": 1.0}, "No trade lost, so nothing is known yet of how it loses."),
+        ({"profit_factor": 1.5, "win_rate": 0.25}, "each winner must be let run"),
+        ({"profit_factor": 0.9, "win_rate": 0.7}, "the losers are too large"),
+        ({"max_drawdown": None}, "The drawdown is not known."),
+        ({"max_drawdown": 0.4}, "more than most would sit through"),
+        ({"max_drawdown": 0.05}, "The drawdown stayed at 5.0%."),
+    ],
+)
+def test_what_a_figure_says_is_said_in_words(figures: dict[str, Any], said: str) -> None:
+    insights = lesson_of_backtest(backtest(**figures)).insights
+    assert any(said in insight for insight in insights), insights
+
+
+@pytest.mark.parametrize(
+    ("figures", "entries"),
+    [
+        ({"trades": 0, "total_return": 0.0}, "Loosen the entry conditions"),
+        ({"profit_factor": 0.8}, "Tighten the entries"),
+        ({"win_rate": 0.3}, "Add a confirmation"),
+        ({"max_drawdown": 0.3}, "stop them out earlier"),
+        ({}, "Keep the entries as they are."),
+    ],
+)
+def test_what_to_do_about_entries_follows_from_what_fails(figures: dict[str, Any], entries: str) -> None:
+    assert entries in lesson_of_backtest(backtest(**figures)).recommendations.entries
+
+
+@pytest.mark.parametrize(
+    ("figures", "overall", "fraction"),
+    [
+        (GOOD, "Trade it, and watch", 0.85),
+        ({}, "Trade it at the recommended size.", 0.5),
+        ({"sharpe": 0.8, "profit_factor": 1.3}, "Trade it on paper", 0.35),
+        ({"sharpe": -1.0, "profit_factor": 0.5, "win_rate": 0.2, "max_drawdown": 0.6}, "Do not trade it.", 0.0),
+        ({"trades": 10}, "Gather more trades", 0.15),
+        ({"max_drawdown": 0.3}, "The risk is high: bound the loss first.", 0.25),
+    ],
+)
+def test_how_much_to_stake_follows_from_belief_and_risk(figures: dict[str, Any], overall: str, fraction: float) -> None:
+    said = lesson_of_backtest(backtest(**figures)).recommendations
+    assert overall in said.overall
+    assert said.size_fraction == pytest.approx(fraction, abs=0.051)
+    assert said.position_size == (
+        "Take no position." if not said.size_fraction else f"Use {said.size_fraction:.0%} of the usual position size."
+    )
+
+
+@given(st.lists(backtests, max_size=12), st.lists(trades, max_size=5), st.integers(-1, 15))
+def test_fewer_lessons_are_the_newest_of_all_of_them(
+    history: list[BacktestEvidence], closed: list[TradeEvidence], limit: int
+) -> None:
+    known = recall([*history, *(each for each in closed if each.strategy == "breakout")], 9 * YEAR)
+    assert known.lessons(limit) == known.lessons(10_000)[: max(0, limit)]
 
 
 def test_a_strategy_that_never_trades_says_so_and_takes_no_position() -> None:
