@@ -43,7 +43,7 @@ def read(body: Json, catalogue: Catalogue, _: Mapping[str, str]) -> tuple[Prompt
         dialect=Dialect.CHAT,
         model=body["model"],
         turns=tuple(_turns(body.get("messages"))),
-        tools=tuple(_tools(body.get("tools") or ())),
+        tools=tuple(_tools(body.get("tools") or (), model)),
         choice=_choice(body.get("tool_choice", "auto")),
         schema=named.get("schema"),
         wants_json=form.get("type") == "json_object",
@@ -72,11 +72,13 @@ def _call_of(given: Json) -> Call:
     return Call(str(given.get("id")), str(function.get("name")), reading.arguments_of(function.get("arguments")))
 
 
-def _tools(given: Any) -> Iterator[Tool]:
+def _tools(given: Any, model: Model) -> Iterator[Tool]:
     for one in given:
         function = one.get("function") or {}
         if not function.get("name"):
             raise Refusal(400, "Missing required parameter: 'tools[0].function'.", param="tools[0].function")
+        if function.get("strict") and model.owner == "openai":
+            reading.strict(function.get("parameters"), "tools[0].function.parameters")
         yield Tool(function["name"], function.get("description") or "", function.get("parameters") or {})
 
 

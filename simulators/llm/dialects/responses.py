@@ -71,6 +71,8 @@ def _tools(given: Any) -> Iterator[Tool]:
         if one.get("type") == "function":
             if not one.get("name"):
                 raise Refusal(400, "Missing required parameter: 'tools[0].name'.", param="tools[0].name")
+            if one.get("strict"):
+                reading.strict(one.get("parameters"), "tools[0].parameters")
             yield Tool(one["name"], one.get("description") or "", one.get("parameters") or {})
 
 

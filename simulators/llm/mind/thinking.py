@@ -7,6 +7,7 @@ shape, by what the schema asks for: a trade, readings of news, a strategy; anyth
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from typing import Any
 
@@ -14,7 +15,7 @@ import orjson
 
 from simulators.llm.mind import ideas, news, talk, tools, trading
 from simulators.llm.mind.filling import fill, properties_of
-from simulators.llm.mind.finding import documents, first_object, prose
+from simulators.llm.mind.finding import documents, first_object, prose, untrusted_texts, walk
 from simulators.llm.mind.personas import Persona, persona_of
 from simulators.llm.mind.snapshot import View, read
 from simulators.llm.prompt import Json, Prompt
@@ -63,21 +64,31 @@ def think(prompt: Prompt, seed: int) -> Thought:
     dice, persona = dice_of(seed, prompt), persona_of(prompt.model)
     if calls := tools.wanted(prompt, dice):
         return Thought(calls=calls)
-    if prompt.schema is not None or prompt.wants_json:
-        return Thought(_json(_shaped(prompt, persona, dice)))
+    schema = _schema(prompt)
+    if schema is not None:
+        return Thought(_json(_shaped(prompt, schema, persona, dice)))
     results = [turn.text for turn in prompt.since_question if turn.role == "tool"]
     earlier = "\n".join(turn.text for turn in prompt.turns if turn.text != prompt.question and turn.role != "tool")
-    return Thought(talk.answer(prompt.question, earlier, results, persona))
+    said = talk.answer(prompt.question, earlier, results, persona)
+    return Thought(said.encode("utf-8", "replace").decode())
 
 
-def _shaped(prompt: Prompt, persona: Persona, dice: random.Random) -> Any:
-    schema = prompt.schema if prompt.schema is not None else _DECISION
+def _schema(prompt: Prompt) -> Json | None:
+    """The form of the answer: given as such, told in the instructions, or a decision's where only JSON is wanted."""
+    if prompt.schema is not None:
+        return prompt.schema
+    told = (one for _, _, one in documents(prompt.instructions) if isinstance(one, dict))
+    found = next((one for one in told if isinstance(one.get("properties"), dict)), None)
+    return found if found is not None else _DECISION if prompt.wants_json else None
+
+
+def _shaped(prompt: Prompt, schema: Json, persona: Persona, dice: random.Random) -> Any:
     names, question = properties_of(schema), prompt.question
     if names & _NEWS and not names & {"action", "side"}:
         return fill(schema, {**_overall(question, persona), "rows": news.rows(question, persona)})
     if names & _IDEA:
         return fill(schema, ideas.knowledge(_sentence(question)))
-    return fill(schema, _trade(prompt, persona, dice) if names & _TRADE else _plain(prompt, persona))
+    return fill(schema, _trade(prompt, "decisions" in names, persona, dice) if names & _TRADE else _plain(prompt, persona))
 
 
 def _sentence(question: str) -> str:
@@ -102,12 +113,24 @@ def _overall(text: str, persona: Persona) -> dict[str, Any]:
     }
 
 
-def _trade(prompt: Prompt, persona: Persona, dice: random.Random) -> dict[str, Any]:
-    view = next((read(one) for _, _, one in documents(prompt.question) if isinstance(one, dict)), View())
-    told = prose(prompt.question)
-    known = _names(trading.decide(view, persona, dice, told), view)
-    rows = [known]
-    return {**known, "rows": rows, "decisions": rows}
+def _trade(prompt: Prompt, several: bool, persona: Persona, dice: random.Random) -> dict[str, Any]:
+    """A decision on the first market in the prompt, with rows for all of them where several are asked for."""
+    said = prompt.question if first_object(prompt.question) else "\n".join(one.text for one in prompt.turns if one.role == "user")
+    found = [one for _, _, one in documents(said) if isinstance(one, dict)]
+    views = [view for document in found for view in (_markets(document) if several else [read(document)])]
+    seen = [view for view in views if view.symbol] or views or [View()]
+    untrusted = [text for document in found for text in untrusted_texts(document)]
+    for view in seen:
+        view.untrusted = untrusted
+    rows = [_names(trading.decide(view, persona, dice, prose(said)), view) for view in seen]
+    return {**rows[0], "rows": rows, "decisions": rows}
+
+
+def _markets(document: dict[str, Any]) -> list[View]:
+    """Every part of a document that is a market of its own, or else the whole."""
+    parts = [node for path, node in walk(document) if path and isinstance(node, dict) and "symbol" in node]
+    views = [view for view in map(read, parts) if view.frames]
+    return views or [read(document)]
 
 
 def _names(idea: trading.Idea, view: View) -> dict[str, Any]:
@@ -131,4 +154,8 @@ def _plain(prompt: Prompt, persona: Persona) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    """Compact JSON. A snapshot may hold half a surrogate pair, which goes no further."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()
