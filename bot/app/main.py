@@ -40,16 +40,22 @@ from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor, release
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
+from bot.services.memory.beginning import begin_memory
+from bot.services.memory.live import LiveMemory
+from bot.services.memory.opening import HELD
+from bot.services.memory.subjects import timeframe_of
 from bot.services.use_case import explained
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
+from research.memory.errors import ResearchError
+from sources.loading import LoadedSource
 from sources.means import Means
 
 log = structlog.get_logger(__name__)
 
 # A stop is over within 5 s, whatever hangs: first the answers under way and the helpers, beside them the jobs, then the desk
-# twice, the journal and beside it the outlets; the world's sockets, last, have nothing to lose.
+# twice, the journal and beside it the outlets and the memory; the world's sockets, last, have nothing to lose.
 _HELPER_SECONDS = 0.8
 _ANSWER_SECONDS = 0.5
 _JOB_SECONDS = 0.8
@@ -57,6 +63,7 @@ _SERVICE_SECONDS = 0.2
 _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
+_MEMORY_SECONDS = 1.0
 _WORLD_SECONDS = 0.8
 _SNAPSHOT_SECONDS = 300.0
 _SNAPSHOT_INPUTS = 50_000
@@ -129,7 +136,8 @@ class _Run:
         self.shell = Shell(desk, world.inbox, clock, journal, self.outlets, rules, self._saw)
         traders = () if account is None else (account.exchange,)
         self.instruments = Instruments(world.feed.venue, self.settings.exchange.symbols, world.inbox, clock, traders)
-        self.host = SourceHost(world.inbox, Port(world.inbox, desk, clock.now), self.supervisor)
+        self.port = Port(world.inbox, desk, clock.now)
+        self.host = SourceHost(world.inbox, self.port, self.supervisor)
         self.live_side: LiveSide | None = None
         if account is None:
             turn, paper = self.shell.cycle.turn, PaperAccount.of(balances(desk))
@@ -147,7 +155,8 @@ class _Run:
         self.ground = ground(loaded, secrets, clock.now, world)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
         self.jobs = Jobs(clock.now, self.outlets.publish, explained)
-        self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.means, self.live_side)
+        self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.means, self._know, self.live_side)
+        self.memory: LiveMemory | None = None
         self.operator = Operator(
             self.shell, self.host, self.status.report, self.opening.admit, self.ground, self.jobs, self.live_side
         )  # fmt: skip
@@ -176,6 +185,7 @@ class _Run:
         """Everything that the desk needs around it before the first event."""
         bind_readings(self.shell, self.world, self.host, self.live_side)
         await self.outlets.start()
+        self.memory = await self._remembered()
         self.opening.begin_books()
         self.opening.let_sources_in()
         self._tell_worth()
@@ -183,6 +193,23 @@ class _Run:
         paths["journal"] = f"{self.settings.database_url.rpartition('@')[2]}, inputs recorded for `replay {self.id}`"
         facts = banner(self.world, self.loaded, self.means, self.shell, self.id, self.version, self.options.mode, paths)
         self.watcher.started(facts)
+
+    def _know(self, source: LoadedSource) -> None:
+        if self.memory is not None:
+            self.memory.know(source.config.source, timeframe_of(source), source.symbols(self.settings.exchange.symbols))
+
+    async def _remembered(self) -> LiveMemory | None:
+        """The memory, caught up with the journal; a store that cannot be used costs only what it would have learnt."""
+        settings, world = self.settings, self.world
+        try:
+            memory = await begin_memory(settings, world.book, world.sources, self.shell.desk.portfolio, self.clock.now)
+        except ResearchError as error:
+            world.notices.append(f"nothing is remembered in this run: {error}")
+            return None
+        if memory is not None:
+            self.ground.held[HELD] = memory.store
+            self.port.adjust = memory.adjust if settings.memory.adjust_confidence else None
+        return memory
 
     async def _trade(self) -> None:
         """Everything that lives as long as the run; the desk outlives the rest by the time it takes to empty its inbox."""
@@ -193,6 +220,8 @@ class _Run:
         start("minutes", self._tell_minutes)
         start("snapshots", self._keep_snapshots)
         start("upkeep", self._keep_journal_small)
+        if self.memory is not None:
+            start("memory", self.memory.run)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.options.duration):
@@ -247,10 +276,13 @@ class _Run:
         """
         self._tell_worth()
         outlets = asyncio.create_task(self.outlets.close(), name="close-outlets")
+        memory = None if self.memory is None else asyncio.create_task(self.memory.close(_MEMORY_SECONDS), name="close-memory")
         try:
             await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
         finally:
             await within("outlets", outlets, _OUTLET_SECONDS)
+            if memory is not None:
+                await within("memory", memory, _MEMORY_SECONDS)
 
     async def _obey(self, command: Command) -> CommandResult:
         return await self.operator(command)
@@ -259,6 +291,8 @@ class _Run:
         self.watcher.saw(fact)
         self.instruments.saw(fact)
         self.host.saw(fact)
+        if self.memory is not None:
+            self.memory.saw(fact)
 
     def _ready(self) -> list[str]:
         return self.status.ready()

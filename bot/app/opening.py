@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from bot.runtime.recovery import Recovered
 from bot.runtime.shell import Shell
 from bot.services.specs import unheard, with_settings
 from bot.settings import Settings
-from sources.loading import load_source
+from sources.loading import LoadedSource, load_source
 from sources.means import Means
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a run begins with: the world as it is, and what an earlier run left."""
+    """What a run begins with: the world as it is, and what an earlier run left. `know` hears of a source that comes later."""
 
     settings: Settings
     world: World
@@ -28,6 +29,7 @@ class Opening:
     shell: Shell
     host: SourceHost
     means: Means
+    know: Callable[[LoadedSource], None]
     live: LiveSide | None = None
 
     def begin_books(self) -> None:
@@ -80,6 +82,7 @@ class Opening:
         if lacking is not None:
             message = f"{file}: {lacking}"
             raise ValueError(message)
+        self.know(source)
         life = source.live(traded, self.means)
         if life is not None:
             self.host.add_life(life, actor)

@@ -234,3 +234,15 @@ def test_runs_of_one_seed_have_the_same_candles_by_index_and_the_same_rule_decis
 def test_a_run_replays_byte_for_byte_in_a_fresh_process(whole_runs: WholeRuns) -> None:
     replayed = whole_runs.first.tell("replay", "latest")
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
+def test_what_a_run_learnt_is_there_for_its_owner_alone(whole_runs: WholeRuns) -> None:
+    bot = whole_runs.first
+    lessons = bot.data / "mem" / "core_memory_updates.txt"
+    assert "simulated/" in lessons.read_text(), "what a simulated world teaches is kept apart"
+    assert lessons.stat().st_mode & 0o077 == 0
+    told = bot.tell("memory", "subjects", "--json")
+    assert told.returncode == 0, told.stderr
+    subjects = orjson.loads(told.stdout)["subjects"]
+    assert subjects
+    assert all(each["strategy"].startswith("simulated/") for each in subjects)

@@ -32,7 +32,7 @@ async def begin_memory(
     store = await open_memory(settings, settings.bot.data_dir, seconds=_STORE_SECONDS)
     try:
         name = f"{book.bot}/{book.mode}/{book.venue}/{book.world}"
-        simulated = book.world == "simulated"
+        simulated = book.world.startswith("simulated")  # its seed and start follow
         live = LiveMemory(store, policy_of(settings.memory), now, book=name, simulated=simulated)
         for source in sources:
             live.know(source.config.source, timeframe_of(source), source.symbols(settings.exchange.symbols))
