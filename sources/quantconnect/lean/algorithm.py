@@ -88,6 +88,8 @@ class Plan:
     @classmethod
     def of(cls, config: BacktestConfig, strategy: Strategy) -> Plan:
         """The plan of a configuration; `LeanError` where its parts do not go together."""
+        if not (config.currency.isascii() and config.currency.isalnum() and len(config.currency) <= 10):
+            raise LeanError("backtest", "currency", config.currency, "is no currency; give one such as USDT")
         if config.forward is Forwarding.WEBHOOK and not config.webhook_url.startswith(("http://", "https://")):
             raise LeanError("backtest", "webhook_url", config.webhook_url, "give the bot's address, https://...")
         if config.forward is Forwarding.OBJECTS and not config.object_key.strip():

@@ -11,8 +11,9 @@ import ast
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import ModuleType
 
 from pydantic.fields import FieldInfo
@@ -80,16 +81,17 @@ class _Room:
 
     module: ModuleType
     text: str
-    nodes: dict[str, ast.stmt]
+    nodes: Mapping[str, ast.stmt]
 
     @classmethod
     def of(cls, module: ModuleType) -> _Room:
         text = inspect.getsource(module)
-        nodes: dict[str, ast.stmt] = {}
-        for node in ast.parse(text).body:
-            for name in _defined(node):
-                nodes[name] = node
-        return cls(module, text, nodes)
+        return cls(module, text, _top_level(text))
+
+
+@lru_cache(maxsize=32)
+def _top_level(text: str) -> Mapping[str, ast.stmt]:
+    return {name: node for node in ast.parse(text).body for name in _defined(node)}
 
 
 def _defined(node: ast.stmt) -> Iterator[str]:

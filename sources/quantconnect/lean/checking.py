@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sources.quantconnect.lean.pitfalls import PITFALLS, algorithms
+from sources.quantconnect.lean.pitfalls import PITFALLS, Reading, algorithms
 
 MOST_CHARACTERS = 32_000
 """Largest file of the free tier, in characters; paid tiers take 64,000 and more."""
@@ -77,7 +77,7 @@ def _file(name: str, text: str, most: int) -> list[Finding]:
         return [*found, Finding(name, 1, "syntax", f"does not parse: {error}")]
     if name == "main.py":
         found += _main(tree)
-    own = ast.Module([*algorithms(tree)], [])
+    own = Reading(algorithms(tree))
     for check, (severity, pitfall) in PITFALLS.items():
         found += [Finding(name, at.line, check, at.message, Severity(severity)) for at in pitfall(own)]
     return found

@@ -11,6 +11,7 @@ from sources.quantconnect.lean.algorithm import FEES, Plan, algorithm
 from sources.quantconnect.lean.carrying import carry
 from sources.quantconnect.lean.checking import Severity, check_project
 from sources.quantconnect.lean.config import BacktestConfig, Forwarding
+from sources.quantconnect.lean.csharp import csharp_text
 from sources.quantconnect.lean.errors import LeanError
 from sources.quantconnect.lean.strategies import Strategy, strategy_of, strategy_with
 
@@ -28,6 +29,14 @@ class LeanProject:
 def generate(config: BacktestConfig) -> LeanProject:
     """The strategy in Python, `main.py`; `LeanError` where it cannot be written."""
     return _written(config, strategy_of(config.strategy.kind, config.strategy.params))
+
+
+def generate_csharp(config: BacktestConfig) -> LeanProject:
+    """The strategy in C#, `Main.cs`, never compiled; `LeanError` where it cannot be written."""
+    strategy = strategy_of(config.strategy.kind, config.strategy.params)
+    plan = Plan.of(config, strategy)
+    text, parameters = csharp_text(plan)
+    return LeanProject(plan.title, {"Main.cs": text}, parameters, strategy.warmup)
 
 
 def export_rule(kind: str, params: Mapping[str, Any], config: BacktestConfig) -> LeanProject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _CRYPTO = "add_crypto"
@@ -35,20 +35,19 @@ class Place:
     message: str
 
 
-Pitfall = Callable[[ast.Module], Iterator[Place]]
-
-
 def algorithms(tree: ast.Module) -> list[ast.ClassDef]:
     """The classes that derive from QCAlgorithm, as far as their text says so."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     return [one for one in classes if any(ast.unparse(base).rpartition(".")[2] == "QCAlgorithm" for base in one.bases)]
 
 
-def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """Every call of a method of `self`, by its name."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and (name := _own(node.func)):
-            yield name, node
+class Reading:
+    """What the checks look at: all nodes of the algorithms, the calls of methods of `self` by name, and the functions."""
+
+    def __init__(self, classes: Sequence[ast.ClassDef]) -> None:
+        self.nodes = [node for one in classes for node in ast.walk(one)]
+        self.calls = [(name, node) for node in self.nodes if isinstance(node, ast.Call) and (name := _own(node.func))]
+        self.functions = {node.name: node for node in self.nodes if isinstance(node, ast.FunctionDef)}
 
 
 def _own(node: ast.expr) -> str:
@@ -78,28 +77,24 @@ def _number(node: ast.expr | None) -> float | None:
     return None
 
 
-def _functions(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-
-
-def market_missing(tree: ast.Module) -> Iterator[Place]:
+def market_missing(text: Reading) -> Iterator[Place]:
     """Without a market, crypto is Coinbase's: other prices than those of the exchange that is meant."""
-    for name, call in _calls(tree):
+    for name, call in text.calls:
         if name == _CRYPTO and _argument(call, 2, "market") is None:
             yield Place(call.lineno, "without a market this is Coinbase's; name one, such as Market.BINANCE")
 
 
-def resolution_as_average(tree: ast.Module) -> Iterator[Place]:
+def resolution_as_average(text: Reading) -> Iterator[Place]:
     """The argument in which some indicators take the kind of average is taken for the resolution."""
-    for name, call in _calls(tree):
+    for name, call in text.calls:
         place = _AVERAGE_AT.get(name)
         if place is not None and len(call.args) > place and _attribute_of(call.args[place], "Resolution"):
             yield Place(call.lineno, f"argument {place + 1} of {name} is the kind of average; write resolution=Resolution...")
 
 
-def enum_arithmetic(tree: ast.Module) -> Iterator[Place]:
+def enum_arithmetic(text: Reading) -> Iterator[Place]:
     """Directions are no numbers there: counting with them, or comparing them to one, fails."""
-    for node in ast.walk(tree):
+    for node in text.nodes:
         if isinstance(node, ast.expr) and any(map(_is_direction, _counted(node))):
             yield Place(node.lineno, "a direction is no number; compare it with InsightDirection.UP, FLAT or DOWN")
 
@@ -124,36 +119,36 @@ def _is_direction(node: ast.expr) -> bool:
     return named or any(_attribute_of(node, each) for each in ("InsightDirection", "OrderDirection"))
 
 
-def holdings_too_full(tree: ast.Module) -> Iterator[Place]:
+def holdings_too_full(text: Reading) -> Iterator[Place]:
     """An order for everything leaves nothing for its fee and may be refused, in a cash account at least."""
-    for name, call in _calls(tree):
+    for name, call in text.calls:
         weight = _number(_argument(call, 1, "percentage")) if name == "set_holdings" else None
         if weight is not None and abs(weight) > _FULL:
             yield Place(call.lineno, f"{weight:g} leaves nothing for fees and may be refused; use at most {_FULL}")
 
 
-def parameter_is_text(tree: ast.Module) -> Iterator[Place]:
+def parameter_is_text(text: Reading) -> Iterator[Place]:
     """A parameter arrives as a text unless a default of another type stands beside it."""
-    named = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args]
+    named = [node for node in text.nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args]
     converted = {id(node.args[0]) for node in named if ast.unparse(node.func) in {"int", "float", "str"}}
-    for name, call in _calls(tree):
+    for name, call in text.calls:
         if name == "get_parameter" and _argument(call, 1, "default_value") is None and id(call) not in converted:
             yield Place(call.lineno, "without a default a parameter is a text, or None; give a default of the type that is meant")
 
 
-def currency_too_late(tree: ast.Module) -> Iterator[Place]:
+def currency_too_late(text: Reading) -> Iterator[Place]:
     """The account's currency is fixed with the first security."""
-    initialize = _functions(tree).get("initialize")
-    calls = sorted(_calls(initialize), key=lambda one: one[1].lineno) if initialize else []
+    initialize = text.functions.get("initialize")
+    calls = sorted(text.calls, key=lambda one: one[1].lineno) if initialize else []
     added = next((call.lineno for name, call in calls if name in _ADDING), None)
     for name, call in calls:
         if name == "set_account_currency" and added is not None and call.lineno > added:
             yield Place(call.lineno, f"raises after a security was added (line {added}); move it above")
 
 
-def currency_without_pair(tree: ast.Module) -> Iterator[Place]:
+def currency_without_pair(text: Reading) -> Iterator[Place]:
     """Cash in another currency than the pair's needs a pair that converts it, in that very market."""
-    calls = list(_calls(tree))
+    calls = text.calls
     told = [call for name, call in calls if name == "set_account_currency"]
     currency = _text(_argument(told[0], 0, "account_currency")).upper() if told else "USD"
     for name, call in calls:
@@ -162,21 +157,21 @@ def currency_without_pair(tree: ast.Module) -> Iterator[Place]:
             yield Place(call.lineno, f"{ticker} is not paid in {currency}: give set_account_currency its quote, or another pair")
 
 
-def zone_missing(tree: ast.Module) -> Iterator[Place]:
+def zone_missing(text: Reading) -> Iterator[Place]:
     """The algorithm's clock is New York's unless told otherwise."""
-    calls = {name for name, _ in _calls(tree)}
+    calls = {name for name, _ in text.calls}
     if "set_time_zone" in calls:
         return
-    used = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _own(node) == "time"]
+    used = [node for node in text.nodes if isinstance(node, ast.Attribute) and _own(node) == "time"]
     for node in used:
         yield Place(node.lineno, "self.time is New York's; set_time_zone(TimeZones.UTC), or use self.utc_time")
 
 
-def warm_up_missing(tree: ast.Module) -> Iterator[Place]:
+def warm_up_missing(text: Reading) -> Iterator[Place]:
     """An indicator that nobody warms up begins with the backtest, or later: data have a first day, too."""
-    calls = list(_calls(tree))
+    calls = text.calls
     warmed = {name for name, _ in calls} & {"set_warm_up", "warm_up_indicator"}
-    words = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    words = {node.attr for node in text.nodes if isinstance(node, ast.Attribute)}
     if warmed or words & {"automatic_indicator_warm_up", "is_ready"}:
         return
     for name, call in calls:
@@ -184,35 +179,35 @@ def warm_up_missing(tree: ast.Module) -> Iterator[Place]:
             yield Place(call.lineno, "is never warmed up; set_warm_up, or wait for is_ready: data may begin later than wanted")
 
 
-def warm_up_unguarded(tree: ast.Module) -> Iterator[Place]:
+def warm_up_unguarded(text: Reading) -> Iterator[Place]:
     """During warm-up orders are refused and insights ignored, but the algorithm's own state moves on."""
-    calls = list(_calls(tree))
+    calls = text.calls
     warming = next((call.lineno for name, call in calls if name == "set_warm_up"), None)
     orders = any(name in _ORDERS or name == "emit_insights" for name, _ in calls)
-    guarded = any(isinstance(node, ast.Attribute) and node.attr in {"is_warming_up", "is_ready"} for node in ast.walk(tree))
+    guarded = any(isinstance(node, ast.Attribute) and node.attr in {"is_warming_up", "is_ready"} for node in text.nodes)
     if warming is not None and orders and not guarded:
         yield Place(warming, "nothing asks self.is_warming_up: what is ordered in the warm-up is refused; return early there")
 
 
-def daily_ends_differ(tree: ast.Module) -> Iterator[Place]:
+def daily_ends_differ(text: Reading) -> Iterator[Place]:
     """A daily bar ends at midnight UTC where the market never closes, and at the close where it does."""
-    adding = [(name, call, _argument(call, 1, "resolution")) for name, call in _calls(tree) if name in _ADDING]
+    adding = [(name, call, _argument(call, 1, "resolution")) for name, call in text.calls if name in _ADDING]
     daily = [(name, call) for name, call, length in adding if length is not None and ast.unparse(length) == "Resolution.DAILY"]
     if len({name == "add_equity" for name, _ in daily}) > 1:
         yield Place(daily[-1][1].lineno, "daily bars of equities end at the close, others at midnight UTC: never in one slice")
 
 
-def log_in_on_data(tree: ast.Module) -> Iterator[Place]:
+def log_in_on_data(text: Reading) -> Iterator[Place]:
     """The quota of the log is a few kilobytes: a line for every bar is lost, and what mattered with it."""
-    on_data = _functions(tree).get("on_data")
+    on_data = text.functions.get("on_data")
     for node in on_data.body if on_data else ():
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _own(node.value.func) in _LOGS:
             yield Place(node.lineno, "a line for every bar fills the log's quota (10 KB) at once; log changes only")
 
 
-def method_overwritten(tree: ast.Module) -> Iterator[Place]:
+def method_overwritten(text: Reading) -> Iterator[Place]:
     """`self.sma = self.sma(...)` puts a value where the method was."""
-    for node in ast.walk(tree):
+    for node in text.nodes:
         if not isinstance(node, ast.Assign | ast.AnnAssign):
             continue
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -220,9 +215,9 @@ def method_overwritten(tree: ast.Module) -> Iterator[Place]:
                 yield Place(node.lineno, f"overwrites QCAlgorithm.{name}; write self._{name}")
 
 
-def camel_case(tree: ast.Module) -> Iterator[Place]:
+def camel_case(text: Reading) -> Iterator[Place]:
     """Both spellings work, mixed ones do not where a method is overridden."""
-    functions, called = _functions(tree), list(_calls(tree))
+    functions, called = text.functions, text.calls
     lines = {name: node.lineno for name, node in functions.items() if name in _CAMEL}
     lines |= {name: call.lineno for name, call in called if name in _CAMEL}
     if _METHODS.intersection(name for name, _ in called) or {"initialize", "on_data"}.intersection(functions):
@@ -230,24 +225,26 @@ def camel_case(tree: ast.Module) -> Iterator[Place]:
             yield Place(line, f"{name} is the other spelling; use snake_case throughout")
 
 
-def orders_beside_model(tree: ast.Module) -> Iterator[Place]:
+def orders_beside_model(text: Reading) -> Iterator[Place]:
     """With a portfolio model insights become orders by themselves."""
-    calls = list(_calls(tree))
+    calls = text.calls
     model = any(name == "set_portfolio_construction" for name, _ in calls)
     for name, call in calls:
         if model and name in _ORDERS:
             yield Place(call.lineno, "a portfolio model orders already; leave one of them out")
 
 
-def notify_in_backtest(tree: ast.Module) -> Iterator[Place]:
+def notify_in_backtest(text: Reading) -> Iterator[Place]:
     """`notify` works in live runs only."""
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    attributes = [node for node in text.nodes if isinstance(node, ast.Attribute)]
     if any(node.attr == "live_mode" for node in attributes):
         return
     for node in attributes:
         if _own(node.value) == "notify":
             yield Place(node.lineno, "does nothing in a backtest; ask self.live_mode first, or store an object")
 
+
+Pitfall = Callable[[Reading], Iterator[Place]]
 
 PITFALLS: Mapping[str, tuple[str, Pitfall]] = {
     "market-missing": ("warning", market_missing),
