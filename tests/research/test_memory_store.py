@@ -157,6 +157,40 @@ async def test_the_memory_of_a_newer_bot_is_left_alone(database_url: str) -> Non
         await SqlMemory.open(database_url)
 
 
+async def test_a_reader_sees_what_is_kept_and_makes_nothing(database_url: str) -> None:
+    with pytest.raises(MemoryUnavailable, match="nothing was remembered yet"):
+        await SqlMemory.open_to_read(database_url)
+    store = await SqlMemory.open(database_url)
+    await store.remember([trade(1), backtest()])
+    reader = await SqlMemory.open_to_read(database_url)
+    try:
+        assert await answers(reader, 4 * YEAR) == await answers(store, 4 * YEAR)
+        change(database_url, f"INSERT INTO memory_schema VALUES ({VERSION + 1})")
+        with pytest.raises(MemoryUnavailable, match=f"version {VERSION + 1}, this bot reads {VERSION}"):
+            await SqlMemory.open_to_read(database_url)
+    finally:
+        await reader.close()
+        await store.close()
+
+
+async def test_a_reader_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(MemoryUnavailable, match=r"there is no .*run a backtest with --analyse"):
+        await SqlMemory.open_to_read(f"sqlite:///{tmp_path / 'arbiter.db'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(evidence, min_size=1, max_size=40), st.integers(1, 4))
+async def test_a_store_that_forgets_still_answers_of_now_as_one_that_does_not(history: list[Evidence], window: int) -> None:
+    policy, now = MemoryPolicy(window=window), 9 * YEAR
+    whole, short = InMemoryStore(policy), InMemoryStore(policy, forgets=True)
+    for each in history:
+        whole.add([each])
+        short.add([each])
+    assert await answers(short, now) == await answers(whole, now)
+    held = [len(entries) for entries in short._by_subject.values()]
+    assert max(held) <= 4 * window
+
+
 async def test_the_memory_lives_beside_a_journal_that_still_upgrades(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'journal.db'}"
     upgrade(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bot.journal.queries import Queries
 from bot.journal.upgrade import upgrade
 from bot.market.recorded import RecordedMarket
 from bot.services.backtesting import Plan, plan_for, run_backtest
-from bot.services.memory.backtests import analyse_backtest, remember_backtest
+from bot.services.memory.backtests import analyse_backtest, remember_backtest, remember_result
 from bot.services.memory.opening import memory_of
 from bot.services.memory.subjects import strategy_of, subject_for, subject_of, timeframe_of
 from bot.services.memory.trades import trades_of
@@ -69,6 +70,20 @@ def test_a_source_that_never_traded_is_told_so(tmp_path: Path) -> None:
 def test_the_same_run_analysed_twice_is_the_same_evidence(tmp_path: Path) -> None:
     result, plan = ran(tmp_path, market_of(walk(BTC)), "sma-cross")
     assert analyse_backtest(result, NOW, plan.sources)[0].id == analyse_backtest(result, NOW, plan.sources)[0].id
+
+
+async def test_a_local_run_is_remembered_with_the_parameters_of_its_source(tmp_path: Path) -> None:
+    result, _ = ran(tmp_path, market_of(walk(BTC)), "sma-cross")
+    ground = a_ground(tmp_path)
+    async with ground.closing:
+        [lesson] = await remember_result(ground, result)
+        store = await memory_of(ground)
+        assert list(await store.lessons(Subject(BTC, RULE, "5m"), NOW)) == [lesson]
+        assert lesson.figures.trades == len(trades_of(result.trades))
+    with sqlite3.connect(tmp_path / "data" / "arbiter.db") as database:
+        [(body,)] = database.execute("SELECT body FROM memory_evidence").fetchall()
+    database.close()
+    assert json.loads(body)["parameters"]["slow"] == 12
 
 
 async def test_what_is_remembered_is_a_lesson_in_the_database_and_on_a_page(tmp_path: Path) -> None:

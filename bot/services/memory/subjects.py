@@ -63,11 +63,12 @@ def strategy_of(kind: str, symbol: str, timeframe: str, sources: Iterable[Loaded
 
 def subject_for(ground: Ground, kind: str, symbol: str, timeframe: str) -> Subject:
     """The subject of a backtest in the cloud: see `strategy_of`; the sources are those of the configuration."""
-    strategy = strategy_of(kind, symbol, timeframe, _configured(ground))
+    strategy = strategy_of(kind, symbol, timeframe, configured_sources(ground))
     return subject_of(strategy, symbol, timeframe, simulated=ground.simulated)
 
 
-def _configured(ground: Ground) -> list[LoadedSource]:
+def configured_sources(ground: Ground) -> list[LoadedSource]:
+    """The sources of the configuration; none of them, with a line in the log, if one of its files is wrong."""
     directory = ground.loaded.sources_directory
     if directory is None or not directory.is_dir():
         return []
