@@ -133,6 +133,8 @@ async def test_an_export_needs_no_service(simulator: QuantConnectSimulator, grou
     assert "QCAlgorithm" in told["files"]["main.py"]
     assert (tmp_path / "lean" / "main.py").read_text() == told["files"]["main.py"]
     assert told["warmup"] > 0
+    sharp = await do(ground, "qc.export", config=CONFIG | {"strategy": {"kind": "sma-cross"}}, language="csharp")
+    assert "QCAlgorithm" in sharp["files"]["Main.cs"]
     assert not simulator.counts()["requests"]
 
 

@@ -284,19 +284,32 @@ async def test_cancelling_leaves_a_project_that_was_there_before(simulator: Quan
     assert list(project.backtests) == [kept.id]
 
 
-async def test_cancelling_while_the_creation_is_not_answered_leaves_no_backtest(
+async def test_cancelling_before_its_id_is_known_leaves_no_backtest(simulator: QuantConnectSimulator, client: Client) -> None:
+    cloud = cloud_of(client)
+    async with cloud.build(config(), Told()) as build:
+        for fault in (NeverCompletes(), Drop(path="/backtests/create", after=True), Slow(seconds=5, path="/backtests/list")):
+            simulator.inject(fault)
+        task = asyncio.create_task(cloud.execute(build, "lost", {}, Told()))
+        async with asyncio.timeout(20):
+            while not simulator.counts()["requests"].get("/backtests/list"):
+                await asyncio.sleep(0.01)
+        assert backtests(simulator) == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert backtests(simulator) == 0
+
+
+async def test_a_backtest_that_nobody_can_find_at_first_is_not_left_running(
     simulator: QuantConnectSimulator, client: Client
 ) -> None:
-    simulator.inject(Slow(seconds=0.4, path="/backtests/create"))
-    cloud, told = cloud_of(client), Told(COMPILING)
-    task = asyncio.create_task(cloud.run(config(), told))
-    async with asyncio.timeout(20):
-        while not simulator.counts()["requests"].get("/backtests/create"):
-            await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert not simulator.world.projects
+    tries = client._transport.limits.tries
+    for fault in (NeverCompletes(), Drop(path="/backtests/create", after=True), Page(path="/backtests/list", count=tries)):
+        simulator.inject(fault)
+    with pytest.raises(ServiceTrouble, match="waiting for a node"):
+        await cloud_of(client).run(config(), Told())
+    assert simulator.counts()["faults"]["never_completes"] == 1
+    assert backtests(simulator) == 0
 
 
 async def test_a_creation_whose_answer_was_lost_is_found_and_not_made_twice(

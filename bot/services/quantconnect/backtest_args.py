@@ -114,8 +114,16 @@ class SweepArguments(EstimateArguments):
     limit: Duration = Field(default="12h", description="how long all of it may take")
 
 
+class Language(StrEnum):
+    """What an algorithm is written in. C# has never been compiled here."""
+
+    PYTHON = "python"
+    CSHARP = "csharp"
+
+
 class ExportArguments(Arguments):
     """`qc.export`: the files of a strategy as a LEAN project; `out` is the directory, absent: they are in the answer."""
 
     config: BacktestConfig
     out: Path | None = None
+    language: Language = Language.PYTHON

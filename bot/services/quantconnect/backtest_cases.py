@@ -21,6 +21,7 @@ from bot.services.quantconnect.backtest_args import (
     CompareArguments,
     EstimateArguments,
     ExportArguments,
+    Language,
     ListArguments,
     ReadArguments,
     ResultArguments,
@@ -199,11 +200,11 @@ async def _export(ground: Ground, args: ExportArguments, report: Report) -> Resu
     del ground
     from bot.services.quantconnect.exporting import write_files  # noqa: PLC0415
     from sources.quantconnect.lean.errors import LeanError  # noqa: PLC0415
-    from sources.quantconnect.lean.generating import generate  # noqa: PLC0415
+    from sources.quantconnect.lean.generating import generate, generate_csharp  # noqa: PLC0415
 
     report(Progress(GENERATING, note=args.config.strategy.kind))
     try:
-        made = await asyncio.to_thread(generate, args.config)
+        made = await asyncio.to_thread(generate_csharp if args.language is Language.CSHARP else generate, args.config)
     except LeanError as error:
         raise TextRefused(str(error)) from error
     answer: dict[str, object] = {

@@ -22,6 +22,7 @@ from bot.runtime.jobs import Progress, Report
 from bot.services.quantconnect.cloud_errors import (
     AlgorithmFailed,
     BuildFailed,
+    CloudError,
     NoFreeNode,
     ServiceTrouble,
     StageTimedOut,
@@ -51,7 +52,7 @@ _NODE_FIRST_S, _NODE_LONGEST_S = 20.0, 60.0
 _PACE = ((1.0, 5), (2.0, 10), (5.0, 54))
 """Pauses between looks at a run, and how often each: half as eager as the official client, whose first minute is the budget."""
 _LAST_PACE = 10.0
-_LOOKS_AFTER_LOSS = (0.0, 0.5)
+_LOOKS_AFTER_LOSS = (0.0, 0.5, 2.0)
 
 Generate = Callable[[BacktestConfig], "LeanProject"]
 Sleep = Callable[[float], Awaitable[object]]
@@ -180,8 +181,9 @@ class CloudBacktests:
             ended = True
             yield found
             kept = keep
-        except (AlgorithmFailed, NoFreeNode):
-            kept = keep or begun is None  # it has ended and is there to be looked at, or never began
+        except CloudError as error:
+            # What has ended is there to be looked at; what was never begun need not be looked for.
+            kept = not _unanswered(error) if begun is None else keep and (ended or isinstance(error, AlgorithmFailed))
             raise
         except Exception:
             kept = keep and ended
@@ -256,12 +258,20 @@ class CloudBacktests:
         try:
             return await self.client.backtests.create(project, build.compile_id, name, given)
         except QcError as error:
-            if not error.may_have_happened:
+            found = await self._named(project, name) if error.may_have_happened else None
+            if found is None:
                 raise
+            return found
+
+    async def _named(self, project: int, name: str) -> Backtest | None:
+        """The backtest of this name, if there is one and the service says so."""
+        try:
             for row in await self.client.backtests.list(project, include_statistics=False):
                 if row.name == name:
                     return await self.client.backtests.read(project, row.backtest_id)
-            raise
+        except QcError as error:
+            log.info("quantconnect_whereabouts_unknown", backtest=name, reason=error.reason)
+        return None
 
     async def _busy(self, project: OwnProject) -> str:
         """Which nodes there are and what they do, in words; nothing where that cannot be known."""
@@ -332,7 +342,7 @@ class CloudBacktests:
         return None if backtest.backtest_id in {row.backtest_id for row in rows} else Vanished("backtest", backtest.name)
 
     async def _forget(self, project: OwnProject, name: str, backtest_id: str | None) -> None:
-        """Delete a backtest and free its node. One that was perhaps begun is looked for by its name, twice."""
+        """Delete a backtest and free its node. One that was perhaps begun is looked for by its name, a few times."""
         try:
             async with asyncio.timeout(self.patience.clean_up_s):
                 if backtest_id is not None:
@@ -354,6 +364,11 @@ class CloudBacktests:
                 await self.client.projects.delete(project.id)
         except (QcError, TimeoutError) as error:
             log.warning("quantconnect_project_left", project=project.name, reason=str(error) or "no answer in time")
+
+
+def _unanswered(error: CloudError) -> bool:
+    """Whether something may have been begun of which nobody told us."""
+    return isinstance(error.__cause__, QcError) and error.__cause__.may_have_happened
 
 
 def pauses() -> Iterator[float]:
