@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 
 from bot.store.errors import StoreUnavailable
 from bot.store.schema import Schema
@@ -73,12 +73,14 @@ def _shown(url: str) -> str:
 
 
 class _Sqlite:
-    """A file. A connection per call, in a thread; the wait for another writer is SQLite's own, `seconds` at most."""
+    """A file. Every call in a thread; the wait for another writer is SQLite's own, `seconds` at most."""
 
     def __init__(self, path: Path, seconds: float) -> None:
         self._path = path.absolute()
         self._seconds = seconds
-        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        self._engine = create_engine(
+            "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=_POOLED, max_overflow=0, pool_timeout=seconds
+        )
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit, so that the BEGIN below is the only one: the driver's own begins too late to guard a read before a write.
@@ -87,13 +89,14 @@ class _Sqlite:
     def _run(self, work: Work[T], begin: str) -> T:
         try:
             with self._engine.connect() as connection:
-                connection.exec_driver_sql(begin)
                 try:
+                    connection.exec_driver_sql(begin)
                     done = work(connection)
+                    connection.exec_driver_sql("COMMIT")
                 except BaseException:
-                    connection.exec_driver_sql("ROLLBACK")
+                    # With the connection, whatever it had begun is gone, also where the engine refuses to say ROLLBACK.
+                    connection.invalidate()
                     raise
-                connection.exec_driver_sql("COMMIT")
                 return done
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise StoreUnavailable(_told(str(self._path), error)) from error

@@ -250,8 +250,8 @@ class Ledger:
         at = self._now()
         found = await self._database.run(lambda connection: self._limits.standing(connection, source, at))
         return [
-            Standing(cap.kind, cap.scope, cap.period, to_usd(cap.limit), to_usd(spent), to_usd(held))
-            for cap, spent, held in found
+            Standing(cap.kind, cap.scope, cap.period, to_usd(cap.limit), to_usd(seen.spent), to_usd(seen.held))
+            for cap, seen in found
         ]
 
     async def sweep(self) -> int:

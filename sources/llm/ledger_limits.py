@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from sources.llm.budget import NO_LIMITS_OF_ITS_OWN, Advice, Alert, Budget, BudgetRefused, Limit, SourceBudget, utc_day
-from sources.llm.ledger_rows import MINUTE_MS, TOTAL, Cap, NewCall, first_alert, recent, to_pico, to_usd, total
+from sources.llm.ledger_rows import MINUTE_MS, TOTAL, Cap, NewCall, Total, first_alert, recent, to_pico, to_usd, totals
 
 _WHOLE = Decimal(1)
 
@@ -29,8 +29,7 @@ class Limits:
         if recent(connection, call.ts - MINUTE_MS) >= self._budget.calls_per_minute:
             reason = f"{self._budget.calls_per_minute} calls in this minute are enough (budget.calls_per_minute): wait"
             return BudgetRefused(Limit.RATE, reason)
-        for cap in self._caps(call.source, utc_day(call.ts)):
-            seen = total(connection, cap.scope, cap.period)
+        for cap, seen in self._seen(connection, call.source, utc_day(call.ts)):
             if seen.held + seen.spent + pico > cap.limit:
                 left = to_usd(max(0, cap.limit - seen.held - seen.spent))
                 reason = (
@@ -42,38 +41,41 @@ class Limits:
 
     def used_up(self, connection: Connection, call: NewCall, limit: Limit) -> list[Alert]:
         """The alert for a limit that has refused a call: it is as good as reached."""
-        caps = [cap for cap in self._caps(call.source, utc_day(call.ts)) if cap.kind is limit]
-        return [alert for cap in caps if _WHOLE in self._budget.alerts for alert in _given(connection, cap, _WHOLE, call.ts)]
+        if _WHOLE not in self._budget.alerts:
+            return []
+        of_limit = [each for each in self._seen(connection, call.source, utc_day(call.ts)) if each[0].kind is limit]
+        return [alert for cap, seen in of_limit for alert in _given(connection, cap, seen, _WHOLE, call.ts)]
 
     def reached(self, connection: Connection, touched: Iterable[tuple[str, str]], at: int) -> list[Alert]:
         """Alerts that are due now that something was spent by those sources on those days."""
         found: list[Alert] = []
         for source, day in dict.fromkeys(touched):
-            for cap in self._caps(source, day):
-                spent = total(connection, cap.scope, cap.period).spent
+            for cap, seen in self._seen(connection, source, day):
                 for share in sorted(self._budget.alerts):
-                    if spent and spent >= cap.limit * share:
-                        found += _given(connection, cap, share, at)
+                    if seen.spent and seen.spent >= cap.limit * share:
+                        found += _given(connection, cap, seen, share, at)
         return found
 
     def advice(self, connection: Connection, source: str, at: int) -> Advice:
         """What a source should do: the worst of what its limits and the common ones say. An empty source: the common ones."""
         worst = Advice.NORMAL
-        for cap in self._caps(source, utc_day(at)):
-            spent = total(connection, cap.scope, cap.period).spent
-            if spent >= cap.limit:
+        for cap, seen in self._seen(connection, source, utc_day(at)):
+            if seen.spent >= cap.limit:
                 return Advice.OFF
-            if spent >= cap.limit * self._budget.soft:
+            if seen.spent >= cap.limit * self._budget.soft:
                 worst = Advice.CHEAPER
         return worst
 
-    def standing(self, connection: Connection, source: str, at: int) -> list[tuple[Cap, int, int]]:
-        """Each limit with what is spent and what is held, in pico-dollars."""
-        seen = [(cap, total(connection, cap.scope, cap.period)) for cap in self._caps(source, utc_day(at))]
-        return [(cap, each.spent, each.held) for cap, each in seen]
+    def standing(self, connection: Connection, source: str, at: int) -> list[tuple[Cap, Total]]:
+        """Each limit with what it has seen."""
+        return self._seen(connection, source, utc_day(at))
 
     def _narrowed(self, source: str) -> tuple[Decimal, Decimal]:
         return self._of_source.get(source, NO_LIMITS_OF_ITS_OWN).narrowing(self._budget)
+
+    def _seen(self, connection: Connection, source: str, day: str) -> list[tuple[Cap, Total]]:
+        caps = self._caps(source, day)
+        return list(zip(caps, totals(connection, caps), strict=True))
 
     def _caps(self, source: str, day: str) -> list[Cap]:
         month = day[:7]
@@ -87,9 +89,8 @@ class Limits:
         return [Cap(Limit.SOURCE_DAY, source, day, to_pico(per_day) or 0), *common]
 
 
-def _given(connection: Connection, cap: Cap, share: Decimal, at: int) -> list[Alert]:
+def _given(connection: Connection, cap: Cap, seen: Total, share: Decimal, at: int) -> list[Alert]:
     percent = int(share * 100)
     if not first_alert(connection, cap, percent, at):
         return []
-    spent = to_usd(total(connection, cap.scope, cap.period).spent)
-    return [Alert(cap.kind, cap.scope, cap.period, percent, spent, to_usd(cap.limit), at)]
+    return [Alert(cap.kind, cap.scope, cap.period, percent, to_usd(seen.spent), to_usd(cap.limit), at)]

@@ -6,7 +6,7 @@ final; whoever learns the real cost of a call that was given up for lost correct
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from enum import StrEnum
@@ -95,11 +95,13 @@ def recent(connection: Connection, since: int) -> int:
     return int(connection.execute(asked, {"since": since, "released": State.RELEASED.value}).scalar_one())
 
 
-def total(connection: Connection, scope: str, period: str) -> Total:
-    """The running total of a limit."""
-    asked = text("SELECT held, spent FROM llm_totals WHERE scope = :scope AND period = :period")
-    row = connection.execute(asked, {"scope": scope, "period": period}).one_or_none()
-    return Total(int(row.held), int(row.spent)) if row else Total(0, 0)
+def totals(connection: Connection, caps: Sequence[Cap]) -> list[Total]:
+    """What limits have seen, in their order."""
+    where = " OR ".join(f"(scope = :scope{n} AND period = :period{n})" for n in range(len(caps)))
+    asked = text(f"SELECT scope, period, held, spent FROM llm_totals WHERE {where}")  # noqa: S608 - names that are counted here
+    values = {name: value for n, cap in enumerate(caps) for name, value in ((f"scope{n}", cap.scope), (f"period{n}", cap.period))}
+    found = {(row.scope, row.period): Total(int(row.held), int(row.spent)) for row in connection.execute(asked, values)}
+    return [found.get((cap.scope, cap.period), Total(0, 0)) for cap in caps]
 
 
 def hold(connection: Connection, call: NewCall, reserved: int) -> None:
@@ -220,12 +222,11 @@ def _count(tokens: int) -> int:
 
 
 def _add(connection: Connection, source: str, day: str, *, held: int, spent: int) -> None:
-    for scope, period in ((source, day), (TOTAL, day), (TOTAL, day[:7])):
-        connection.execute(
-            text(
-                "INSERT INTO llm_totals (scope, period, held, spent) VALUES (:scope, :period, :held, :spent) "
-                "ON CONFLICT (scope, period) DO UPDATE "
-                "SET held = llm_totals.held + excluded.held, spent = llm_totals.spent + excluded.spent"
-            ),
-            {"scope": scope, "period": period, "held": held, "spent": spent},
-        )
+    connection.execute(
+        text(
+            "INSERT INTO llm_totals (scope, period, held, spent) VALUES (:source, :day, :held, :spent), "
+            "(:all, :day, :held, :spent), (:all, :month, :held, :spent) ON CONFLICT (scope, period) DO UPDATE "
+            "SET held = llm_totals.held + excluded.held, spent = llm_totals.spent + excluded.spent"
+        ),
+        {"source": source, "all": TOTAL, "day": day, "month": day[:7], "held": held, "spent": spent},
+    )

@@ -13,22 +13,29 @@ from tests.servers import postgres_url
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A server for the whole session."""
+def llm_postgres() -> Iterator[str]:
+    """A database on a server for the whole session: to make one for each test takes longer than most tests."""
     with postgres_url() as server:
-        yield server
+        name = f"arbiter_{uuid4().hex[:12]}"
+        on_server(server, f"CREATE DATABASE {name}")
+        try:
+            yield another_database(server, name)
+        finally:
+            on_server(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An empty file, for what no engine changes."""
+    return f"sqlite:///{tmp_path / 'journal.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
     """An empty database, on either engine."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'journal.db'}"
+        yield sqlite_url
         return
-    server: str = request.getfixturevalue("postgres")
-    name = f"arbiter_{uuid4().hex[:12]}"
-    on_server(server, f"CREATE DATABASE {name}")
-    try:
-        yield another_database(server, name)
-    finally:
-        on_server(server, f"DROP DATABASE {name} WITH (FORCE)")
+    url: str = request.getfixturevalue("llm_postgres")
+    yield url
+    on_server(url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")

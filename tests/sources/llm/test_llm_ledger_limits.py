@@ -64,16 +64,16 @@ async def test_a_real_cost_that_comes_late_replaces_what_was_guessed(database_ur
 
 
 @pytest.mark.parametrize("cost", [Decimal("NaN"), Decimal("Infinity"), Decimal("-1"), Decimal("1e30")])
-async def test_a_cost_that_is_no_money_counts_as_the_reservation(database_url: str, cost: Decimal) -> None:
-    async with ledger_world(database_url) as world:
+async def test_a_cost_that_is_no_money_counts_as_the_reservation(sqlite_url: str, cost: Decimal) -> None:
+    async with ledger_world(sqlite_url) as world:
         ledger = await world.ledger()
         await ledger.settle(await ledger.reserve(SOURCE, LUNA, Decimal("0.3")), cost, Usage(input=2**63, output=-5))
         assert await world.spent() == Decimal("0.3")
 
 
 @pytest.mark.parametrize("amount", [None, Decimal("NaN"), Decimal("-0.1"), Decimal("Infinity"), Decimal("1e12")])
-async def test_an_unpriced_call_is_refused(database_url: str, amount: Decimal | None) -> None:
-    async with ledger_world(database_url) as world:
+async def test_an_unpriced_call_is_refused(sqlite_url: str, amount: Decimal | None) -> None:
+    async with ledger_world(sqlite_url) as world:
         ledger = await world.ledger()
         with pytest.raises(BudgetRefused, match="price") as refused:
             await ledger.reserve(SOURCE, LUNA, amount)
@@ -81,8 +81,8 @@ async def test_an_unpriced_call_is_refused(database_url: str, amount: Decimal | 
         assert await world.costs.calls() == []
 
 
-async def test_a_model_that_is_free_by_its_price_is_asked(database_url: str) -> None:
-    async with ledger_world(database_url, Budget(per_call=Decimal(0))) as world:
+async def test_a_model_that_is_free_by_its_price_is_asked(sqlite_url: str) -> None:
+    async with ledger_world(sqlite_url, Budget(per_call=Decimal(0))) as world:
         ledger = await world.ledger()
         await ledger.settle(await ledger.reserve(SOURCE, LUNA, Decimal(0)), Decimal(0), USAGE)
         assert await ledger.advice("llm:one") is Advice.NORMAL
@@ -210,11 +210,11 @@ async def test_a_limit_that_refuses_before_it_is_full_alerts_as_reached(database
         assert world.given() == [("source-day", 100)]
 
 
-async def test_an_alert_that_nobody_can_take_costs_no_account(database_url: str) -> None:
+async def test_an_alert_that_nobody_can_take_costs_no_account(sqlite_url: str) -> None:
     def broken(alert: Alert) -> None:
         raise RuntimeError(alert.period)
 
-    async with ledger_world(database_url, replace(WIDE, per_day=CENT)) as world:
+    async with ledger_world(sqlite_url, replace(WIDE, per_day=CENT)) as world:
         ledger = await Ledger.open(world.database, world.budget, now=lambda: world.at, told=broken)
         await ledger.settle(await ledger.reserve(SOURCE, LUNA, CENT), CENT, USAGE)
         assert ledger.counters.alerts_failed == 3

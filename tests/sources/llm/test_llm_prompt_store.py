@@ -89,10 +89,8 @@ async def test_a_diff_names_both_versions_and_what_changed(database_url: str) ->
         ("decide", "x", "n" * 3000),
     ],
 )
-async def test_what_is_no_template_is_not_saved(
-    tmp_path_factory: pytest.TempPathFactory, name: str, body: str, note: str
-) -> None:
-    async with ledger_world(f"sqlite:///{tmp_path_factory.mktemp('prompts') / 'journal.db'}") as world:
+async def test_what_is_no_template_is_not_saved(sqlite_url: str, name: str, body: str, note: str) -> None:
+    async with ledger_world(sqlite_url) as world:
         with pytest.raises(PromptError, match="template"):
             await store_of(world).save(name, body, author="ann", note=note)
         assert await store_of(world).names() == []

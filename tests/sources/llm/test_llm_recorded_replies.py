@@ -62,9 +62,8 @@ async def test_a_reply_with_what_no_database_takes_comes_back_too(database_url: 
         replace(QUESTION, provider="openaigpt-6-luna", model=""),
     ],
 )
-async def test_any_other_question_has_no_answer(tmp_path_factory: pytest.TempPathFactory, other: Question) -> None:
-    url = f"sqlite:///{tmp_path_factory.mktemp('replies') / 'journal.db'}"
-    async with ledger_world(url) as world:
+async def test_any_other_question_has_no_answer(sqlite_url: str, other: Question) -> None:
+    async with ledger_world(sqlite_url) as world:
         await Replies(world.database).keep(QUESTION, REPLY, outcome=DECIDED, ts=START, run="a")
         assert other.key != QUESTION.key
         with pytest.raises(NotRecorded, match=f"{other.provider}/{other.model} about the market state {other.state_hash[:12]}"):

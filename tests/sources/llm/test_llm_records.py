@@ -123,9 +123,8 @@ async def test_what_is_too_old_or_too_much_goes_and_the_totals_stay(database_url
         assert await prune(world.database, keeping, START + 12 * DAY) == Pruned(0, 0)
 
 
-async def test_records_keep_their_bound_without_being_told(tmp_path_factory: pytest.TempPathFactory) -> None:
-    url = f"sqlite:///{tmp_path_factory.mktemp('records') / 'journal.db'}"
-    async with ledger_world(url) as world:
+async def test_records_keep_their_bound_without_being_told(sqlite_url: str) -> None:
+    async with ledger_world(sqlite_url) as world:
         records = Records(world.database, redacted, Retention(records=10))
         for n in range(500):
             await records.add(replace(ASKED, ts=START + n))
