@@ -75,9 +75,9 @@ def spoilt(thought: Thought, fault: Fault | None, prompt: Prompt) -> tuple[Thoug
             return Thought(_renumbered(text, "1e308")), None
         case Mode.ECHO:
             return Thought(rendered(replace(prompt, tools=(), schema=None))), None
-        case Mode.FAILED | Mode.ERROR_EVENT if not prompt.stream:
-            return thought, Stop.FAILED
         case Mode.FAILED:
+            return thought, Stop.FAILED
+        case Mode.ERROR_EVENT if not prompt.stream:
             return thought, Stop.FAILED
     return thought, None
 

@@ -185,10 +185,9 @@ def _model_of(body: bytes) -> str:
 
 
 def _events(speech: Speech, reply: Reply, prompt: Prompt, model: Model, fault: Fault | None, request_id: str) -> Iterator[bytes]:
-    """The stream; under a fault its first half and an error."""
-    if fault is None or fault.mode not in (Mode.ERROR_EVENT, Mode.FAILED) or (
-        fault.mode is Mode.FAILED and prompt.dialect is Dialect.RESPONSES
-    ):  # fmt: skip
+    """The stream; under a fault its first half and an error. A Response has a word of its own for having failed."""
+    of_events = (Mode.ERROR_EVENT,) if prompt.dialect is Dialect.RESPONSES else (Mode.ERROR_EVENT, Mode.FAILED)
+    if fault is None or fault.mode not in of_events:
         yield from speech.stream(reply, prompt, model)
         return
     events = list(speech.stream(reply, prompt, model))
