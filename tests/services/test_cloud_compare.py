@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.services.quantconnect.comparison import BASE, DAY_MS, FIGURES, Contender, compare
+from bot.backtest.result import BacktestResult
+from bot.services.backtesting import backtest
+from bot.services.quantconnect.comparison import BASE, DAY_MS, FIGURES, Contender, compare, reduced
 from bot.services.use_case import UseCaseError
+from bot.settings import load
+from bot.settings.run import BacktestOptions
+from tests.backtest.candle_data import BTC, walk, write_csv
 
 DAY = 20_000
 FIGURE_NAMES = [figure.name for figure in FIGURES]
@@ -43,7 +49,8 @@ def test_curves_begin_at_a_hundred_whatever_the_capital() -> None:
     first, second, third = (values for _, values in found.curves)
     assert first == (BASE, BASE)
     assert second == pytest.approx((120.0, 110.0))
-    assert third == (None, pytest.approx(120.0))
+    assert third[0] is None
+    assert third[1] == pytest.approx(120.0)
     assert found.curves[0][0] == (DAY + 1) * DAY_MS
     assert any("different days" in notice for notice in found.notices)
 
@@ -82,6 +89,23 @@ def test_currencies_and_missing_curves_are_said() -> None:
 def test_what_is_no_result_is_refused_by_name(body: dict[str, object], said: str) -> None:
     with pytest.raises(UseCaseError, match=f"mine: .*{said}"):
         Contender.read("mine", body)
+
+
+def test_a_local_backtest_is_the_same_from_memory_and_from_its_json(tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "bot.yaml").write_text("paper: {starting_balance: 10000}\n")
+    (tmp_path / "risk.yaml").write_text("max_drawdown: null\n")
+    (tmp_path / "sources" / "fast.yaml").write_text("source: rules:fast\nkind: sma-cross\ntimeframe: 1h\n")
+    options = BacktestOptions((write_csv(tmp_path / "made.csv", walk(BTC, 600, "1h")),), tmp_path)
+    local = backtest(options, load(tmp_path), lambda done, total: None)
+    assert isinstance(local, BacktestResult)
+    direct, read = Contender.of(local, "mine"), Contender.read("mine", orjson.loads(orjson.dumps(local.as_json())))
+    assert direct.days == read.days
+    assert Contender.read("mine", reduced(local.as_json())) == read, "nothing else of it counts"
+    assert len(direct.days) == 25
+    shown = compare([direct, read])
+    assert all(row.values[0] == row.values[1] for row in shown.rows)
+    assert {row.name for row in shown.rows if row.values[0] is not None} >= {"sharpe", "total_return", "exposure"}
 
 
 worths = st.lists(st.floats(1.0, 1e6), min_size=4, max_size=30)

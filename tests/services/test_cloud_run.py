@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from copy import copy
 
 import pytest
 
@@ -41,6 +42,7 @@ from simulators.quantconnect.server import QuantConnectSimulator
 from sources.quantconnect.client import Client
 from sources.quantconnect.errors import Kind
 from tests.services.cloud_service import BROKEN, QUIET, Told, client_of, cloud_of, config, simulated
+from tests.services.cloud_service import project as project_of
 from tests.simulators.quantconnect_client import SMA
 
 
@@ -95,6 +97,16 @@ async def test_a_project_of_somebody_else_is_never_touched(simulator: QuantConne
     assert not theirs.backtests
     names = [each.name for each in simulator.world.projects.values()]
     assert names == [f"{FOLDER}sma-rsi BTC-USDT", f"{FOLDER}sma-rsi BTC-USDT 1"]
+
+
+async def test_two_that_share_a_project_run_what_each_of_them_wrote(simulator: QuantConnectSimulator, client: Client) -> None:
+    cloud = cloud_of(client)
+    other = copy(cloud)  # as `with_patience` does, with another text
+    other._generate = lambda _: project_of(QUIET)
+    async with asyncio.TaskGroup() as group:
+        trading, quiet = (group.create_task(each.run(config(), Told())) for each in (cloud, other))
+    assert len(simulator.world.projects) == 1
+    assert (trading.result().outcome, quiet.result().outcome) == (Outcome.COMPLETE, Outcome.NO_TRADES)
 
 
 async def test_what_is_not_to_be_kept_is_deleted(simulator: QuantConnectSimulator, client: Client) -> None:

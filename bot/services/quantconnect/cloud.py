@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -104,7 +105,7 @@ class CloudBacktests:
         self._organization = organization
         self._generate = generate or _generate
         self.pause = sleep
-        self._opening = asyncio.Lock()
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._users: Counter[int] = Counter()
 
     def with_patience(self, patience: Patience) -> CloudBacktests:
@@ -130,7 +131,8 @@ class CloudBacktests:
         project: OwnProject | None = None
         kept = False
         try:
-            async with self._opening:  # two that share a project must not write its files at once
+            opening = self._opening.setdefault(name, asyncio.Lock())
+            async with opening:  # two that share a project must not write its files at once
                 report(Progress(UPLOADING, note=name))
                 async with self.stage(UPLOADING, self.patience.upload_s, "try again later, or raise the budget of calls"):
                     project = await opened(self.client, name, self._organization)
