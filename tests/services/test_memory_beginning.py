@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 
 from bot.core.decision import Action
-from bot.core.facts import Fact, LotClosed, PositionChanged
+from bot.core.facts import DecisionSeen, Fact, FillBooked, LotClosed, PositionChanged
 from bot.core.portfolio import Portfolio
+from bot.journal.queries import Queries
 from bot.journal.run import BookKey
+from bot.runtime.hosting import Port
 from bot.services.memory.beginning import begin_memory, held_in
 from bot.services.memory.live import FACTOR, LiveMemory
 from bot.services.memory.subjects import subject_of
 from bot.settings import Settings
 from research.memory.errors import MemoryUnavailable
 from tests.factories import BTC, RULE, a_decision
+from tests.journal.journal_databases import change, rows
 from tests.runtime.shell_rig import Rig, running
-from tests.services.memory_life import a_ground, a_rule
+from tests.services.memory_life import DAY, a_backtest, a_ground, a_rule
 
 BOOK = BookKey("main", "paper", "test", "simulated")
 SIMULATED = subject_of(RULE, BTC, "1h", simulated=True)
@@ -32,13 +35,13 @@ def settings_in(place: Path, **memory: Any) -> Settings:
 
 async def trade(rig: Rig, number: int = 1) -> None:
     """Buy at 100 and sell at 110."""
-    for each in range(number):
+    for _ in range(number):
         before = len(rig.facts.of(LotClosed))
         rig.quote(100.0)
-        await rig.propose(Action.BUY, name=f"buy-{each}")
+        await rig.propose(Action.BUY, name=f"buy-{before}")
         await rig.facts.until(lambda: any(fact.amount for fact in rig.facts.of(PositionChanged)[-1:]))
         rig.quote(110.0)
-        await rig.propose(Action.SELL, name=f"sell-{each}")
+        await rig.propose(Action.SELL, name=f"sell-{before}")
         await rig.facts.count(LotClosed, before + 1)
         await rig.facts.until(lambda: not rig.facts.of(PositionChanged)[-1].amount)
 
@@ -82,6 +85,41 @@ async def test_what_was_heard_and_what_is_read_again_is_the_same(tmp_path: Path)
         assert found is not None
         assert found.trades == 4
         await again.close(1.0)
+
+
+async def test_what_is_known_weighs_the_decision_the_order_and_the_fill(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    async with running(tmp_path / "data") as rig:
+        live = await begun(tmp_path, settings, rig.shell.desk.portfolio, rig.now)
+        good = a_backtest(strategy=SIMULATED.strategy, began=0, until=730 * DAY, known_at=rig.now - 1)
+        await live.store.remember([good])
+        port = Port(rig.inbox, rig.shell.desk, rig.shell.clock.now, live.adjust)
+        rig.quote(100.0)
+        await port.propose(a_decision(Action.BUY, RULE, rig.now))
+        [fill] = await rig.facts.count(FillBooked)
+        [seen] = rig.facts.of(DecisionSeen)
+        assert 0.6 < seen.decision.confidence == fill.confidence <= 0.75
+        assert (seen.decision.raw_confidence, seen.decision.evidence[FACTOR]) == (0.6, seen.decision.confidence / 0.6)
+        await live.close(1.0)
+        await rig.shell.journal.flush()
+        with Queries(settings.database_url) as journal:
+            [kept] = journal.decisions()
+        assert (kept.confidence, kept.raw_confidence) == (seen.decision.confidence, 0.6)
+
+
+async def test_a_row_that_is_no_evidence_takes_no_memory_away(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    async with running(tmp_path / "data") as rig:
+        await trade(rig, 2)
+        await rig.shell.journal.flush()
+        await (await begun(tmp_path, settings, rig.shell.desk.portfolio, rig.now)).close(1.0)
+        change(settings.database_url, "UPDATE memory_evidence SET body = '{}'")
+        await trade(rig, 1)
+        await rig.shell.journal.flush()
+        live = await begun(tmp_path, settings, rig.shell.desk.portfolio, rig.now)
+        assert live.adjust(a_decision(at=rig.now)).confidence == 0.6
+        await live.close(1.0)
+    assert rows(settings.database_url, "SELECT count(*) FROM memory_evidence") == [(3,)]
 
 
 async def test_the_trades_of_another_book_are_not_learnt_from(tmp_path: Path) -> None:

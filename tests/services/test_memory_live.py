@@ -319,6 +319,7 @@ async def test_names_from_outside_do_not_grow_it_without_bound() -> None:
     for number in range(50):
         live.adjust(a_decision(at=NOW, symbol=f"X{number}/USDT"))
     assert len(live._subjects) == 10
+    assert live.unfollowed == 41  # one of the ten is the rule's
 
 
 async def test_a_trade_that_cannot_be_kept_is_counted() -> None:

@@ -105,6 +105,16 @@ async def test_a_history_shows_how_belief_grew(tmp_path: Path) -> None:
         assert points[-1]["confidence"] > 0.5
 
 
+async def test_a_history_longer_than_a_look_up_sees_what_each_look_up_would_have_seen(tmp_path: Path) -> None:
+    ground = await knowing(tmp_path, [*trades(40)], window=10)
+    async with ground.closing:
+        [row] = (await ask(ground, "history", since=NOW - 39 * DAY, points=40))["history"]
+        for point in row["points"][::8]:
+            [then] = (await ask(ground, "confidence", as_of=point["at"]))["confidence"]
+            assert (point["confidence"], point["trades"]) == (then["confidence"], then["trades"])
+        assert row["points"][-1]["trades"] == 10
+
+
 async def test_a_history_of_too_much_or_of_nothing_is_refused(tmp_path: Path) -> None:
     ground = await knowing(tmp_path, [a_backtest(), a_backtest(symbol=ETH)])
     async with ground.closing:

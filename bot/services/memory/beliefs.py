@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from bot.services.memory.heard import HeardMemory
 from research.memory.confidence import Confidence
 from research.memory.evidence import Evidence, Subject
 from research.memory.files import MirroredMemory
@@ -46,8 +47,15 @@ class Beliefs(Protocol):
 
 def beliefs_of(store: MemoryStore, policy: MemoryPolicy) -> Beliefs:
     """The quick side of this store."""
-    inner = store.inner if isinstance(store, MirroredMemory) else store
-    return CopiedEvidence(inner, policy) if isinstance(inner, RecallsEvidence) else KeptAnswers(store)
+    recalls = recalling(store)
+    return KeptAnswers(store) if recalls is None else CopiedEvidence(recalls, policy)
+
+
+def recalling(store: MemoryStore) -> RecallsEvidence | None:
+    """What gives back the evidence of a store, whatever stands around it; None where nothing does."""
+    while isinstance(store, HeardMemory | MirroredMemory):
+        store = store.inner
+    return store if isinstance(store, RecallsEvidence) else None
 
 
 class CopiedEvidence:

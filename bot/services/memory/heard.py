@@ -18,6 +18,11 @@ class HeardMemory:
         self._store = store
         self._tell = heard
 
+    @property
+    def inner(self) -> MemoryStore:
+        """The store that it stands around."""
+        return self._store
+
     async def remember(self, evidence: Sequence[Evidence]) -> int:
         """Keep it, then tell of it."""
         new = await self._store.remember(evidence)

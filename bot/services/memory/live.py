@@ -55,7 +55,8 @@ class LiveMemory:
     """One bot's memory while it runs. `run` is its one task, to be supervised; `close` writes what waits and closes the store.
 
     `book` names the books whose trades these are. In a `simulated` world everything has that world's names. `dropped` trades
-    found no room, `refused` ones could not be kept as they were, `failures` counts the calls that the store did not answer.
+    found no room, `refused` ones could not be kept as they were, `failures` counts the calls that the store did not answer,
+    `unfollowed` the decisions about which it was not asked because too many subjects are followed already.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class LiveMemory:
         self.dropped = 0
         self.refused = 0
         self.failures = 0
+        self.unfollowed = 0
 
     @property
     def waiting(self) -> int:
@@ -192,6 +194,9 @@ class LiveMemory:
         if key in self._subjects:
             return self._subjects[key]
         if len(self._subjects) >= self._limits.subjects:
+            self.unfollowed += 1
+            if self.unfollowed == 1:
+                log.warning("memory_follows_no_more", source=source, symbol=symbol, subjects=len(self._subjects))
             return None
         try:
             found = subject_of(source, symbol, self._timeframes.get(source, NO_TIMEFRAME), simulated=self._simulated)
@@ -246,7 +251,7 @@ class LiveMemory:
                 self._failed(error)
                 raise
             except EvidenceError as error:
-                log.warning("memory_unreadable", subject=str(subject), error=str(error))
+                _unreadable(subject, error)
             self._wanted.pop(subject, None)
 
     async def _write(self) -> None:
@@ -275,9 +280,17 @@ class LiveMemory:
         return [each for each in evidence if (each.reference, each.closed) not in known]
 
     async def _kept(self, subject: Subject) -> list[TradeEvidence]:
-        found = await self._beliefs.evidence(subject, self._now())
+        try:
+            found = await self._beliefs.evidence(subject, self._now())
+        except EvidenceError as error:
+            _unreadable(subject, error)
+            return []
         return [each for each in found if isinstance(each, TradeEvidence)]
 
     def _failed(self, error: MemoryUnavailable) -> None:
         self.failures += 1
         log.warning("memory_unavailable", error=str(error), failures=self.failures, waiting=len(self._waiting))
+
+
+def _unreadable(subject: Subject, error: EvidenceError) -> None:
+    log.warning("memory_unreadable", subject=str(subject), error=str(error))

@@ -6,6 +6,7 @@ world taught of it, which is listed under `simulated/`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -13,16 +14,17 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from bot.runtime.jobs import Report, Result
+from bot.services.memory.beliefs import recalling
 from bot.services.memory.opening import memory_to_read, policy_of
 from bot.services.memory.subjects import SIMULATED
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from research.memory.confidence import NO_CONFIDENCE, Confidence, adjusted
 from research.memory.errors import ResearchError
-from research.memory.evidence import LAST_MS, Subject
+from research.memory.evidence import LAST_MS, Subject, TradeEvidence
 from research.memory.lessons import Lesson, Origin
 from research.memory.parameters import RobustParameters
 from research.memory.policy import MemoryPolicy
-from research.memory.store import MemoryStore
+from research.memory.store import InMemoryStore, MemoryStore
 
 A = TypeVar("A", bound="About")
 
@@ -105,9 +107,25 @@ async def history(store: MemoryStore, policy: MemoryPolicy, found: Sequence[Subj
     moments = [since + (at - since) * step // (args.points - 1) for step in range(args.points)]
     rows = []
     for each in found:
-        points = [{"at": moment} | _confidence_json(await store.confidence(each, moment), policy) for moment in moments]
+        believed = zip(moments, await _believed(store, policy, each, moments), strict=True)
+        points = [{"at": moment} | _confidence_json(told, policy) for moment, told in believed]
         rows.append(_named(each) | {"points": points})
     return {"as_of": at, "history": rows}
+
+
+async def _believed(
+    store: MemoryStore, policy: MemoryPolicy, subject: Subject, moments: Sequence[int]
+) -> Sequence[Confidence | None]:
+    """The confidence at each moment. Where all the evidence fits into a look-up, it is read only once."""
+    recalls = recalling(store)
+    if recalls is not None:
+        evidence = await recalls.evidence(subject, moments[-1])
+        trades = sum(isinstance(each, TradeEvidence) for each in evidence)
+        if max(trades, len(evidence) - trades) < policy.window:
+            copy = InMemoryStore(policy)
+            copy.add(evidence)
+            return await asyncio.to_thread(lambda: [copy.confidence_now(subject, moment) for moment in moments])
+    return [await store.confidence(subject, moment) for moment in moments]
 
 
 def lesson_json(lesson: Lesson) -> dict[str, object]:
