@@ -210,7 +210,7 @@ def _on_data(plan: Plan) -> str:
 
 def _on_candle(self, bar):
     """Show the rule a closed candle and act on what it proposes; during warm-up it only learns."""{skipping}
-    at = round((self.utc_time - datetime(1970, 1, 1)).total_seconds() * 1000)
+    at = self._now()
     volume = {"0.0  # quotes have none" if plan.security.quotes else "float(bar.volume)"}
     candle = Candle(at - {plan.bars.length}, at, float(bar.open), float(bar.high), float(bar.low), float(bar.close), volume)
     proposal = self._rule.step(candle)
@@ -235,35 +235,38 @@ _ENTERING = '''def _enter(self, proposal, price):
         return
     share = 1.0 if proposal.size_fraction is None else proposal.size_fraction
     self.set_holdings(self._symbol, self._size * share, tag=proposal.reasoning)
-    self._guard = self._levels(proposal, price)'''
+    self._guard = self._levels(price, proposal.stop_loss, proposal.take_profit, proposal.trailing)'''
 
 _ENTERING_MORE = '''def _enter(self, proposal, price):
     """Buy another part, up to the whole size."""
     share = 1.0 if proposal.size_fraction is None else proposal.size_fraction
     held = self.portfolio[self._symbol].holdings_value / self.portfolio.total_portfolio_value
     weight = min(self._size, held + self._size * share)
+    if not self.portfolio[self._symbol].invested:
+        self._guard = self._levels(price, proposal.stop_loss, proposal.take_profit, proposal.trailing)
     if weight > held:
-        self.set_holdings(self._symbol, weight, tag=proposal.reasoning)
-    if self._guard is None:
-        self._guard = self._levels(proposal, price)'''
+        self.set_holdings(self._symbol, weight, tag=proposal.reasoning)'''
 
-_PROTECTING = '''def _levels(self, proposal, price):
+_PROTECTING = '''def _levels(self, price, stop=None, target=None, trailing=None):
     """Where to give up and where to take the gain; the configuration goes before the rule's own levels."""
     return {
-        "since": self.utc_time,
-        "stop": proposal.stop_loss if self._stop_loss is None else price * (1.0 - self._stop_loss),
-        "target": proposal.take_profit if self._take_profit is None else price * (1.0 + self._take_profit),
-        "trailing": proposal.trailing,
+        "since": self._now(),
+        "stop": stop if self._stop_loss is None else price * (1.0 - self._stop_loss),
+        "target": target if self._take_profit is None else price * (1.0 + self._take_profit),
+        "trailing": trailing,
         "peak": price,
     }
+
+def on_warmup_finished(self):
+    """Guard a position that an earlier deployment left, from what it cost."""
+    holding = self.portfolio[self._symbol]
+    if holding.invested:
+        self._guard = self._levels(float(holding.average_price))
 
 def _protect(self, bar):
     """Close the position at a level the bar touched: the stop before the target, since nobody knows which came first."""
     guard = self._guard
-    if guard is None or self.utc_time <= guard["since"]:
-        return
-    if not self.portfolio[self._symbol].invested:
-        self._guard = None
+    if guard is None or self._now() <= guard["since"] or not self.portfolio[self._symbol].invested:
         return
     reason = self._touched(guard, float(bar.low), float(bar.high))
     if reason:
@@ -287,7 +290,11 @@ _TELLING = '''def _say(self, direction, confidence, tag):
     insight = Insight.price(self._symbol, self._period, direction, None, confidence, type(self).__name__, None, tag)
     self.emit_insights(insight)'''
 
-_READING = '''def _day(self, name, default):
+_READING = '''def _now(self):
+    """The time in milliseconds UTC; live it comes with a zone, in a backtest without."""
+    return round((self.utc_time.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds() * 1000)
+
+def _day(self, name, default):
     """A date parameter, written YYYY-MM-DD."""
     return datetime.fromisoformat(self.get_parameter(name, default))
 

@@ -231,6 +231,20 @@ def test_a_joined_candle_is_guarded_by_the_bars_inside() -> None:
     assert any(order.created_ms % (4 * HOUR) for order in stops)
 
 
+def test_a_position_of_an_earlier_deployment_is_guarded_from_what_it_cost() -> None:
+    config = config_of("rsi-reversion", days=2, params=ONE_BUY, stop_loss=0.03)
+    candles = path(101.0, 101.0, 101.0, low={1: 96.0})
+    run = Run(bars_of(candles), lambda *_: None, BEGIN, {}, live=True, cash={"USDT": 1e4})
+    algorithm = lean.load(generate(config).files, run)
+    run.begin(algorithm)
+    holding = next(iter(run.portfolio.values()))
+    holding.quantity, holding.average_price = 1.0, 100.0
+    algorithm.on_warmup_finished()
+    for end, arrived in run.timeline(BEGIN, BEGIN + DAY):
+        run.step(end, arrived)
+    assert (run.ledger.orders[0].tag, run.ledger.orders[0].created_ms) == ("stop-loss", BEGIN + 2 * HOUR)
+
+
 def test_a_rules_own_trailing_stop_goes_with_it() -> None:
     config = config_of("atr-trend", days=40, params={"period": 5, "multiple": 1.0, "adx": 4})
     run = ran(config, walk(config, 6))
