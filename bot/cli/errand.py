@@ -161,7 +161,7 @@ async def _ask(client: LocalClient, name: str, args: Mapping[str, object]) -> An
         answer: CommandResult = await client.command(name, args)
     except (TimeoutError, Disconnected) as error:
         if not timed_out(error):
-            raise
+            raise StopError(ExitCode.NOT_RUNNING, f"{error}; `{name}` may have been carried out") from None
         line = f"the bot did not answer `{name}` in time; it may have been carried out: see `python -m bot status`"
         raise StopError(ExitCode.TIMEOUT, line) from None
     if not answer.ok:

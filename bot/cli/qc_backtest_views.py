@@ -153,7 +153,7 @@ def cost_line(found: Found) -> str:
     cost = found["cost"]
     time = "" if cost["seconds"] is None else f", about {cost['seconds']:.0f} s"
     credit = f"{cost['credit']:g} QCC of credit" if cost["credit"] else "no credit"
-    return f"{count(cost['points'], 'set')} of parameters by {found['by']}, {cost['at_once']} at once: {credit}{time}."
+    return f"{count(cost['points'], 'set')} of parameters by {found['by']}, {cost['at_once']} at once: {credit}{time}"
 
 
 def sweep_lines(found: Found, ink: Ink = PLAIN) -> Iterator[str]:

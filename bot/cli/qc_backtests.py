@@ -168,7 +168,7 @@ def sweep(
     more: dict[str, object] = {"confirmed": True, "keep": not delete, "node_wait": node_wait, "limit": limit}
     if not yes:
         cost = perform(loaded, "qc.estimate", asked, as_json=as_json)
-        agreed(f"{cost_line(cost)} Begin?", yes)
+        agreed(f"{cost_line(cost)}. Begin?", yes)
         more["most_credit"] = cost["cost"]["credit"]
     shown(loaded, "qc.sweep", asked | more, as_json, lambda found: sweep_lines(found, ink()))
 
