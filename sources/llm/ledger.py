@@ -24,15 +24,14 @@ from sources.llm.asking import Role, Usage
 from sources.llm.budget import NO_LIMITS_OF_ITS_OWN, Advice, Alert, Budget, BudgetRefused, Limit, SourceBudget
 from sources.llm.ledger_limits import Limits
 from sources.llm.ledger_rows import (
+    Held,
     NewCall,
     Settlement,
     State,
     attribute,
     give_up,
-    held_by_others,
-    held_of,
+    held,
     hold,
-    overdue,
     settle,
     to_pico,
     to_usd,
@@ -148,7 +147,7 @@ class Ledger:
         call = self._new_call(payer, candidate, fallback)
 
         def work(connection: Connection) -> tuple[BudgetRefused | None, list[Alert]]:
-            alerts = self._give_up(connection, overdue(connection, call.ts - self._budget.overdue_ms, _AT_ONCE), "overdue")
+            _, alerts = self._give_up(connection, self._is_overdue, "overdue")
             refusal = self._limits.refusal(connection, call, pico)
             if refusal is None:
                 hold(connection, call, pico)
@@ -256,14 +255,17 @@ class Ledger:
 
     async def sweep(self) -> int:
         """Book once, as spent, what ended processes left unsettled, and what is overdue; how many. Raises `StoreUnavailable`."""
-        at = self._now()
+        ended: dict[str, bool] = {}
+
+        def is_ended(each: Held) -> bool:
+            if each.owner not in ended:
+                ended[each.owner] = is_gone(each.owner)
+            return ended[each.owner]
 
         def work(connection: Connection) -> tuple[int, list[Alert]]:
-            gone = [owner for owner in held_by_others(connection, self._owner) if is_gone(owner)]
-            left = [call for owner in gone for call in held_of(connection, owner, _AT_ONCE)]
-            late = overdue(connection, at - self._budget.overdue_ms, _AT_ONCE)
-            alerts = self._give_up(connection, left, "process-ended") + self._give_up(connection, late, "overdue")
-            return len(set(left) | set(late)), alerts
+            gone, alerts = self._give_up(connection, is_ended, "process-ended")
+            late, more = self._give_up(connection, self._is_overdue, "overdue")
+            return gone + late, alerts + more
 
         booked, alerts = await self._alone(work)
         self._tell(alerts)
@@ -271,18 +273,24 @@ class Ledger:
             log.warning("llm_reservations_given_up", calls=booked)
         return booked
 
-    def _give_up(self, connection: Connection, calls: Iterable[str], outcome: str) -> list[Alert]:
+    def _is_overdue(self, each: Held) -> bool:
+        return each.ts < self._now() - self._budget.overdue_ms
+
+    def _give_up(self, connection: Connection, which: Callable[[Held], bool], outcome: str) -> tuple[int, list[Alert]]:
+        """Book some of the reservations as spent; how many, and what that is worth an alert."""
+        calls = [each.id for each in held(connection, _AT_ONCE) if which(each)]
         booked = give_up(connection, calls, self._now(), outcome)
-        return self._limits.reached(connection, [(str(row["source"]), str(row["day"])) for row in booked], self._now())
+        return len(booked), self._limits.reached(
+            connection, [(str(row["source"]), str(row["day"])) for row in booked], self._now()
+        )
 
     async def close(self) -> None:
         """Book what is still open as spent; where the database cannot be written, the next ledger does it."""
         with contextlib.suppress(StoreUnavailable):
-            self._tell(
-                await self._alone(
-                    lambda connection: self._give_up(connection, held_of(connection, self._owner, _AT_ONCE), "closed")
-                )
+            _, alerts = await self._alone(
+                lambda connection: self._give_up(connection, lambda each: each.owner == self._owner, "closed")
             )
+            self._tell(alerts)
 
     async def _alone(self, work: Callable[[Connection], T]) -> T:
         """Do work in turn, after the settlements that wait. Raises `StoreUnavailable`."""

@@ -76,6 +76,15 @@ class Total:
     spent: int
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reservation that nobody has ended: since when (ms), and which process has it."""
+
+    id: str
+    ts: int
+    owner: str
+
+
 def to_pico(amount: Decimal) -> int | None:
     """USD in whole pico-dollars, rounded up; None for what is no amount of money."""
     if not isinstance(amount, Decimal) or not amount.is_finite() or not 0 <= amount <= LARGEST:
@@ -170,22 +179,10 @@ def _may_become(now: State, then: State) -> bool:
     return now is State.HELD or (then is State.SETTLED and now is not State.SETTLED)
 
 
-def held_by_others(connection: Connection, owner: str) -> list[str]:
-    """Other processes that hold reservations."""
-    asked = text("SELECT DISTINCT owner FROM llm_calls WHERE state = 'held' AND owner <> :owner")
-    return sorted(str(row.owner) for row in connection.execute(asked, {"owner": owner}))
-
-
-def held_of(connection: Connection, owner: str, limit: int) -> list[str]:
-    """The calls that a process holds, oldest first."""
-    asked = text("SELECT id FROM llm_calls WHERE state = 'held' AND owner = :owner ORDER BY ts, id LIMIT :limit")
-    return [str(row.id) for row in connection.execute(asked, {"owner": owner, "limit": limit})]
-
-
-def overdue(connection: Connection, before: int, limit: int) -> list[str]:
-    """Calls that anybody has held since before that moment."""
-    asked = text("SELECT id FROM llm_calls WHERE state = 'held' AND ts < :before ORDER BY ts, id LIMIT :limit")
-    return [str(row.id) for row in connection.execute(asked, {"before": before, "limit": limit})]
+def held(connection: Connection, limit: int) -> list[Held]:
+    """Reservations that nobody has ended, oldest first."""
+    asked = text("SELECT id, ts, owner FROM llm_calls WHERE state = 'held' ORDER BY ts, id LIMIT :limit")
+    return [Held(str(row.id), int(row.ts), str(row.owner)) for row in connection.execute(asked, {"limit": limit})]
 
 
 def give_up(connection: Connection, calls: Iterable[str], at: int, outcome: str) -> list[RowMapping]:

@@ -276,12 +276,16 @@ def _results(connection: Connection, values: Mapping[str, Any], pnl: Mapping[str
 
 def _earned(connection: Connection, values: Mapping[str, Any], pnl: Mapping[str, Decimal]) -> dict[int, list[Decimal]]:
     """The known profits of each version's decisions."""
+    # By the decisions alone, which have an index: with the template in the question, both engines would walk through all of it.
     asked = text(
-        "SELECT DISTINCT template_version AS v, decision FROM llm_records "
-        "WHERE template = :name AND ts >= :since AND ts < :until AND decision IN :ids"
+        "SELECT DISTINCT template, template_version AS v, decision, ts FROM llm_records WHERE decision IN :ids"
     ).bindparams(bindparam("ids", expanding=True))
-    ids, found = sorted(pnl), dict[int, list[Decimal]]()
+    ids, found = sorted(pnl), set[tuple[int, str]]()
     for first in range(0, len(ids), _AT_ONCE):
-        for row in connection.execute(asked, {**values, "ids": ids[first : first + _AT_ONCE]}):
-            found.setdefault(int(row.v), []).append(pnl[str(row.decision)])
-    return found
+        for row in connection.execute(asked, {"ids": ids[first : first + _AT_ONCE]}):
+            if row.template == values["name"] and values["since"] <= row.ts < values["until"]:
+                found.add((int(row.v), str(row.decision)))
+    profits: dict[int, list[Decimal]] = {}
+    for version, decision in sorted(found):
+        profits.setdefault(version, []).append(pnl[decision])
+    return profits

@@ -17,7 +17,7 @@ _CALLS = (
     "CREATE INDEX IF NOT EXISTS ix_llm_calls_source ON llm_calls (source, ts, id)",
     "CREATE INDEX IF NOT EXISTS ix_llm_calls_decision ON llm_calls (decision, id) WHERE decision IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS ix_llm_calls_prompt ON llm_calls (prompt_hash)",
-    "CREATE INDEX IF NOT EXISTS ix_llm_calls_held ON llm_calls (owner, ts) WHERE state = 'held'",
+    "CREATE INDEX IF NOT EXISTS ix_llm_calls_held ON llm_calls (ts, id, owner) WHERE state = 'held'",
     # What was spent and is reserved, per limit and period, so that a reservation costs the same in a book of any size.
     "CREATE TABLE IF NOT EXISTS llm_totals ("
     "scope TEXT NOT NULL, period TEXT NOT NULL, held BIGINT NOT NULL, spent BIGINT NOT NULL, PRIMARY KEY (scope, period))",
@@ -36,7 +36,7 @@ _RECORDS = (
     "CREATE INDEX IF NOT EXISTS ix_llm_records_ts ON llm_records (ts, id)",
     "CREATE INDEX IF NOT EXISTS ix_llm_records_source ON llm_records (source, ts, id)",
     "CREATE INDEX IF NOT EXISTS ix_llm_records_run ON llm_records (run, ts, id)",
-    "CREATE INDEX IF NOT EXISTS ix_llm_records_template ON llm_records (template, template_version, ts)",
+    "CREATE INDEX IF NOT EXISTS ix_llm_records_template ON llm_records (template, ts, id)",
     "CREATE INDEX IF NOT EXISTS ix_llm_records_decision ON llm_records (decision) WHERE decision IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS ix_llm_records_call ON llm_records (call)",
 )
