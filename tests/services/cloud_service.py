@@ -45,7 +45,7 @@ async def hurried(seconds: float) -> None:
 
 @dataclass
 class Told:
-    """What was reported, and an event that is set when a stage is reached."""
+    """What was reported, and an event that is set when a stage, or a note, is reached."""
 
     wanted: str = ""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,7 +53,7 @@ class Told:
 
     def __call__(self, progress: Progress) -> None:
         self.seen.append(progress)
-        if progress.stage == self.wanted:
+        if self.wanted in {progress.stage, progress.note}:
             self.reached.set()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
+from bot.outlets.envelope import JobChanged, JobState
+from bot.runtime.jobs import Jobs
 from bot.services.quantconnect.backtest_cases import HELD
-from bot.services.quantconnect.cloud import CloudBacktests
+from bot.services.quantconnect.cloud import RUNNING, CloudBacktests
 from bot.services.quantconnect.cloud_errors import AlgorithmFailed, ServiceTrouble, TextRefused
 from bot.services.use_case import Ground, UseCaseError, use_case
 from simulators.quantconnect.faults import NeverCompletes, Page, RuntimeFailure
@@ -202,3 +205,22 @@ async def test_a_directory_that_cannot_be_used_is_refused_before_anything_is_run
     with pytest.raises(UseCaseError, match=r"out: .*name one that is yours"):
         await do(ground, "qc.backtest", config=CONFIG, out=str(tmp_path / "file" / "out"))
     assert not simulator.counts()["requests"]
+
+
+async def test_a_job_that_is_cancelled_has_cleaned_up_before_it_is_over(simulator: QuantConnectSimulator, ground: Ground) -> None:
+    simulator.inject(NeverCompletes())
+    running = asyncio.Event()
+    told: list[JobChanged] = []
+
+    def tell(change: JobChanged) -> None:
+        told.append(change)
+        if change.stage == RUNNING:
+            running.set()
+
+    case = use_case("qc.backtest")
+    jobs = Jobs(lambda: NOW, tell)
+    job = jobs.start(case.name, {}, lambda report: case.run(ground, case.read({"config": CONFIG}), report), "test")
+    await asyncio.wait_for(running.wait(), 20)
+    assert (await jobs.cancel(job.id)).state is JobState.CANCELLED
+    assert not simulator.world.projects
+    assert [change.stage for change in told if change.state is JobState.RUNNING][-1] == RUNNING

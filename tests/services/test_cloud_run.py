@@ -34,6 +34,7 @@ from simulators.quantconnect.faults import (
     NeverCompletes,
     NodesBusy,
     Page,
+    Refuse,
     RuntimeFailure,
     Slow,
 )
@@ -65,7 +66,7 @@ def backtests(simulator: QuantConnectSimulator) -> int:
 async def test_a_configuration_becomes_a_result_and_every_stage_is_told(client: Client) -> None:
     told = Told()
     found = await cloud_of(client).run(config(), told)
-    assert told.stages == [GENERATING, UPLOADING, COMPILING, RUNNING, READING]
+    assert told.stages == [GENERATING, UPLOADING, COMPILING, WAITING, RUNNING, READING]
     assert found.outcome is Outcome.COMPLETE
     assert found.statistics is not None
     assert found.statistics.equity_start == 10_000
@@ -185,7 +186,7 @@ async def test_a_busy_node_is_waited_for(simulator: QuantConnectSimulator, clien
     told = Told()
     found = await cloud_of(client).run(config(), told)
     assert found.outcome is Outcome.COMPLETE
-    assert WAITING in told.stages
+    assert sum(each.stage == WAITING for each in told.seen) == 4
     assert backtests(simulator) == 1
 
 
@@ -252,6 +253,24 @@ async def test_statistics_that_stay_half_make_a_partial_result(simulator: QuantC
     assert found.trades, "they are read page by page"
     assert found.statistics is not None
     assert any("half" in notice and "again later" in notice for notice in found.notices)
+
+
+async def test_a_chart_that_cannot_be_read_is_said_and_the_rest_is_there(
+    simulator: QuantConnectSimulator, client: Client
+) -> None:
+    plotting = SMA.replace('self.log("long")', 'self.plot("Mine", "price", 1)')
+    simulator.inject(Refuse("Chart not found", path="/backtests/chart/read"))
+    with pytest.raises(ServiceTrouble, match="Chart not found"):
+        await cloud_of(client, plotting).run(config(), Told())
+    assert backtests(simulator) == 1, "it has ended: it can be read later"
+    told = Told("charts")
+    task = asyncio.create_task(cloud_of(client, plotting).run(config(), told))
+    await asyncio.wait_for(told.reached.wait(), 20)
+    simulator.inject(Refuse("Chart not found", path="/backtests/chart/read"))
+    found = await task
+    assert found.equity
+    assert len(found.charts) == 4, "all but one, its own among them or not"
+    assert any("could not be read: Chart not found" in notice for notice in found.notices)
 
 
 async def test_a_run_that_takes_too_long_is_deleted(simulator: QuantConnectSimulator, client: Client) -> None:

@@ -238,6 +238,7 @@ class CloudBacktests:
         loop = asyncio.get_running_loop()
         began, pause, busy = loop.time(), _NODE_FIRST_S, ""
         project, limit = build.project, self.patience.node_s
+        report(Progress(WAITING, 0.0, limit))
         while True:
             try:
                 return await self._created(build, name, parameters)

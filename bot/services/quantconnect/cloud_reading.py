@@ -30,6 +30,7 @@ _MOST_CHARTS = 12
 _FIRST = (EQUITY, "Drawdown", "Benchmark", EXPOSURE)
 _DULL = frozenset({"Capacity", "Assets Sales Volume", "Portfolio Turnover", "Portfolio Margin"})
 _MARGIN_S = 86_400
+_NEVER_S = 4_102_444_800
 
 
 async def read_result(
@@ -44,9 +45,14 @@ async def read_result(
     wanted = _wanted(backtest)
     steps = len(wanted) + 3
     charts: dict[str, Chart] = {}
-    for done, name in enumerate(wanted):
-        report(Progress(READING, done, steps, name))
-        await _chart(client, project, backtest, name, charts, notices)
+    report(Progress(READING, 0, steps, EQUITY))
+    if EQUITY in wanted:
+        charts[EQUITY] = await _chart(client, project, backtest, EQUITY)
+    others = [name for name in wanted if name != EQUITY]
+    report(Progress(READING, steps - 3 - len(others), steps, "charts"))
+    async with asyncio.TaskGroup() as group:  # each is loaded for seconds before it is there
+        for name in others:
+            group.create_task(_other_chart(client, project, backtest, name, charts, notices), name=f"quantconnect-chart-{name}")
     report(Progress(READING, steps - 3, steps, "trades"))
     trades = await _trades(client, project, backtest, notices)
     report(Progress(READING, steps - 2, steps, "orders"))
@@ -65,17 +71,19 @@ def _wanted(backtest: Backtest) -> list[str]:
     return [*(name for name in _FIRST if name in names), *own][:_MOST_CHARTS]
 
 
-async def _chart(
+async def _chart(client: Client, project: int, backtest: Backtest, name: str) -> Chart:
+    start = max(0, (backtest.backtest_start or 0) // 1_000 - _MARGIN_S)
+    end = (backtest.backtest_end or _NEVER_S * 1_000) // 1_000 + _MARGIN_S
+    points = _EQUITY_POINTS if name == EQUITY else _POINTS
+    return await client.backtests.chart(project, backtest.backtest_id, name, start, end, points)
+
+
+async def _other_chart(
     client: Client, project: int, backtest: Backtest, name: str, charts: dict[str, Chart], notices: list[str]
 ) -> None:
-    start = max(0, (backtest.backtest_start or 0) // 1_000 - _MARGIN_S)
-    end = (backtest.backtest_end or 4_102_444_800_000) // 1_000 + _MARGIN_S
-    points = _EQUITY_POINTS if name == EQUITY else _POINTS
     try:
-        charts[name] = await client.backtests.chart(project, backtest.backtest_id, name, start, end, points)
+        charts[name] = await _chart(client, project, backtest, name)
     except QcError as error:
-        if name == EQUITY:
-            raise
         log.warning("quantconnect_chart_unread", chart=name, backtest=backtest.backtest_id, reason=error.reason)
         notices.append(f"the chart {name} could not be read: {error.reason}")
 

@@ -120,11 +120,6 @@ class CloudResult:
         """PROJECT/BACKTEST, by which it is found again."""
         return f"{self.project}/{self.id}"
 
-    @property
-    def passed(self) -> bool:
-        """A backtest that ran has found what it found."""
-        return True
-
     def completed(self, parameters: Mapping[str, Scalar], files: Mapping[str, str]) -> CloudResult:
         """The same with all its parameters, those among them that were left as they are, and the files it was made of."""
         return replace(self, parameters=read_scalars(parameters), files=dict(files))
