@@ -8,6 +8,7 @@ rule. What is carried is therefore the very text of the rule and of `bot.core.in
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 import sys
@@ -27,7 +28,7 @@ from sources.quantconnect.lean.prelude import CANDLE, PRELUDE
 STANDARD = frozenset(("bisect", "collections", "functools", "heapq", "itertools", "math", "numpy", "operator", "statistics"))
 """Modules that a rule may use besides the bot's own: LEAN has them, and they touch nothing outside."""
 
-_TYPING = frozenset(("__future__", "abc", "typing", "collections.abc", "pydantic"))
+_TYPING = frozenset(("collections.abc", "types", "typing"))
 _ROOMS = ("bot.core.", "sources.")
 _UNCARRIED = {"__slots__", "shape", "state", "snapshot", "restore", "_restore_slot"}
 _PRAGMA = re.compile(r"\s*#\s*(type: ignore|noqa)\b(:[^#\n]*|\[[^\]]*\])?")
@@ -148,9 +149,7 @@ class _Carrier:
         root = source.partition(".")[0]
         if name in PRELUDE and source.startswith(_ROOMS):
             self._luggage.take(name)
-        elif source in _TYPING:
-            return
-        elif root in STANDARD:
+        elif root in STANDARD and source not in _TYPING:
             renamed = f" as {found.asname}" if found.asname else ""
             kept = f"import {found.name}{renamed}" if isinstance(node, ast.Import) else f"{found.name}{renamed}"
             self._luggage.imports.setdefault(source, set()).add(kept)
@@ -160,6 +159,7 @@ class _Carrier:
             raise self._error(name, f"comes from {source or 'a relative import'}, which LEAN does not have; write it in the rule")
 
     def _keep(self, room: _Room, name: str, node: ast.stmt, text: _Text) -> None:
+        text.untyped(node, room.nodes)
         for needed in text.names(node):
             if needed != name and needed in room.nodes:
                 self.take(room.module, needed)
@@ -290,6 +290,28 @@ class _Text:
         self._gone += node.decorator_list
         if isinstance(last, ast.Return):
             self.drop(last)
+
+    def untyped(self, node: ast.AST, known: Mapping[str, ast.stmt]) -> None:
+        """Leave out the types of arguments and results that only a type checker needs."""
+        for each in ast.walk(node):
+            if isinstance(each, ast.arg) and each not in self._gone and self._unknown(each.annotation, known):
+                begin, end = self._span(each)
+                self._edits.append((begin + len(each.arg), end, ""))
+                self._gone.append(each)
+            elif isinstance(each, ast.FunctionDef) and each.returns not in self._gone and self._unknown(each.returns, known):
+                assert each.returns is not None
+                end = self._span(each.returns)[1]
+                self._edits.append((self._source.rindex("->", 0, end) - 1, end, ""))
+                self._gone.append(each.returns)
+
+    @staticmethod
+    def _unknown(annotation: ast.expr | None, known: Mapping[str, ast.stmt]) -> bool:
+        used = [] if annotation is None else [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)]
+        found = [(name, known.get(name)) for name in used]
+        return any(
+            (node is None and not hasattr(builtins, name)) or (isinstance(node, ast.ImportFrom) and node.module in _TYPING)
+            for name, node in found
+        )
 
     def cut(self, kept: ast.arg, gone: ast.arg) -> None:
         """Leave an argument out, the one after `kept`."""

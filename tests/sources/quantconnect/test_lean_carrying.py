@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import math as numbers
 from collections import deque
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -31,7 +32,20 @@ from bot.core.indicators import EMA, Cross, Indicator
 from bot.core.market import Candle, MarketView
 from sources.base import Proposal, Rule, Strict
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 LEVELS: tuple[float, float] = (0.25, 0.75)  # noqa: ERA001
+
+
+def largest(numbers: Sequence[float], more: Decimal | None = None, *rest: Any) -> float:
+    """The largest."""
+    return max(numbers)
+
+
+def nothing(given: float = 0.0) -> Decimal | None:
+    """Nothing."""
+    return None
 
 
 class Base(Strict):
@@ -73,7 +87,8 @@ GOOD = """        mean = self.mean.update(candle.close)
         if not turn or not self.params.loud:
             return None
         confidence = LEVELS[turn > 0]
-        return Proposal(Action.BUY if turn > 0 else Action.SELL, confidence, f"{self.params.word} {max(self.kept):.3f}")"""
+        action = Action.BUY if turn > 0 else Action.SELL
+        return Proposal(action, confidence, f"{self.params.word} {largest(self.kept, nothing()):.3f}")"""
 
 
 def rule_of(tmp_path: Path, text: str) -> type[Rule]:
