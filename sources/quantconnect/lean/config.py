@@ -76,8 +76,8 @@ class BacktestConfig(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.start >= self.end:
-            message = f"start {self.start} is not before end {self.end}; give a first day before the last"
+        if self.start > self.end:
+            message = f"start {self.start} is after end {self.end}; give the first day first"
             raise ValueError(message)
         return self
 

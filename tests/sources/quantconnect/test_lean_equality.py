@@ -37,7 +37,7 @@ def test_every_template_and_every_rule_is_put_to_the_test() -> None:
 
 @pytest.mark.parametrize("kind", SHORT)
 @pytest.mark.parametrize(
-    ("timeframe", "days", "seed"), [("1h", 20, 1), ("1m", 2, 2), ("4h", 60, 3), ("15m", 2, 4), ("1d", 300, 5), ("7h", 80, 6)]
+    ("timeframe", "days", "seed"), [("1h", 20, 1), ("1m", 1, 2), ("4h", 60, 3), ("15m", 1, 4), ("1d", 300, 5), ("7h", 80, 6)]
 )
 def test_the_algorithm_proposes_what_the_rule_proposes_at_the_same_candles(
     kind: str, timeframe: str, days: int, seed: int
