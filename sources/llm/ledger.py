@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -43,6 +43,7 @@ from sources.llm.purse import Ticket
 log = structlog.get_logger(__name__)
 
 _LOCK = "llm-ledger"
+_PATIENCE_S = 1.0  # how long a settlement is waited for
 _AT_ONCE = 1000  # reservations that one sweep gives up, and settlements that may wait for the database
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class LedgerCounters:
 
     refused: int = 0
     deferred: int = 0  # settlements that waited for the database
-    dropped: int = 0  # settlements that there was no room to keep: their reservations count as spent
+    dropped: int = 0  # settlements that could not be kept: their reservations count as spent
     alerts_failed: int = 0
 
 
@@ -103,6 +104,7 @@ class Ledger:
         self._owner = f"{this_process()}|{self._session}"
         self._made = 0
         self._turn = asyncio.Lock()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._deferred: deque[Settlement] = deque()
         self._of_source: dict[str, SourceBudget] = {}  # as many as there are sources
         self._limits = Limits(budget, self._of_source)
@@ -130,14 +132,18 @@ class Ledger:
 
     async def reserve(self, payer: Payer, candidate: Candidate, amount: Decimal | None, fallback: int = 0) -> Ticket:
         """Set USD aside, durably; None is an unknown price. `BudgetRefused` if a limit or the database forbids it."""
-        doing = asyncio.ensure_future(self._reserve(payer, candidate, amount, fallback))
+        doing = asyncio.create_task(self._reserve(payer, candidate, amount, fallback))
         try:
-            return await _to_its_end(doing)
+            return await asyncio.shield(doing)
         except asyncio.CancelledError:
-            # Nobody is left to make the call. If this is cancelled too, the reservation stays, as spent.
-            if doing.done() and not doing.cancelled() and doing.exception() is None:
-                await self.release(doing.result())
+            # Nobody is left to make the call; and whoever gave up need not wait until a slow database has understood.
+            self._own(self._undo(doing))
             raise
+
+    async def _undo(self, doing: asyncio.Task[Ticket]) -> None:
+        with contextlib.suppress(BudgetRefused):
+            ticket = await doing
+            await self._settled(self._released(ticket))
 
     async def _reserve(self, payer: Payer, candidate: Candidate, amount: Decimal | None, fallback: int) -> Ticket:
         pico = None if amount is None else to_pico(amount)
@@ -201,10 +207,30 @@ class Ledger:
 
     async def release(self, ticket: Ticket) -> None:
         """Nothing was sent: the reservation is free again. Never raises, as `settle`."""
-        await self._end(Settlement(ticket.id, State.RELEASED, 0, self._now(), "not-sent", Usage()))
+        await self._end(self._released(ticket))
+
+    def _released(self, ticket: Ticket) -> Settlement:
+        return Settlement(ticket.id, State.RELEASED, 0, self._now(), "not-sent", Usage())
 
     async def _end(self, how: Settlement) -> None:
-        await _to_its_end(asyncio.ensure_future(self._settled(how)))
+        """Wait for a settlement, but not for long: it goes on without whoever has the answer already, or has given up."""
+        doing = self._own(self._settled(how))
+        done, _ = await asyncio.wait([doing], timeout=_PATIENCE_S)
+        if not done:
+            log.warning("llm_settlement_is_slow", call=how.id)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Work that ends with the ledger at the latest."""
+        doing = asyncio.create_task(work)
+        self._under_way.add(doing)
+        doing.add_done_callback(self._ended)
+        return doing
+
+    def _ended(self, doing: asyncio.Task[None]) -> None:
+        self._under_way.discard(doing)
+        if not doing.cancelled() and doing.exception() is not None:
+            self.counters.dropped += 1
+            log.error("llm_settlement_failed", exc_info=doing.exception())
 
     async def _settled(self, how: Settlement) -> None:
         try:
@@ -285,7 +311,9 @@ class Ledger:
         )
 
     async def close(self) -> None:
-        """Book what is still open as spent; where the database cannot be written, the next ledger does it."""
+        """End what is under way and book what is still open as spent; where that cannot be written, the next ledger does it."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)  # each waits for its turn and for the database, and for neither for ever
         with contextlib.suppress(StoreUnavailable):
             _, alerts = await self._alone(
                 lambda connection: self._give_up(connection, lambda each: each.owner == self._owner, "closed")
@@ -355,15 +383,3 @@ class LedgerPurse:
     async def decided(self, decision: str, outcome: str | None = None) -> None:
         """Say which decision the question led to (empty: none), and in a word how the answer was taken."""
         await self._ledger.decided(self.calls, decision, outcome)
-
-
-async def _to_its_end(doing: asyncio.Future[T]) -> T:
-    """Wait for it, and if cancelled, until it has ended all the same: a transaction is not left half-way."""
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        if not doing.done():
-            await asyncio.wait([doing])
-        if not doing.cancelled():
-            doing.exception()  # seen, so that nobody misses it
-        raise

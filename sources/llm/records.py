@@ -156,7 +156,7 @@ class Records:
         reply = record.reply if isinstance(record.reply, bytes) else record.reply.encode(errors="replace")
         told = reply.decode(errors="replace")
         clamps = json.dumps([dict(clamp) for clamp in record.clamps])
-        return {
+        row = {
             "id": secrets.token_hex(8),
             "ts": record.ts,
             "source": record.source,
@@ -179,12 +179,13 @@ class Records:
             "prompt": self._kept(record.prompt, self._retention.prompt_chars),
             "reply": self._kept(told, self._retention.reply_chars),
             "validation": self._kept(record.validation, self._retention.reply_chars),
-            "clamps": storable(self._redact(clamps)),
+            "clamps": self._redact(clamps),
         }
+        return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
     def _kept(self, told: str, most: int) -> str:
         # Redacted before it is cut: half a key is one that nobody would recognise.
-        return storable(self._redact(told))[:most]
+        return self._redact(told)[:most]
 
 
 def storable(told: str) -> str:

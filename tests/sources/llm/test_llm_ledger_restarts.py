@@ -141,9 +141,10 @@ async def test_a_reservation_whose_caller_gave_up_meanwhile_is_undone(database_u
         doing = asyncio.create_task(ledger.reserve(SOURCE, LUNA, CENT))
         await asyncio.wait_for(gate.written.wait(), 10)
         doing.cancel()
-        gate.open.set()
         with pytest.raises(asyncio.CancelledError):
-            await doing
+            await asyncio.wait_for(doing, 10)  # at once, though the database still thinks
+        gate.open.set()
+        await ledger.close()
         assert [row.state for row in await world.costs.calls()] == ["released"]
 
 
@@ -156,6 +157,21 @@ async def test_a_settlement_is_written_though_its_caller_gave_up(database_url: s
         doing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await doing
+        await ledger.close()
+        assert await world.spent() == CENT
+
+
+async def test_a_slow_database_holds_up_nobody_who_has_his_answer(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.llm.ledger._PATIENCE_S", 0.01)
+    async with ledger_world(sqlite_url) as world:
+        gate = Gate(world.database)
+        gate.open.set()
+        ledger = await Ledger.open(gate, WIDE, now=lambda: START, told=world.alerts.append)  # type: ignore[arg-type]
+        ticket = await ledger.reserve(SOURCE, LUNA, Decimal("0.3"))
+        gate.open.clear()
+        await asyncio.wait_for(ledger.settle(ticket, CENT, USAGE), 5)
+        gate.open.set()
+        await ledger.close()
         assert await world.spent() == CENT
 
 

@@ -82,7 +82,12 @@ async def test_a_reply_that_no_database_takes_is_recorded_all_the_same(database_
     async with ledger_world(database_url) as world:
         records = Records(world.database, redacted)
         clamp: Clamp = {"was": "\ud800\x00", "n": float("nan")}
-        assert await records.texts(await records.add(replace(ASKED, reply=reply, validation="\x00", clamps=(clamp,)))) is not None
+        assert (
+            await records.texts(
+                await records.add(replace(ASKED, reply=reply, outcome="\ud800", validation="\x00", clamps=(clamp,)))
+            )
+            is not None
+        )
 
 
 async def test_records_are_found_by_what_they_belong_to_page_by_page(database_url: str) -> None:
