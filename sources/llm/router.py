@@ -225,6 +225,8 @@ class Router:
         """A ticket for a call that may go out now; from here on the breaker counts it as begun."""
         if seconds < _LEAST_S:
             raise _not_made(candidate, Trouble.TIMEOUT, "no time was left for it; nothing was sent")
+        if candidate.model.provider not in self._providers:
+            raise _not_made(candidate, Trouble.DISABLED, "it is not configured")
         bar = self._health.bar(candidate)  # things may have changed while others were asked
         if bar is not None:
             raise bar

@@ -135,13 +135,16 @@ class SdkProvider:
                 text = self._taken(gathering.take, event, this)
                 room -= len(text.encode("utf-8", "replace"))
                 if room < 0:
-                    raise self._error(Trouble.TOO_LARGE, "the reply was larger than its cap and was cut off", this, billed=True)
+                    raise self._too_large(this)
                 if text:
                     yield text
         body = gathering.whole()
         if body is None:
             raise self._error(Trouble.TRANSPORT, "the stream ended before the answer did", this, billed=True)
-        yield self._reply(this, ask, model, body, orjson.dumps(body))
+        raw = orjson.dumps(body)
+        if len(raw) > self._largest:
+            raise self._too_large(this)
+        yield self._reply(this, ask, model, body, raw)
 
     async def models(self, deadline_s: float) -> tuple[str, ...]:
         """Names of the models that the key may use; costs nothing and proves the key."""
@@ -183,7 +186,8 @@ class SdkProvider:
 
     def _built(self) -> Any:
         sdk = importlib.import_module(self._speech.sdk)
-        http = open_client(self._key, self._largest * _STREAM_ROOM, trust_env=self._trust_env)
+        tls = not (self._base_url.startswith("http:") and _is_here(self._base_url))
+        http = open_client(self._key, self._largest * _STREAM_ROOM, trust_env=self._trust_env, tls=tls)
         return self._speech.client(sdk, self._key, self._base_url, http)
 
     async def _read_all(self, this: _Try, request: Callable[[Any], Any]) -> bytes:
@@ -195,8 +199,7 @@ class SdkProvider:
                 while (piece := await self._next(source, this)) is not None:
                     room -= len(piece)
                     if room < 0:
-                        reason = "the reply was larger than its cap and was cut off"
-                        raise self._error(Trouble.TOO_LARGE, reason, this, billed=True)
+                        raise self._too_large(this)
                     pieces.append(piece)
             return b"".join(pieces)
 
@@ -293,6 +296,9 @@ class SdkProvider:
     def _late(self, this: _Try) -> LlmError:
         seconds = this.end - this.begun
         return self._error(Trouble.TIMEOUT, f"no answer within {seconds:.3g} s", this, billed=this.sent and this.ask is not None)
+
+    def _too_large(self, this: _Try) -> LlmError:
+        return self._error(Trouble.TOO_LARGE, "the reply was larger than its cap and was cut off", this, billed=True)
 
     def _error(self, trouble: Trouble, reason: str, this: _Try, *, billed: bool) -> LlmError:
         return LlmError(

@@ -32,8 +32,11 @@ class ReplyTooLarge(Exception):  # noqa: N818 - it names what the reply is
     """More came than an answer may have; the rest was not read."""
 
 
-def open_client(key: str, largest: int, *, trust_env: bool) -> httpx2.AsyncClient:
-    """A client that sends `key` and reads at most `largest` bytes of each answer; `trust_env`: proxies of the environment."""
+def open_client(key: str, largest: int, *, trust_env: bool, tls: bool = True) -> httpx2.AsyncClient:
+    """A client that sends `key` and reads at most `largest` bytes of each answer; `trust_env`: proxies of the environment.
+
+    Without `tls` no certificates are loaded, for plain HTTP on this machine; redirects lead nowhere, so it stays there.
+    """
     import httpx2  # noqa: PLC0415 - heavy, and of no use to a bot without LLMs
 
     class Capped(httpx2.AsyncByteStream):
@@ -66,5 +69,5 @@ def open_client(key: str, largest: int, *, trust_env: bool) -> httpx2.AsyncClien
         response.stream = Capped(stream, largest // _UNPACKING if packed else largest)
 
     return httpx2.AsyncClient(
-        trust_env=trust_env, follow_redirects=False, event_hooks={"request": [own_headers], "response": [cap]}
+        verify=tls, trust_env=trust_env, follow_redirects=False, event_hooks={"request": [own_headers], "response": [cap]}
     )

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from sources.llm.asking import Ask, Message, Speaker, Stop, ToolCall, Usage
-from sources.llm.models import Dialect, Model, Structured
+from sources.llm.models import Dialect, Effort, Model, Structured
 from sources.llm.providers.reading import Answer, Failed, Unreadable, object_of, part, parts, tokens, told, usage_of, words
 from sources.llm.tokens import count
 
@@ -20,6 +20,7 @@ _STOPS: Mapping[str, Stop] = {
     "tool_use": Stop.TOOLS,
     "refusal": Stop.REFUSAL,
 }
+_TOO_LITTLE = frozenset({Effort.NONE, Effort.MINIMAL})  # of this protocol; its least is low
 _SHORT_S = 300.0  # life of a cache entry, refreshed by each hit
 _HOUR_S = 3300.0  # an hour, less what a schedule may be late
 _LEAST_CACHED = 4096  # tokens below which no known model writes a cache entry, where it is not known better
@@ -55,7 +56,7 @@ class Messages:
         elif ask.schema is not None:
             system = f"{system}\n\n{told(ask.schema.body)}"
         if effort := takes.effort_for(ask.effort):
-            output["effort"] = effort.value
+            output["effort"] = Effort.LOW.value if effort in _TOO_LITTLE else effort.value
         if output:
             made["output_config"] = output
         if system:

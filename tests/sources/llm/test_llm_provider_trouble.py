@@ -268,3 +268,21 @@ def test_what_others_write_is_shown_in_one_short_line() -> None:
     assert plain("a\nb\x00c\u202e" + "d " * 1000).startswith("a b c")
     assert len(plain("word " * 1000)) < 320
     assert "tail" not in plain("xyz-tail", ("xyz-tail",))
+
+
+async def test_a_stream_that_grows_too_large_is_cut_off() -> None:
+    async def flood(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        chunk = f'data: {{"choices":[{{"delta":{{"content":"{"x" * 10_000}"}}}}]}}\n\n'.encode()
+        while True:
+            await response.write(chunk)
+
+    heard = 0
+    async with serving(flood) as service, a_provider(Dialect.CHAT, service.root) as provider:
+        stream: Any = provider.stream(an_ask(), a_model(Dialect.CHAT), 20.0)
+        with pytest.raises(LlmError) as caught:  # noqa: PT012 - it comes after many pieces
+            async for piece in stream:
+                heard += len(piece)
+    assert (caught.value.trouble, caught.value.may_have_been_billed) == (Trouble.TOO_LARGE, True)
+    assert heard <= 1 << 20

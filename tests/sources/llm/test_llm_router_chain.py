@@ -425,6 +425,8 @@ async def test_a_role_without_candidates_and_a_provider_that_is_missing_are_said
     with pytest.raises(LlmError, match="not configured") as caught:
         await router.ask(an_ask(), world.purse)
     assert caught.value.trouble is Trouble.DISABLED
+    with pytest.raises(LlmError, match="not configured"):
+        await router.ask(an_ask(), world.purse, among=(a_candidate("elsewhere"),))
 
 
 async def test_a_stream_falls_back_only_before_its_first_piece() -> None:
