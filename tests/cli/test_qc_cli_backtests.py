@@ -116,6 +116,9 @@ async def test_a_rule_is_exported_without_asking_anybody(qc: Shell, home: Path) 
     assert code == 0
     assert out == f"wrote {home / 'lean' / 'main.py'}\n"
     compile((home / "lean" / "main.py").read_text(encoding="utf-8"), "main.py", "exec")
+    code, out, _ = await qc("export", "sma-cross", "--csharp")
+    assert code == 0
+    assert out.startswith("// NEVER COMPILED")
     code, _, err = await qc("export", "no-such-rule")
     assert code == 1
     assert "use one of" in err

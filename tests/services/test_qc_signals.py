@@ -111,6 +111,13 @@ async def test_the_source_that_listens_decides_how_a_signal_is_taken(
         (row,) = (await do(ground, "qc.signals", journal=False))["fresh"]
         assert row["verdict"] == "unmapped"
         assert "only coinbase is heard" in row["why"]
+        ground.simulated = True
+        (row,) = (await do(ground, "qc.signals", journal=False))["fresh"]
+        assert row["source"] == "quantconnect:unconfigured", "an embedded world has sources of its own"
+        (config / "demo" / "sources").mkdir(parents=True)
+        (config / "demo" / "sources" / "qc.yaml").write_text(SOURCE.format(project=project), encoding="utf-8")
+        (row,) = (await do(ground, "qc.signals", journal=False))["fresh"]
+        assert row["source"] == "quantconnect:listening"
 
 
 async def test_a_project_that_cannot_be_read_is_named_and_the_others_are_shown(

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 UNCONFIGURED = "quantconnect:unconfigured"
 """Who would take the signals of a project that no source listens to."""
+EMBEDDED_SOURCES = "demo/sources"
+"""Where, below the configuration, the sources of an embedded world are."""
 _HORIZON_MS = 3_600_000
 _ALL = 10_000
 
@@ -137,12 +139,15 @@ def _decided(url: str, limit: int, project: int | None) -> Sequence[JournaledDec
 
 def _listeners(ground: Ground) -> Sequence[Listener]:
     """The QuantConnect sources of the configuration, those that are on first; `SourceConfigError` where one is wrong."""
-    directory = ground.loaded.sources_directory
+    loaded = ground.loaded
+    directory = loaded.sources_directory
+    if ground.simulated and loaded.directory is not None:
+        directory = loaded.directory / EMBEDDED_SOURCES
     if directory is None or not directory.is_dir():
         return ()
     from sources.loading import load_sources  # noqa: PLC0415 - only where sources are configured
 
-    traded = ground.loaded.settings.exchange.symbols
+    traded = loaded.settings.exchange.symbols
     found = [
         _listener(source.spec, source.config.horizon, source.params, source.symbols(traded))
         for source in load_sources(directory)
