@@ -170,6 +170,11 @@ def _origin(key: Key, origins: Mapping[Key, Origin]) -> Origin:
     return DEFAULT
 
 
+def _plain(listed: object) -> object:
+    """One of a list as JSON has it: of a model, what differs from its defaults."""
+    return listed.model_dump(mode="json", exclude_defaults=True) if isinstance(listed, BaseModel) else listed
+
+
 @dataclass(frozen=True, slots=True)
 class _Leaf:
     key: Key
@@ -183,6 +188,6 @@ def _leaves(model: object, above: Key, duration: bool = False) -> list[_Leaf]:
         return [leaf for name in fields for leaf in _leaves(getattr(model, name), (*above, name), is_duration(fields[name]))]
     if isinstance(model, Mapping) and model:
         return [leaf for name, child in model.items() for leaf in _leaves(child, (*above, name))]
-    shown = list(model) if isinstance(model, tuple) else model
+    shown = [_plain(each) for each in model] if isinstance(model, tuple) else model
     plain = isinstance(shown, (bool, int, float, list, dict, type(None)))
     return [_Leaf(above, shown if plain else str(shown), duration)]

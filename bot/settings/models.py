@@ -37,6 +37,7 @@ from bot.settings.kinds import (
     Timeframes,
     Wait,
 )
+from bot.settings.llm import LlmSettings
 from bot.settings.sizing import BUILT_IN_SIZINGS, SizingSettings, with_built_in
 
 _SECRET_OPTION = re.compile(r"(?i)(api_?key|secret|password|token|private_?key|passphrase)")
@@ -391,6 +392,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     quantconnect: QuantConnectSettings = QuantConnectSettings()
     memory: MemorySettings = MemorySettings()
+    llm: LlmSettings = LlmSettings()
     risk: RiskSettings = RiskSettings()
 
     @classmethod

@@ -57,9 +57,24 @@ def _lines(model: BaseModel, indent: str) -> Iterator[str]:
             for key, below in value.items():
                 yield f"{indent}  {key}:"
                 yield from _lines(below, indent + "    ")
+        elif isinstance(value, dict) and any(isinstance(below, tuple) for below in value.values()):
+            yield f"{indent}{name}:{comment}"
+            for key, listed in value.items():
+                yield f"{indent}  {key}:"
+                yield from (f"{indent}    - {_row(each)}" for each in listed)
         else:
             text = f"{indent}{name}: {_text(value, field)}"
             yield f"{text:<{_COLUMN}}{comment}".rstrip()
+
+
+def _row(model: BaseModel) -> str:
+    """One of a list, in a line: what differs from its defaults."""
+    said = model.model_dump(mode="json", exclude_defaults=True)
+    return (
+        "{"
+        + ", ".join(f"{name}: {json.dumps(value) if isinstance(value, dict) else value}" for name, value in said.items())
+        + "}"
+    )
 
 
 def _text(value: object, field: FieldInfo) -> str:
