@@ -116,9 +116,10 @@ class Router:
         `among` asks those instead (one member of an ensemble, say), and then neither heeds nor moves the role's rest.
         """
         tried: list[LlmError] = []
-        for candidate, seconds in self._chain(ask, among, deadline_s, tried):
+        estimated = count_ask(ask)
+        for candidate, seconds in self._chain(ask, estimated, among, deadline_s, tried):
             try:
-                async with self._paid(ask, candidate, purse, seconds) as attempt:
+                async with self._paid(ask, estimated, candidate, purse, seconds) as attempt:
                     provider = self._providers[candidate.model.provider]
                     attempt.reply = await provider.ask(attempt.ask, candidate.model, seconds())
                 return self._stamped(ask, attempt.reply, tried, among)
@@ -136,10 +137,11 @@ class Router:
     ) -> AsyncIterator[str | Reply]:
         """Pieces of text, and the `Reply` as the last item. Another candidate takes over only before the first piece."""
         tried: list[LlmError] = []
-        for candidate, seconds in self._chain(ask, among, deadline_s, tried):
+        estimated = count_ask(ask)
+        for candidate, seconds in self._chain(ask, estimated, among, deadline_s, tried):
             begun = False
             try:
-                async with self._paid(ask, candidate, purse, seconds) as attempt:
+                async with self._paid(ask, estimated, candidate, purse, seconds) as attempt:
                     provider = self._providers[candidate.model.provider]
                     pieces: Any = provider.stream(attempt.ask, candidate.model, seconds())
                     async with aclosing(pieces):
@@ -161,7 +163,12 @@ class Router:
         raise self._nobody(ask, tried, among)
 
     def _chain(
-        self, ask: Ask, among: Sequence[Candidate] | None, deadline_s: float | None, tried: list[LlmError]
+        self,
+        ask: Ask,
+        estimated: int,
+        among: Sequence[Candidate] | None,
+        deadline_s: float | None,
+        tried: list[LlmError],
     ) -> list[tuple[Candidate, Callable[[], float]]]:
         """Who may be asked, in order, each with the seconds that it has left when it is its turn; bars go to `tried`."""
         rest = self._health.rest(ask.role) if among is None else None
@@ -172,7 +179,6 @@ class Router:
         limits = self._deadlines.get(ask.role, Deadline())
         loop = asyncio.get_running_loop()
         end = loop.time() + (limits.total_s if deadline_s is None else deadline_s)
-        estimated = count_ask(ask)
         open_ones = []
         for candidate in self._roles.get(ask.role, ()) if among is None else among:
             bar = self._health.bar(candidate)
@@ -198,7 +204,6 @@ class Router:
     @asynccontextmanager
     async def _paid(self, ask: Ask, candidate: Candidate, purse: Purse, seconds: Callable[[], float]) -> AsyncIterator[_Attempt]:
         """Around one try: its money is set aside before, and booked after, whatever happens."""
-        estimated = count_ask(ask)
         ticket = await self._reserved(ask, estimated, candidate, purse, seconds())
         attempt = _Attempt(replace(ask, effort=candidate.effort or ask.effort))
         try:
