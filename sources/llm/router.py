@@ -202,7 +202,9 @@ class Router:
         return most(prompt, output, model.price, self._now(), caches=ask.caching is not None)
 
     @asynccontextmanager
-    async def _paid(self, ask: Ask, candidate: Candidate, purse: Purse, seconds: Callable[[], float]) -> AsyncIterator[_Attempt]:
+    async def _paid(
+        self, ask: Ask, estimated: int, candidate: Candidate, purse: Purse, seconds: Callable[[], float]
+    ) -> AsyncIterator[_Attempt]:
         """Around one try: its money is set aside before, and booked after, whatever happens."""
         ticket = await self._reserved(ask, estimated, candidate, purse, seconds())
         attempt = _Attempt(replace(ask, effort=candidate.effort or ask.effort))
