@@ -175,7 +175,7 @@ async def test_trouble_has_a_kind_and_a_remedy(simulator: QuantConnectSimulator,
 @pytest.mark.parametrize(
     ("name", "args", "said"),
     [
-        ("qc.backtest", {"config": CONFIG | {"end": "2025-01-01"}}, "config: .*not before"),
+        ("qc.backtest", {"config": CONFIG | {"end": "2025-01-01"}}, "config: "),
         ("qc.backtest", {"config": CONFIG, "limit": "soon"}, "limit: "),
         ("qc.compare", {"backtests": ["7/abcd"]}, "1 cannot be compared; give 2"),
         ("qc.compare", {"backtests": ["abcd", "7/abcd"]}, "backtests.0: "),

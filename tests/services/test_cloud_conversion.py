@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from bot.backtest.statistics import statistics_of
 from bot.services.quantconnect.conversion import HALF, NEVER_TRADED, CloudResult, Outcome, converted, read_scalars
 from sources.quantconnect.models_backtest import Backtest, Chart
-from sources.quantconnect.models_trade import ClosedTrade
+from sources.quantconnect.models_trade import ClosedTrade, Order
 from tests.services.cloud_service import config
-from tests.sources.quantconnect.qc_answers import FINISHED, PERFORMANCE, QUEUED
+from tests.sources.quantconnect.qc_answers import FINISHED, ORDER, PERFORMANCE, QUEUED
 
 DAY_S = 86_400
 BEGAN_S = 1_704_067_200
@@ -182,6 +182,16 @@ def test_parameters_are_numbers_where_they_are_written_as_such() -> None:
     assert read_scalars(given) == {
         "fast": 10, "threshold": 0.001, "tickers": "BTCUSDT,ETHUSDT", "huge": "9" * 40, "odd": "nan"
     }  # fmt: skip
+
+
+def test_numbers_that_no_reader_can_hold_are_left_out() -> None:
+    huge = 2**64
+    order = Order.model_validate(ORDER | {"time": huge, "contingentId": huge})
+    rows = [[huge, 1.0], [BEGAN_S + DAY_S, 2.0]]
+    odd = {"tradeableDates": huge, "created": huge, "backtestStart": huge}
+    found = result(odd, charts={"Strategy Equity": chart(rows)}, orders=[order], trades=[trade(exitTime=huge), trade()])
+    read = orjson.loads(orjson.dumps(found.as_json()))
+    assert (len(found.equity), len(found.trades), read["order_list"][0]["time"]) == (1, 1, None)
 
 
 junk = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

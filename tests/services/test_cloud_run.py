@@ -42,6 +42,8 @@ from simulators.quantconnect.quirks import NAMES
 from simulators.quantconnect.server import QuantConnectSimulator
 from sources.quantconnect.client import Client
 from sources.quantconnect.errors import Kind
+from sources.quantconnect.lean.config import BacktestConfig
+from sources.quantconnect.lean.generating import LeanProject
 from tests.services.cloud_service import BROKEN, QUIET, Told, client_of, cloud_of, config, simulated
 from tests.services.cloud_service import project as project_of
 from tests.simulators.quantconnect_client import SMA
@@ -139,6 +141,15 @@ async def test_a_changed_text_is_uploaded_and_files_that_went_are_deleted(
     assert "research.ipynb" in project.files
 
 
+async def test_line_breaks_that_the_service_changed_are_no_difference(simulator: QuantConnectSimulator, client: Client) -> None:
+    cloud = cloud_of(client)
+    await cloud.run(config(), Told())
+    (project,) = simulator.world.projects.values()
+    simulator._projects.put(project, "main.py", SMA.replace("\n", "\r\n").rstrip())
+    await cloud.run(config(), Told())
+    assert simulator.counts()["requests"]["/files/update"] == 1
+
+
 async def test_a_build_error_says_file_and_line(simulator: QuantConnectSimulator, client: Client) -> None:
     simulator.inject(CompileError(line=7, message="unexpected indent"))
     with pytest.raises(BuildFailed, match=r"main\.py:7: .*unexpected indent.*; correct") as caught:
@@ -161,6 +172,19 @@ async def test_a_text_that_cannot_run_is_never_sent(
     with pytest.raises(TextRefused, match=said):
         await cloud_of(client, text).run(config(), Told())
     assert not simulator.counts()["requests"]
+
+
+async def test_parsing_that_another_thread_disturbed_is_done_again(client: Client) -> None:
+    cloud, disturbed = cloud_of(client), iter([True, True])
+
+    def generate(_: BacktestConfig) -> LeanProject:
+        if next(disturbed, False):
+            message = "AST constructor recursion depth mismatch (before=33, after=26)"
+            raise SystemError(message)
+        return project_of()
+
+    cloud._generate = generate
+    assert (await cloud.run(config(), Told())).outcome is Outcome.COMPLETE
 
 
 async def test_a_compile_that_hangs_is_begun_anew(simulator: QuantConnectSimulator, client: Client) -> None:

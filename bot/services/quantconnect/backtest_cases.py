@@ -31,6 +31,7 @@ from bot.services.quantconnect.backtest_args import (
 from bot.services.quantconnect.cloud import GENERATING, READING, CloudBacktests, Patience
 from bot.services.quantconnect.cloud_errors import AlgorithmFailed, ServiceTrouble, TextRefused
 from bot.services.quantconnect.cloud_projects import FOLDER, is_ours, own_projects
+from bot.services.quantconnect.cloud_text import generated
 from bot.services.quantconnect.shelf import let_go
 from bot.services.use_case import Ground, UseCase, UseCaseError
 from sources.quantconnect.errors import QcError
@@ -118,7 +119,9 @@ async def _list(ground: Ground, args: ListArguments, report: Report) -> Result:
 
 
 def _row(project: int, name: str, row: BacktestSummary) -> dict[str, object]:
-    body: dict[str, object] = row.model_dump(mode="json", exclude={"backtest_id", "status"})
+    from bot.services.quantconnect.conversion import representable  # noqa: PLC0415 - numpy
+
+    body = representable(row.model_dump(mode="json", exclude={"backtest_id", "status"}))
     return {"reference": f"{project}/{row.backtest_id}", "project": project, "project_name": name} | body
 
 
@@ -203,10 +206,13 @@ async def _export(ground: Ground, args: ExportArguments, report: Report) -> Resu
     from sources.quantconnect.lean.generating import generate, generate_csharp  # noqa: PLC0415
 
     report(Progress(GENERATING, note=args.config.strategy.kind))
-    try:
-        made = await asyncio.to_thread(generate_csharp if args.language is Language.CSHARP else generate, args.config)
-    except LeanError as error:
-        raise TextRefused(str(error)) from error
+    if args.language is Language.CSHARP:
+        try:
+            made = generate_csharp(args.config)
+        except LeanError as error:
+            raise TextRefused(str(error)) from error
+    else:
+        made = await generated(generate, args.config)
     answer: dict[str, object] = {
         "name": made.name,
         "parameters": dict(made.parameters),

@@ -27,14 +27,12 @@ from bot.services.quantconnect.cloud_errors import (
     NoFreeNode,
     ServiceTrouble,
     StageTimedOut,
-    TextRefused,
     Vanished,
 )
 from bot.services.quantconnect.cloud_projects import UPLOADING, OwnProject, opened, project_name, upload
-from bot.services.quantconnect.cloud_text import check_files
+from bot.services.quantconnect.cloud_text import Generate, generated
 from sources.quantconnect.errors import Kind, QcError
 from sources.quantconnect.lean.config import BacktestConfig
-from sources.quantconnect.lean.errors import LeanError
 from sources.quantconnect.models_backtest import Backtest, Stage
 
 if TYPE_CHECKING:
@@ -55,7 +53,6 @@ _PACE = ((1.0, 5), (2.0, 10), (5.0, 54))
 _LAST_PACE = 10.0
 _LOOKS_AFTER_LOSS = (0.0, 0.5, 2.0)
 
-Generate = Callable[[BacktestConfig], "LeanProject"]
 Sleep = Callable[[float], Awaitable[object]]
 
 
@@ -126,23 +123,22 @@ class CloudBacktests:
         A project that was made for it is deleted at the end unless it is to be kept, and whenever it is cancelled.
         """
         report(Progress(GENERATING, note=f"{config.strategy.kind} on {config.symbol}"))
-        generated = await asyncio.to_thread(self._generated, config)  # a tenth of a second that the loop is not to stand still
-        name = project_name(config.name or generated.name)
+        made = await generated(self._generate, config)
+        name = project_name(config.name or made.name)
         project: OwnProject | None = None
         kept = False
         try:
             opening = self._opening.setdefault(name, asyncio.Lock())
             async with opening:  # two that share a project must not write its files at once
                 report(Progress(UPLOADING, note=name))
-                async with self.stage(UPLOADING, self.patience.upload_s, "try again later, or raise the budget of calls"):
+                limit, remedy = self.patience.upload_s, "try again later, or raise the budget of calls"
+                async with self.stage(UPLOADING, limit, remedy):
                     project = await opened(self.client, name, self._organization)
                     self._users[project.id] += 1
-                async with self.stage(
-                    UPLOADING, self.patience.upload_s, "try again later, or raise the budget of calls", project
-                ):
-                    await upload(self.client, project, generated.files, report)
+                async with self.stage(UPLOADING, limit, remedy, project):
+                    await upload(self.client, project, made.files, report)
                 compile_id = await self._compiled(project, report)
-            yield Build(config, generated, project, compile_id)
+            yield Build(config, made, project, compile_id)
             kept = keep
         except asyncio.CancelledError:
             raise
@@ -151,7 +147,7 @@ class CloudBacktests:
             raise
         finally:
             if project is not None:
-                self._users[project.id] -= 1
+                self._users -= Counter({project.id: 1})  # who is at zero is let go of
                 if not kept and project.fresh and not self._users[project.id]:
                     await self._forget_project(project)
 
@@ -215,14 +211,6 @@ class CloudBacktests:
                 if gone is not None:
                     raise gone from error
             raise ServiceTrouble(name, error) from error
-
-    def _generated(self, config: BacktestConfig) -> LeanProject:
-        try:
-            generated = self._generate(config)
-        except LeanError as error:
-            raise TextRefused(str(error)) from error
-        check_files(generated.files)
-        return generated
 
     async def _compiled(self, project: OwnProject, report: Report) -> str:
         report(Progress(COMPILING, note=project.name))

@@ -35,6 +35,8 @@ Floats = npt.NDArray[np.float64]
 Scalar = str | int | float | bool
 
 EQUITY, EXPOSURE = "Strategy Equity", "Exposure"
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999
+_LARGEST = 2**63
 _WINDOW = re.compile(r"M(\d+)_(\d{4})(\d{2})(\d{2})")
 _UNITS = {"₮": "USDT", "$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₿": "BTC"}
 
@@ -133,7 +135,7 @@ class CloudResult:
 
     def brief(self) -> dict[str, object]:
         """The figures and the trades as plain JSON values, without curves, orders, insights and charts."""
-        return {
+        told: dict[str, object] = {
             "reference": self.reference,
             "project": self.project,
             "backtest": self.id,
@@ -152,10 +154,11 @@ class CloudResult:
             "notices": list(self.notices),
             "config": None if self.config is None else self.config.model_dump(mode="json"),
         }
+        return representable(told)
 
     def as_json(self) -> dict[str, object]:
         """All of it as plain JSON values."""
-        return self.brief() | {
+        more: dict[str, object] = {
             "equity_curve": [list(point) for point in zip(self.at, self.equity, strict=True)],
             "drawdown_curve": [list(point) for point in zip(self.at, self.drawdown, strict=True)],
             "order_list": [_dumped(order) for order in self.orders],
@@ -163,6 +166,7 @@ class CloudResult:
             "charts": {name: _drawn(chart) for name, chart in self.charts.items()},
             "rolling_windows": {window.key: _performance(window.performance) for window in self.rolling},
         }
+        return self.brief() | representable(more)
 
     def _order_count(self) -> int | None:
         told = self.backtest.statistics
@@ -244,7 +248,7 @@ def _equity(backtest: Backtest, chart: Chart | None, config: BacktestConfig | No
     points = _points(chart, "Equity")
     seen: dict[int, float] = {}
     for point in points:
-        if point.last is not None and point.last > 0:
+        if point.last is not None and point.last > 0 and point.at <= _LAST_MS:
             seen[point.at] = point.last
     at = np.asarray(sorted(seen), np.int64)
     equity = np.asarray([seen[moment] for moment in at.tolist()], np.float64)
@@ -319,7 +323,7 @@ def _trade(row: ClosedTrade, config: BacktestConfig | None) -> CloudTrade | None
     fees, gross, notional = row.total_fees or 0.0, row.profit_loss, entry * abs(row.quantity)
     if opened is None or closed is None or left is None or gross is None or not 0.0 < notional < math.inf:
         return None
-    if not math.isfinite((gross - fees) / notional):
+    if max(opened, closed) > _LAST_MS or not math.isfinite((gross - fees) / notional):
         return None
     ticker = row.symbol.value or row.symbol.id.partition(" ")[0] or "?"
     short = row.direction is TradeDirection.SHORT or (row.direction is TradeDirection.UNKNOWN and row.quantity < 0)
@@ -357,7 +361,7 @@ def _span(backtest: Backtest, config: BacktestConfig | None, at: Times) -> tuple
         first, last = _midnight(config.start), _midnight(config.end) + DAY_MS - 1
     began = first if backtest.backtest_start is None else backtest.backtest_start
     until = last if backtest.backtest_end is None else backtest.backtest_end
-    return began, max(began, until)
+    return min(began, _LAST_MS), min(max(began, until), _LAST_MS)
 
 
 def _midnight(day: date) -> int:
@@ -413,8 +417,25 @@ def _dumped(model: BaseModel | None) -> dict[str, Any] | None:
     return None if model is None else model.model_dump(mode="json")
 
 
+def representable(given: dict[str, object]) -> dict[str, object]:
+    """Without whole numbers that JSON readers cannot hold: the service may write anything where a time or a count belongs."""
+    return {name: _representable(each) for name, each in given.items()}
+
+
+def _representable(given: object) -> object:
+    if isinstance(given, dict):
+        return representable(given)
+    if isinstance(given, list):
+        return [_representable(each) for each in given]
+    return None if isinstance(given, int) and abs(given) >= _LARGEST else given
+
+
 def _drawn(chart: Chart) -> dict[str, object]:
     return {
-        name: {"unit": line.unit, "type": line.series_type.name.lower(), "points": [[p.at, *p.values] for p in line.values]}
+        name: {"unit": line.unit, "type": line.series_type.name.lower(), "points": _drawn_points(line.values)}
         for name, line in chart.series.items()
     }
+
+
+def _drawn_points(points: Sequence[Point]) -> list[list[float | None]]:
+    return [[point.at, *point.values] for point in points if point.at <= _LAST_MS]
