@@ -9,10 +9,11 @@ code alone. The keys of `evidence` and the `id` of news, positions and decisions
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ from sources.llm.wording import is_code, plain, plain_json, tidy
 FORMAT = 1
 UNTRUSTED = ("untrusted_news", "untrusted_words")
 _LONGEST_WORDS, _LONGEST_INVALIDATION, _LONGEST_NEWS = 600, 200, 300
+_NEWS_ID = re.compile(r"n[0-9]{1,6}")
 _MOST_EXTRA_DEPTH = 6
 _STRONG = 20.0  # an ADX from which on a market is said to have a trend
 _CALM, _WILD = 0.7, 1.4  # the usual move of the last candles against that of the whole window
@@ -105,7 +107,7 @@ class SnapshotSpec:
 class Snapshot:
     """A snapshot. `at` is ms UTC and is not in the body; `canonical` is the body as canonical JSON and `hash` its SHA-256.
 
-    `ids` are those that an answer may cite. `candle_id` names the newest closed candle of the shortest timeframe, empty where
+    `ids` are those that an answer may cite. `candle_id` names the newest closed candle of the `shortest` timeframe, empty where
     there is none. `dedupe_key` is the same while neither candles nor positions nor news have changed and the price hardly has.
     """
 
@@ -118,6 +120,7 @@ class Snapshot:
     ids: frozenset[str] = field(repr=False)
     candle_id: str = ""
     dedupe_key: str = ""
+    shortest: str = ""
 
     @property
     def trusted(self) -> dict[str, Any]:
@@ -177,6 +180,7 @@ def take(sight: Sight, spec: SnapshotSpec | None = None) -> Snapshot:
         ids=frozenset(_ids(frames, positions, decisions, news)),
         candle_id=frames.candle_id,
         dedupe_key=_dedupe_key(sight, frames, price, news),
+        shortest=frames.shortest,
     )
 
 
@@ -188,13 +192,14 @@ class _Frames:
         self.ids: list[str] = []
         self.coarse: list[object] = []
         self.candle_id = ""
-        self.reach = float("nan")  # of a candle of the shortest timeframe, in price units
-        shortest = min(sight.timeframes, key=_length, default=None)
+        self.close = self.reach = float("nan")  # of the shortest timeframe: its last close, the usual range of a candle
+        self.shortest = min(sight.timeframes, key=_length, default="")
         for timeframe in sight.timeframes:
             candles = _newest(sight.view.history(sight.symbol, timeframe), spec.depth)
             found = self._tell(sight, spec, timeframe, candles)
-            if timeframe == shortest and candles:
+            if timeframe == self.shortest and candles:
                 self.candle_id = f"{sight.symbol}|{timeframe}|{candles[-1].ts}"
+                self.close = candles[-1].close
                 self.reach = found.get("atr14", self.reach)
 
     def _tell(self, sight: Sight, spec: SnapshotSpec, timeframe: str, candles: Sequence[Candle]) -> dict[str, float]:
@@ -361,9 +366,9 @@ def _news(news: Mapping[str, Any] | NewsState, spec: SnapshotSpec) -> tuple[dict
         if not isinstance(item, Mapping):
             continue
         id_ = str(item.get("id", ""))
-        # An id of news never looks like one of ours.
-        if not is_code(id_) or id_ in taken or not id_.startswith("n") or "@" in id_:
-            id_ = f"n{number}" if f"n{number}" not in taken else f"n{number}-{len(taken)}"
+        # An id stands among what is trusted: it is a number or it is replaced.
+        if not _NEWS_ID.fullmatch(id_) or id_ in taken:
+            id_ = next(f"n{free}" for free in count(number) if f"n{free}" not in taken)
         taken.add(id_)
         items.append({**plain_json({**item, "id": None}, longest=_LONGEST_NEWS), "id": id_})
     rest = {key: value for key, value in news.items() if key != "items"}
@@ -397,9 +402,8 @@ def _ids(frames: _Frames, positions: Sequence[Any], decisions: Sequence[Any], ne
 
 def _dedupe_key(sight: Sight, frames: _Frames, price: float | None, news: Mapping[str, Any] | None) -> str:
     held = sorted((one.symbol, str(one.amount)) for one in sight.briefing.held)
-    close = next((told["closes"][-1] for told in frames.told.values() if told["closes"]), None)
     # Within a candle the price moves: half of its usual range is another state.
-    moved = _step(price - close, frames.reach / 2) if price is not None and close is not None else None
+    moved = None if price is None else _step(price - frames.close, frames.reach / 2)
     items = [(item["id"], item.get("title")) for item in news["items"]] if news else None
     return _key((sight.symbol, frames.candle_id, frames.coarse, moved, held, sight.briefing.state.value, items))
 

@@ -21,6 +21,7 @@ _WHITE = re.compile(r"\s+")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,39}")
 _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs", "Cn"})
 _ROUNDS = 5  # what is taken out may leave new markup behind; no text needs more than this
+_FORMATS = tuple(f"%.{digits}g" for digits in range(18))
 _DEEPEST, _MOST_KEYS, _LONGEST_KEY = 4, 40, 40
 
 
@@ -63,7 +64,7 @@ def tidy(number: float | None, digits: int = 6) -> float | None:
     """A number of that many significant digits; None for none and for what is not finite."""
     if number is None or not math.isfinite(number):
         return None
-    return float(f"{number:.{digits}g}") + 0.0  # no negative zero
+    return float(_FORMATS[digits] % number) + 0.0  # no negative zero
 
 
 def plain_json(value: object, *, longest: int = 300, most: int = 20, depth: int = 0) -> Any:
