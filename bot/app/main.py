@@ -152,7 +152,7 @@ class _Run:
         self.status = Status(
             self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side
         )  # fmt: skip
-        self.ground = ground(loaded, secrets, clock.now, world)
+        self.ground = ground(loaded, secrets, clock.now, world, self.id, self.outlets.notify)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
         self.jobs = Jobs(clock.now, self.outlets.publish, explained)
         self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.means, self._know, self.live_side)

@@ -11,6 +11,7 @@ from bot.app.telling import WatcherNotifier
 from bot.app.world import World
 from bot.core.decision import derive_id
 from bot.core.desk import TradingDesk
+from bot.core.effects import Notify
 from bot.core.orders import ZERO
 from bot.journal.journal import JournalLimits
 from bot.journal.segments import SegmentLimits
@@ -27,7 +28,6 @@ from bot.services.use_case import Ground
 from bot.settings import Loaded, RunWatcher, Settings
 from sources.quantconnect.budget import Budget
 from sources.quantconnect.limits import Limits
-from sources.quantconnect.settings import Credentials
 
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
@@ -69,14 +69,28 @@ def outlets(
     )
 
 
-def ground(loaded: Loaded, secrets: Secrets, now: Callable[[], int], world: World) -> Ground:
+def ground(
+    loaded: Loaded, secrets: Secrets, now: Callable[[], int], world: World, run: str, notify: Callable[[Notify], None]
+) -> Ground:
     """What use cases stand on: an embedded world has services of its own, and nothing in it asks the real ones."""
-    settings = loaded.settings
-    embedded = world.quantconnect or Credentials(base_url=settings.quantconnect.base_url)
-    who = embedded if world.simulated else credentials_of(settings, secrets)
+    settings, services = loaded.settings, world.services
+    if services is None:
+        who = credentials_of(settings, secrets)
+        return Ground(loaded, secrets, now, who, budget=budget_of(settings), run=run, notify=notify)
     # A simulated service sets no limit, and a demonstration looks more often than one would.
-    budget = Budget(Limits(requests=600, burst=30)) if world.simulated else budget_of(settings)
-    return Ground(loaded, secrets, now, who, world.simulated, budget)
+    budget = Budget(Limits(requests=600, burst=30))
+    return Ground(
+        loaded,
+        secrets,
+        now,
+        services.quantconnect,
+        simulated=True,
+        budget=budget,
+        llm=services.llm,
+        keys=services.keys,
+        run=run,
+        notify=notify,
+    )
 
 
 def journal_limits(settings: Settings) -> JournalLimits:

@@ -1,8 +1,8 @@
 """The world a run trades in: the venue's real public data, or the embedded one, which live trading never sees.
 
-The embedded world is a simulated exchange on loopback that the real client (ccxt) speaks to over real sockets, and beside it a
-simulated QuantConnect, whose algorithm trades the same market. It is chosen by `--demo`, by configuration, or when the venue
-cannot be reached; it has books of its own, and everything it touches says SIMULATED.
+The embedded world is a simulated exchange on loopback that the real client (ccxt) speaks to over real sockets, with simulated
+services beside it (see `bot.app.embedded`). It is chosen by `--demo`, by configuration, or when the venue cannot be reached; it
+has books of its own, and everything it touches says SIMULATED.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from bot.app.embedded import Services, open_services
 from bot.core.market import Candle
 from bot.journal.run import BookKey
 from bot.market.feed_config import FeedConfig, FeedSink
@@ -22,18 +23,15 @@ from bot.runtime.clock import WallClock
 from bot.runtime.inbox import Inbox
 from bot.settings import ConfigError, Embedded, Loaded, Problem, RunMode, RunOptions, Settings
 from sources.loading import LoadedSource, load_sources
-from sources.quantconnect.settings import Credentials
 
 if TYPE_CHECKING:
     from bot.market.ccxt_feed import CcxtFeed
-    from simulators.exchange.server import ExchangeSimulator
 
 log = structlog.get_logger(__name__)
 
 EMBEDDED_SOURCES = Path("demo") / "sources"
 _WARMUP_MARGIN = 16
 _EMBEDDED_HISTORY = 600
-_ALGORITHM = {"bars": "second", "period": "10", "threshold": "0.0004", "lasts": "8"}
 _DEFAULT_SEED = 7
 _EXPECTED_QUOTE_SECONDS = 3.0
 
@@ -42,8 +40,8 @@ _EXPECTED_QUOTE_SECONDS = 3.0
 class World:
     """An open world.
 
-    `warm` are the closed candles before the first live one; `ccxt` is what ccxt was given to open it; `quantconnect` is who asks
-    the simulated service of an embedded world.
+    `warm` are the closed candles before the first live one; `ccxt` is what ccxt was given to open it. An embedded world has
+    `services` of its own.
     """
 
     book: BookKey
@@ -59,7 +57,7 @@ class World:
     seed: int | None = None
     notices: list[str] = field(default_factory=list)
     ccxt: Mapping[str, Any] = field(default_factory=dict)
-    quantconnect: Credentials | None = None
+    services: Services | None = None
 
     async def close(self) -> None:
         """Close the feed, then the exchange behind it."""
@@ -145,7 +143,7 @@ async def _embedded(options: RunOptions, loaded: Loaded, clock: WallClock, notic
         simulator = await stack.enter_async_context(
             ExchangeSimulator(seed=seed, symbols=symbols, history=_EMBEDDED_HISTORY, clock=clock.now)
         )
-        quantconnect = await _simulated_quantconnect(stack, simulator, symbols)
+        services = await open_services(stack, simulator, seed, symbols, settings.llm)
         inbox = Inbox()
         timeframes = _timeframes(("1s",), sources)
         venue = VenueConfig("binance", simulator.ccxt_config(), reach_timeout=10.0)
@@ -159,21 +157,8 @@ async def _embedded(options: RunOptions, loaded: Loaded, clock: WallClock, notic
     book = BookKey(settings.bot.name, options.mode.value, "simulated", f"simulated-{seed}-{clock.now()}")
     told = f"SIMULATED exchange on {simulator.url}, seed {seed}, through ccxt"
     opened = World(book, True, "simulated", told, feed, inbox, sources, timeframes, warm, closing, seed, list(notices))
-    opened.quantconnect = quantconnect
+    opened.services = services
     return opened
-
-
-async def _simulated_quantconnect(stack: AsyncExitStack, exchange: ExchangeSimulator, symbols: Sequence[str]) -> Credentials:
-    """QuantConnect on loopback, with the demonstration's algorithm live on the last symbol of the market that the bot trades."""
-    from simulators.quantconnect.market import MarketSpec  # noqa: PLC0415 - only embedded worlds need it
-    from simulators.quantconnect.server import QuantConnectSimulator  # noqa: PLC0415
-
-    market = exchange.market
-    spec = MarketSpec(market.seed, live_genesis=market.genesis, quotes_per_second=market.slots)
-    service = await stack.enter_async_context(QuantConnectSimulator(spec=spec, seed=market.seed))
-    # One symbol only, so that on the others the lower tiers are seen to settle their conflicts among themselves.
-    await service.deploy(parameters={**_ALGORITHM, "tickers": symbols[-1].replace("/", "")})
-    return Credentials(service.user, service.token, base_url=service.url)
 
 
 def _sources(loaded: Loaded, directory: Path | None) -> list[LoadedSource]:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bot.core.effects import Notify
 from bot.runtime.jobs import Report, Result
 from bot.secrets import Secrets
 from bot.settings import Loaded
 from sources.quantconnect.settings import Credentials
 
 if TYPE_CHECKING:
+    from sources.llm.settings import AccessSettings
     from sources.quantconnect.budget import Budget
 
 A = TypeVar("A", bound=BaseModel)
@@ -37,12 +39,18 @@ class UseCaseError(Exception):
     """It cannot be done, or not like this; the text is one line with the remedy."""
 
 
+def _unheard(notice: Notify) -> None:
+    """Nobody is there to be told: the log has it."""
+    del notice
+
+
 @dataclass(slots=True)
 class Ground:
     """What use cases stand on. `now` is in ms; what `open` was given is closed when the process ends.
 
     `quantconnect` says who asks there and where: QuantConnect itself, or the simulator of an embedded world; `budget` is that of
-    all who ask.
+    all who ask. `llm` replaces the settings' section of that name, and `keys` the secrets of its providers, where the world has
+    language models of its own. `run` names the run that this is part of; `notify` tells the person, and returns at once.
     """
 
     loaded: Loaded
@@ -51,8 +59,19 @@ class Ground:
     quantconnect: Credentials
     simulated: bool = False
     budget: Budget | None = None
+    llm: AccessSettings | None = None
+    keys: Mapping[str, str] | None = None
+    run: str = ""
+    notify: Callable[[Notify], None] = _unheard
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     held: dict[str, Any] = field(default_factory=dict)
+
+    def key(self, name: str) -> str | None:
+        """The secret of a provider, by its name."""
+        if self.keys is not None:
+            return self.keys.get(name)
+        found = self.secrets.get(name)
+        return None if found is None else found.value
 
 
 @dataclass(frozen=True, slots=True)
