@@ -16,8 +16,10 @@ On `self` of a `QCAlgorithm`:
 * Set-up: `set_start_date set_end_date set_cash set_account_currency set_time_zone set_brokerage_model set_warm_up set_benchmark
   set_name add_tag get_parameter settings.automatic_indicator_warm_up settings.free_portfolio_value_percentage
   universe_settings.resolution`.
-* Securities: `add_crypto add_crypto_future add_equity add_forex` (each gives `.symbol`), `securities[s].price/.open/.high/.low/
-  .close/.volume/.holdings/.has_data/.invested`.
+* Securities: `add_crypto add_crypto_future add_equity add_forex add_cfd` (each gives `.symbol`), `securities[s].price/.open/
+  .high/.low/.close/.volume/.holdings/.has_data/.invested/.set_fee_model/.set_slippage_model`.
+* Costs: `FeeModel ConstantFeeModel OrderFee CashAmount ConstantSlippageModel NullSlippageModel`; a fee model is asked with
+  `parameters.order.get_value(parameters.security)/.quantity/.absolute_quantity/.direction/.type` and answers an `OrderFee`.
 * Indicators that feed themselves: `sma ema rsi roc rocp mom std max min bb atr macd dch`, `register_indicator warm_up_indicator
   consolidate subscription_manager.add_consolidator history[TradeBar](symbol, count, resolution)`; of each `is_ready
   current.value previous.value samples updated warm_up_period`; of `bb` `upper_band middle_band lower_band band_width percent_b
@@ -38,7 +40,7 @@ On `self` of a `QCAlgorithm`:
 * State: `time utc_time start_date end_date is_warming_up live_mode algorithm_id account_currency`.
 
 Not there: universes, options, futures, alpha, risk and portfolio models, pandas, margin calls, market hours (everything trades
-around the clock), conversion of currencies (all money is in the account currency), slippage, C#.
+around the clock), conversion of currencies (all money is in the account currency, fees too), C#.
 
 Uploaded text is executed behind the fence of `sandbox`; see there what that does not protect from. Use `simulate` in tests
 (with `bars_of` your candles) and the `worker` process everywhere else.
@@ -55,6 +57,7 @@ from types import ModuleType
 from typing import Any
 
 from bot.core.market import Candle, timeframe_ms
+from simulators.quantconnect import lean_costs as costs
 from simulators.quantconnect import lean_indicators as indicators
 from simulators.quantconnect import lean_types as types
 from simulators.quantconnect.lean_algorithm import QCAlgorithm, make
@@ -75,6 +78,7 @@ _INDICATORS = (
     "Minimum", "Momentum", "MovingAverageConvergenceDivergence", "RateOfChange", "RateOfChangePercent",
     "RelativeStrengthIndex", "SimpleMovingAverage", "StandardDeviation", "WilderMovingAverage",
 )  # fmt: skip
+_COSTS = ("CashAmount", "ConstantFeeModel", "ConstantSlippageModel", "FeeModel", "NullSlippageModel", "OrderFee")
 _STEPS_PER_PROGRESS = 50
 
 
@@ -82,6 +86,7 @@ def algorithm_imports() -> dict[str, object]:
     """The names that `from AlgorithmImports import *` gives."""
     names: dict[str, object] = {name: getattr(types, name) for name in _TYPES}
     names |= {name: getattr(indicators, name) for name in _INDICATORS}
+    names |= {name: getattr(costs, name) for name in _COSTS}
     names |= {each.__name__: each for each in (QCAlgorithm, OrderEvent, OrderTicket, RollingWindow, TradeBarConsolidator)}
     names |= {name: getattr(_datetime, name) for name in ("datetime", "timedelta", "date", "time")}
     safe_json = ModuleType("json")

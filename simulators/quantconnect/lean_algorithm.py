@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from simulators.quantconnect.lean_clock import DateRules, Schedule, TimeRules
+from simulators.quantconnect.lean_costs import Order
 from simulators.quantconnect.lean_making import IndicatorMaking
 from simulators.quantconnect.lean_parts import History, Notify, ObjectStore, Settings, Transactions
 from simulators.quantconnect.lean_portfolio import (
@@ -16,7 +17,6 @@ from simulators.quantconnect.lean_portfolio import (
     OrderTicket,
     Portfolio,
     Security,
-    fee_of,
     lot_of,
 )
 from simulators.quantconnect.lean_run import DAY_MS, Run
@@ -38,6 +38,7 @@ from simulators.quantconnect.lean_types import (
     naive,
 )
 
+_LEVERAGE = {SecurityType.EQUITY: 2.0, SecurityType.FOREX: 50.0, SecurityType.CFD: 50.0, SecurityType.CRYPTO_FUTURE: 20.0}
 _NOT_INITIALIZING = "can only be called in initialize"
 
 
@@ -238,11 +239,17 @@ class QCAlgorithm(IndicatorMaking):
         """A pair of currencies."""
         return self._add(ticker, SecurityType.FOREX, market or Market.OANDA, resolution)
 
+    def add_cfd(
+        self, ticker: str, resolution: Resolution | None = None, market: str | None = None, *_: object, **__: object
+    ) -> Security:
+        """A contract for difference; its ticker ends in its currency, as XAUUSD does."""
+        return self._add(ticker, SecurityType.CFD, market or Market.OANDA, resolution)
+
     def _add(self, ticker: str, kind: SecurityType, market: str, resolution: Resolution | None) -> Security:
         symbol = Symbol(ticker, kind, market)
         _ = symbol.unified  # a quote currency that is not known is an error now, not later
         cash = self._account is AccountType.CASH
-        leverage = {SecurityType.EQUITY: 2.0, SecurityType.FOREX: 50.0, SecurityType.CRYPTO_FUTURE: 20.0}.get(kind, 1.0)
+        leverage = _LEVERAGE.get(kind, 1.0)
         if kind is SecurityType.CRYPTO and self._brokerage == BrokerageName.BINANCE:
             leverage = 3.0
         chosen = self.universe_settings.resolution if resolution is None else resolution
@@ -290,7 +297,7 @@ class QCAlgorithm(IndicatorMaking):
         wanted = worth * weight - security.holdings.holdings_value
         if weight == 0:
             return -security.holdings.quantity
-        fee = fee_of(security.symbol, wanted / price, price)
+        fee = security.fee(Order(0, security.symbol, wanted / price), price)
         left = max(0.0, abs(wanted) - fee) if wanted * weight > 0 else abs(wanted)
         return math.copysign(round(math.floor(left / price / step + 1e-9) * step, 8), wanted)
 

@@ -1,8 +1,8 @@
 """Money and orders of a LEAN run: securities, holdings, cash, the filling of orders on bars, and the trades that were closed.
 
 Orders fill as LEAN's default models fill them on bars: a market order at once at the last close, a limit order in a later bar
-that goes through its price, a stop in a later bar that reaches it. All money is in one account currency. Fees: crypto 0.1 % of
-the value, equities 0.005 a share and 1 at least, currencies 0.002 %.
+that goes through its price, a stop in a later bar that reaches it. All money is in one account currency. What a fill costs is
+said in `lean_costs`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from simulators.quantconnect.lean_costs import (
+    FeeModel,
+    NullSlippageModel,
+    Order,
+    SlippageModel,
+    modelled_fee,
+    usual_fee,
+)
 from simulators.quantconnect.lean_types import (
     BySymbol,
     OrderDirection,
@@ -25,24 +33,18 @@ _TINY = 1e-12
 _MAX_OPEN = 1_000
 
 
-def fee_of(symbol: Symbol, quantity: float, price: float) -> float:
-    """What a fill costs, in the account currency."""
-    if symbol.security_type is SecurityType.EQUITY:
-        return max(1.0, 0.005 * abs(quantity))
-    rate = 2e-5 if symbol.security_type is SecurityType.FOREX else 1e-3
-    return abs(quantity) * price * rate
-
-
 def lot_of(symbol: Symbol) -> float:
     """The amount step: a whole share, a thousandth of a cent's worth of most coins."""
-    return 1.0 if symbol.security_type in (SecurityType.EQUITY, SecurityType.FOREX) else 1e-5
+    return 1.0 if symbol.security_type in (SecurityType.EQUITY, SecurityType.FOREX, SecurityType.CFD) else 1e-5
 
 
 class Security:
-    """A subscribed security and its last bar."""
+    """A subscribed security, its last bar and what its fills cost; `currency` is the account's."""
 
-    def __init__(self, symbol: Symbol, holdings: Holding, leverage: float) -> None:
-        self.symbol, self.holdings, self.leverage = symbol, holdings, leverage
+    def __init__(self, symbol: Symbol, holdings: Holding, leverage: float, currency: str = "USD") -> None:
+        self.symbol, self.holdings, self.leverage, self.currency = symbol, holdings, leverage, currency
+        self.fee_model: FeeModel | None = None
+        self.slippage_model: SlippageModel = NullSlippageModel()
         self.price = self.open = self.high = self.low = self.close = self.volume = 0.0
         self.bar: TradeBar | None = None
 
@@ -55,6 +57,27 @@ class Security:
     def invested(self) -> bool:
         """Whether something of it is held."""
         return self.holdings.invested
+
+    def set_fee_model(self, model: FeeModel) -> None:
+        """Fees by a model from now on, instead of the usual ones."""
+        self.fee_model = model
+
+    def set_slippage_model(self, model: SlippageModel) -> None:
+        """Slippage of market and stop fills from now on; none without."""
+        self.slippage_model = model
+
+    def fee(self, order: Order, price: float) -> float:
+        """What a fill of the order at this price costs, in the account currency."""
+        if self.fee_model is None:
+            return usual_fee(self.symbol, order.quantity, price)
+        return modelled_fee(self.fee_model, self, order, self.currency)
+
+    def slipped(self, order: Order, price: float) -> float:
+        """Where the order fills when it is decided at this price: further up when it buys, further down when it sells."""
+        if order.type is OrderType.LIMIT:
+            return price
+        slippage = float(self.slippage_model.get_slippage_approximation(self, order))
+        return price + math.copysign(slippage, order.quantity)
 
     def take(self, bar: TradeBar) -> None:
         """The next bar."""
@@ -210,6 +233,11 @@ class OrderTicket:
         """Its side."""
         return OrderDirection.BUY if self.quantity > 0 else OrderDirection.SELL
 
+    @property
+    def order(self) -> Order:
+        """What was ordered."""
+        return Order(self.order_id, self.symbol, self.quantity, self.order_type, self.limit_price, self.stop_price)
+
     def cancel(self, tag: str = "") -> bool:
         """Take the order back; False when it is too late."""
         if not self.is_open or self.canceller is None:
@@ -280,7 +308,7 @@ class Ledger:
         ticket.status, ticket.canceller = OrderStatus.SUBMITTED, lambda one, tag: self.cancel(one, now, tag)
         self._event(ticket, now, OrderStatus.SUBMITTED)
         if ticket.order_type is OrderType.MARKET:
-            self._fill(ticket, now, security.price)
+            self._fill(ticket, now, security.slipped(ticket.order, security.price))
         else:
             self._open[ticket.order_id] = ticket
         return ticket
@@ -300,7 +328,9 @@ class Ledger:
             if price is None:
                 continue
             del self._open[ticket.order_id]
-            refusal = self._objection(ticket, self.securities[ticket.symbol], price)
+            security = self.securities[ticket.symbol]
+            price = security.slipped(ticket.order, price)
+            refusal = self._objection(ticket, security, price)
             if refusal:
                 self._end(ticket, bar.end_ms, OrderStatus.INVALID, refusal)
             else:
@@ -319,7 +349,7 @@ class Ledger:
         if not self.may_short and after < -lot_of(ticket.symbol) / 2:
             return f"Insufficient buying power to complete orders: a cash account holds {held:g} of {ticket.symbol}"
         growth = max(0.0, abs(after) - abs(held)) if held * after >= 0 else abs(after)
-        need = growth * price / security.leverage + fee_of(ticket.symbol, ticket.quantity, price)
+        need = growth * price / security.leverage + security.fee(ticket.order, price)
         released = abs(held) * price * 2 if held * after < 0 else 0.0
         free = self.portfolio.total_portfolio_value - self.portfolio.total_holdings_value / security.leverage + released
         if growth and need > free + 1e-6:
@@ -327,7 +357,7 @@ class Ledger:
         return ""
 
     def _fill(self, ticket: OrderTicket, now: int, price: float) -> None:
-        fee = fee_of(ticket.symbol, ticket.quantity, price)
+        fee = self.securities[ticket.symbol].fee(ticket.order, price)
         holding = self.portfolio[ticket.symbol]
         self.portfolio.cash -= ticket.quantity * price + fee
         self.portfolio.total_fees += fee

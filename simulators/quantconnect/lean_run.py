@@ -139,7 +139,7 @@ class Run:
             return self.securities[symbol]
         holding = Holding(symbol)
         self.portfolio[symbol] = holding
-        security = self.securities[symbol] = Security(symbol, holding, leverage)
+        security = self.securities[symbol] = Security(symbol, holding, leverage, self.currency)
         zone = ZONES["America/New_York"] if symbol.security_type is SecurityType.EQUITY else UTC_ZONE
         self.subscriptions[symbol] = Subscription(symbol, wanted, zone)
         return security

@@ -48,6 +48,10 @@ _UNSAFE_MEMBERS = {
 """What reaches attributes by name, evaluates texts, or waits."""
 
 
+_READING_TIMES = "_strptime"
+"""What `datetime.strptime` imports, in the name of whoever calls it."""
+
+
 class Forbidden(Exception):  # noqa: N818 - it says what the text is
     """The text names something that an algorithm may not reach; `line` says where."""
 
@@ -90,20 +94,24 @@ def execute(files: Mapping[str, str], names: Mapping[str, object], output: Calla
 
     def load(name: str, glob: Any = None, loc: Any = None, wanted: Any = (), level: int = 0) -> ModuleType:
         root = name.partition(".")[0]
-        if root in loaded:
-            return loaded[root]
+        if name == _READING_TIMES:
+            __import__(name)
+            return ModuleType(name)  # `strptime` takes the real one, and the text gets nothing of it
+        if root not in loaded:
+            loaded[root] = found(name, root)
+        return _leaf(loaded[root], name) if wanted else loaded[root]
+
+    def found(name: str, root: str) -> ModuleType:
         if f"{root}.py" in files:
             module = loaded[root] = ModuleType(root)
             vars(module).update(_run(files[f"{root}.py"], f"{root}.py", inside))
             return module
         if root == "numpy":
-            loaded[root] = numpy_part()
-        elif root in ALLOWED_MODULES:
-            loaded[root] = _public(root)
-        else:
-            message = f"No module named '{name}' (an algorithm may import AlgorithmImports, numpy, {', '.join(ALLOWED_MODULES)})"
-            raise ImportError(message)
-        return loaded[root]
+            return numpy_part()
+        if root in ALLOWED_MODULES:
+            return _public(root)
+        message = f"No module named '{name}' (an algorithm may import AlgorithmImports, numpy, {', '.join(ALLOWED_MODULES)})"
+        raise ImportError(message)
 
     def guarded_getattr(thing: object, name: str, *default: object) -> object:
         _check(name)
@@ -138,8 +146,20 @@ def _run(text: str, name: str, inside: Mapping[str, object]) -> dict[str, Any]:
     tree = ast.parse(text, name)
     inspect(tree)
     scope: dict[str, Any] = {"__builtins__": dict(inside), "__name__": name.removesuffix(".py"), "__file__": name}
-    exec(compile(tree, name, "exec"), scope)  # noqa: S102 - what this module is for
+    # not with this file's own future imports, which would make texts of the annotations that dataclasses read
+    exec(compile(tree, name, "exec", dont_inherit=True), scope)  # noqa: S102 - what this module is for
     return scope
+
+
+def _leaf(module: ModuleType, name: str) -> ModuleType:
+    """What `from a.b import c` looks into: `b`."""
+    for part in name.split(".")[1:]:
+        inner = getattr(module, part, None)
+        if not isinstance(inner, ModuleType):
+            message = f"No module named '{name}'"
+            raise ImportError(message)
+        module = inner
+    return module
 
 
 def _module(name: str, names: Mapping[str, object]) -> ModuleType:
@@ -175,4 +195,5 @@ def preload() -> None:
     """Import everything that may be asked for later, when no file can be opened any more."""
     for name in ALLOWED_MODULES:
         __import__(name)
+    __import__(_READING_TIMES)
     numpy_part()

@@ -41,7 +41,7 @@ def tell(kind: str, body: Mapping[str, object]) -> None:
 def confine(memory_mb: int, cpu_seconds: int) -> None:
     """Give up files, sockets, memory beyond what is in use, and time; there is no way back."""
     sandbox.preload()
-    for name in ("_strptime", "numpy.random", "numpy.ma"):  # loaded lazily otherwise
+    for name in ("numpy.random", "numpy.ma"):  # loaded lazily otherwise
         __import__(name)
     size = (_size_mb() + memory_mb) << 20
     if os.geteuid() == 0:  # so that it may not even signal what is not its own

@@ -12,6 +12,7 @@ import pytest
 from simulators.quantconnect.faults import CompileError, NodesBusy
 from simulators.quantconnect.server import QuantConnectSimulator
 from tests.cli.qc_world import QUICK, Shell
+from tests.simulators.quantconnect_client import Client
 
 CONFIG = """
 symbol: BTC/USDT
@@ -58,6 +59,21 @@ async def test_a_backtest_goes_from_a_yaml_to_figures_files_and_a_lesson(qc: She
     assert (code, out) == (0, f"deleted: {row['reference']}\n")
     code, out, _ = await qc("backtests")
     assert "there is no backtest" in out
+
+
+async def test_fees_and_slippage_of_the_yaml_are_what_the_cloud_charges(qc: Shell, config: str, home: Path) -> None:
+    (home / config).write_text(f"{CONFIG}fees: {{rate: 0.004, slippage: 0.0002}}\n", encoding="utf-8")
+    code, out, err = await qc("backtest", config, "--json", "--out", "dear")
+    assert code == 0, err
+    figures = json.loads((home / "dear" / "result.json").read_text(encoding="utf-8"))
+    project, backtest = figures["reference"].split("/")
+    async with Client(qc.simulator) as client:
+        page = await client.good("/backtests/orders/read", projectId=int(project), backtestId=backtest, start=0, end=100)
+    fills = [event for order in page["orders"] for event in order["events"] if event["status"] == "filled"]
+    notional = sum(abs(fill["fillQuantity"]) * fill["fillPrice"] for fill in fills)
+    assert len(fills) == figures["orders"] == page["length"]
+    for found in (figures["fees"], figures["reported"]["statistics"]["total_fees"], json.loads(out)["fees"]):
+        assert found == pytest.approx(0.004 * notional, rel=2.1e-4)  # charged on the market's price, which slippage is away from
 
 
 async def test_a_build_error_is_one_line_that_names_the_line(

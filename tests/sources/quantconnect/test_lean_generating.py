@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from bot.core.market import Candle
 from simulators.quantconnect import lean
 from simulators.quantconnect.lean import Run, bars_of
-from simulators.quantconnect.lean_portfolio import Security
 from sources.loading import RULES
 from sources.quantconnect.insights import Heading, Way, of_message
 from sources.quantconnect.lean.checking import check_project
@@ -31,6 +30,11 @@ HOUR = 3_600_000
 
 def main_of(config: BacktestConfig) -> str:
     return generate(config).files["main.py"]
+
+
+def lean_name(config: BacktestConfig) -> str:
+    """Under which name the simulated market has the security."""
+    return f"{config.symbol}/USD" if config.asset_class == "equity" else config.symbol.partition(":")[0]
 
 
 def initialize_of(text: str) -> list[str]:
@@ -316,32 +320,26 @@ def test_the_object_store_gets_each_insight_at_once_live() -> None:
     assert heard.index("object") == heard.index("insight") + 1
 
 
-class _Answer:
-    """Anything that keeps what it was made of."""
+def test_fees_and_slippage_become_models_of_the_security() -> None:
+    config = config_of("rsi-reversion", params={"period": 5}, fees={"rate": 0.002, "slippage": 0.0005})
+    run = ran(config, walk(config, 1))
+    fills = [order for order in run.ledger.orders if order.quantity_filled]
+    assert len(fills) > 5
+    for order in fills:
+        side = 1 if order.quantity > 0 else -1
+        assert order.average_fill_price == pytest.approx(order.last_price * (1 + side * 0.0005), rel=1e-12)
+        assert order.events[-1].fee == pytest.approx(0.002 * abs(order.quantity) * order.last_price, rel=1e-12)
+    assert run.portfolio.total_fees == pytest.approx(sum(order.events[-1].fee for order in fills))
 
-    def __init__(self, *given: Any) -> None:
-        self.given = given
 
-
-def test_fees_and_slippage_become_models_of_the_security(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = config_of("rsi-reversion", days=2, fees={"rate": 0.002, "slippage": 0.0005})
-    models: list[Any] = []
-    names = {name: type(name, (_Answer,), {}) for name in ("FeeModel", "OrderFee", "CashAmount", "ConstantSlippageModel")}
-    real: Callable[[], dict[str, object]] = lean.algorithm_imports
-    monkeypatch.setattr(lean, "algorithm_imports", lambda: real() | names)
-    for method in ("set_fee_model", "set_slippage_model"):
-        monkeypatch.setattr(Security, method, lambda _, model: models.append(model), raising=False)
-    ran(config, walk(config, 1))
-    fees, slippage = models
-
-    class Order:
-        def get_value(self, security: object) -> float:
-            return -1_000.0
-
-    asked = type("Parameters", (), {"order": Order(), "security": None})()
-    (amount,) = fees.get_order_fee(asked).given
-    assert amount.given == (2.0, "USDT")
-    assert slippage.given == (0.0005,)
+@pytest.mark.parametrize("asset", [each for each, _ in ASSETS], ids=lambda asset: asset.get("asset_class", "crypto"))
+def test_every_class_of_security_runs_with_fees_of_its_own(asset: dict[str, Any]) -> None:
+    config = config_of("rsi-reversion", params={"period": 5}, days=60, fees={"rate": 0.001, "slippage": 0.0001}, **asset)
+    candles = [replace(one, symbol=lean_name(config)) for one in walk(config, 1)]
+    run = ran(config, candles)
+    filled = [order for order in run.ledger.orders if order.quantity_filled]
+    assert filled
+    assert run.portfolio.total_fees == pytest.approx(0.001 * run.portfolio.volume, rel=2e-4)
 
 
 def test_without_fees_of_its_own_the_brokerage_decides() -> None:
