@@ -13,11 +13,14 @@ import pytest
 
 from bot.core.decision import Fate, Tier
 from bot.core.facts import DecisionFate, DecisionSeen, ShadowSampled
-from bot.services.quantconnect import deploying
+from bot.runtime.jobs import Progress
+from bot.services.quantconnect import algorithms, deploying
 from bot.services.use_case import Ground, UseCaseError
-from simulators.quantconnect.faults import CompileError, Drop, LiveStuck, Refuse, Status
+from simulators.quantconnect.faults import CompileError, Drop, Fault, LiveStuck, Refuse, Slow, Status
 from simulators.quantconnect.server import QuantConnectSimulator
+from sources.quantconnect.client import Client
 from sources.quantconnect.errors import QcError
+from sources.quantconnect.limits import Limits
 from tests.services.qc_ground import ALGORITHM, QUICK, Clock, Told, asked, do, project_of, standing
 from tests.services.qc_journal import NOW, journaled, lot, opinion
 
@@ -85,6 +88,45 @@ async def test_a_server_error_on_deploying_is_looked_up_too(simulator: QuantConn
     with pytest.raises(UseCaseError, match="the answer was lost"):
         await do(ground, "qc.deploy", project=project)
     assert asked(simulator, "/live/create") == 1
+
+
+async def impatient(ground: Ground) -> None:
+    """A client that gives up at once."""
+    limits = Limits(requests=100_000, tries=1, pause_s=0.01)
+    client = Client("123456", "secret", base_url=ground.quantconnect.base_url, limits=limits)
+    ground.held["quantconnect.client"] = await ground.closing.enter_async_context(client)
+
+
+class AtStage(Told):
+    """Lets a fault happen when work comes to a stage."""
+
+    def __init__(self, simulator: QuantConnectSimulator, stage: str, *faults: Fault) -> None:
+        super().__init__()
+        self._simulator, self._stage, self._faults = simulator, stage, faults
+
+    def __call__(self, progress: Progress) -> None:
+        super().__call__(progress)
+        if progress.stage == self._stage and self.stages.count(self._stage) == 1:
+            for fault in self._faults:
+                self._simulator.inject(fault)
+
+
+async def test_a_look_that_fails_is_followed_by_another(simulator: QuantConnectSimulator, ground: Ground) -> None:
+    await impatient(ground)
+    project = project_of(simulator)
+    faults = (Drop(path="/live/create", after=True), Status(503, path="/live/list", count=2), Status(503, path="/live/read"))
+    found = await do(ground, "qc.deploy", AtStage(simulator, "deploying", *faults), project=project)
+    assert (found["status"], found["looked"]) == ("Running", True)
+    assert len(deployments(simulator, project)) == 1
+
+
+async def test_a_deployment_that_cannot_be_looked_at_is_not_called_a_failure(
+    simulator: QuantConnectSimulator, ground: Ground
+) -> None:
+    await impatient(ground)
+    told = AtStage(simulator, "deploying", Status(503, path="/live/read", count=1_000))
+    with pytest.raises(UseCaseError, match=r"L-[0-9a-f]+ was deployed, and cannot be looked at"):
+        await do(ground, "qc.deploy", told, project=project_of(simulator), wait_s=0.2)
 
 
 async def test_two_who_deploy_the_same_project_at_once_deploy_it_once(simulator: QuantConnectSimulator, ground: Ground) -> None:
@@ -224,13 +266,16 @@ async def _traded(simulator: QuantConnectSimulator) -> int:
     """A running algorithm that has bought something."""
     running = await simulator.deploy({"main.py": ALGORITHM})
     async with asyncio.timeout(PATIENCE_S):
-        while not running.snapshot.orders or not running.snapshot.portfolio["holdings"]:
+        while not (running.snapshot.orders and running.snapshot.portfolio["holdings"] and running.snapshot.charts):
+            assert running.status == "Running", (running.error, running.snapshot.logs)
             await asyncio.sleep(0.02)
     return running.project.id
 
 
 async def test_an_algorithm_is_shown_with_all_there_is_of_it(simulator: QuantConnectSimulator, ground: Ground) -> None:
     project = await _traded(simulator)
+    assert isinstance(ground.now, Clock)
+    ground.now.at = time.time_ns() // 1_000_000 + 2_000
     found = await do(ground, "qc.algorithm", id=str(project), rows=1)
     assert (found["status"], found["name"], found["active"]) == ("Running", "momentum", True)  # the name that the simulator gives
     assert found["statistics"]["equity"] > 0
@@ -253,6 +298,18 @@ async def test_what_cannot_be_read_of_an_algorithm_is_named_and_not_shown_as_not
     assert found["cash"] is None
     assert "No portfolio" in found["troubles"]["portfolio"]
     assert found["orders"]
+
+
+async def test_a_part_that_takes_too_long_keeps_the_others_from_nobody(
+    simulator: QuantConnectSimulator, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await _traded(simulator)
+    monkeypatch.setattr(algorithms, "PART_S", 0.5)
+    simulator.inject(Slow(5.0, path="/live/orders/read"))
+    found = await do(ground, "qc.algorithm", id=str(project))
+    assert found["orders"] is None
+    assert found["troubles"]["orders"] == "not there within 0.5 s; ask again later"
+    assert found["holdings"]
 
 
 async def test_of_an_older_deployment_only_the_list_tells(simulator: QuantConnectSimulator, ground: Ground) -> None:

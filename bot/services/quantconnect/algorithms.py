@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 ALGORITHMS = "algorithms"
 EQUITY_CHART = "Strategy Equity"
+PART_S = 25.0
+"""How long each part of an algorithm is waited for: the service may load one for a minute, and the others are worth showing."""
 _POINTS = 500
 _PAGE = 1_000
 
@@ -166,7 +168,10 @@ def _parts(ground: Ground, client: Client, told: Detailed, rows: int) -> Mapping
 
 async def _filled(told: Detailed, part: str, read: Callable[[], Awaitable[object]]) -> None:
     try:
-        setattr(told, part, await read())
+        async with asyncio.timeout(PART_S):
+            setattr(told, part, await read())
+    except TimeoutError:
+        told.troubles[part] = f"not there within {PART_S:g} s; ask again later"
     except (QcError, JournalError) as error:
         told.troubles[part] = str(error)
 

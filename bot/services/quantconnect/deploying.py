@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -263,7 +263,7 @@ async def _sent(client: Client, plan: Plan, before: set[str], report: Report) ->
         found = await _looked(client, plan.project_id, before, report)
         if found is None:
             message = (
-                f"the answer was lost ({error.reason}), and no new deployment of project {plan.project_id} is listed: "
+                f"the answer was lost ({error.reason}), and no new deployment of project {plan.project_id} is seen: "
                 "it may still begin; look with `qc algorithms --fresh` before you try again"
             )
             raise UseCaseError(message) from error
@@ -275,7 +275,11 @@ async def _looked(client: Client, project: int, before: set[str], report: Report
     for look in range(LOOKS):
         report(Progress("looking whether it was deployed", look + 1, LOOKS))
         await asyncio.sleep(LOOK_S)
-        rows: Sequence[LiveSummary] = await client.live.list(project_id=project)
+        try:
+            rows = await client.live.list(project_id=project)
+        except QcError as error:
+            _look_failed(error, project)
+            continue
         found = next((row for row in rows if row.deploy_id not in before), None)
         if found is not None:
             return found
@@ -287,19 +291,34 @@ async def _followed(client: Client, wanted: Wanted, deployment: str, report: Rep
     loop = asyncio.get_running_loop()
     end = loop.time() + wanted.wait_s
     while True:
-        live = await client.live.read(wanted.project)
-        if live.deploy_id == deployment and live.status is LiveStatus.RUNNING:
-            return live
-        if live.deploy_id == deployment and not live.active and live.status not in _ON_ITS_WAY:
-            reason = f": {live.message}" if live.message else ""
-            message = (
-                f"{deployment} was deployed and has ended, {live.status.value}{reason}; look with `qc algorithm {wanted.project}`"
-            )
-            raise UseCaseError(message)
-        if loop.time() >= end:
-            return live
-        report(Progress(f"starting: {live.status.value}"))
+        try:
+            live = await client.live.read(wanted.project)
+        except QcError as error:
+            if loop.time() >= end or not error.transient:
+                message = f"{deployment} was deployed, and cannot be looked at: {error.reason}; {error.remedy}"
+                raise UseCaseError(message) from error
+            _look_failed(error, wanted.project)
+        else:
+            if live.deploy_id == deployment:
+                if live.status is LiveStatus.RUNNING:
+                    return live
+                _not_ended(live, wanted.project)
+            if loop.time() >= end:
+                return live
+            report(Progress(f"starting: {live.status.value}"))
         await asyncio.sleep(FOLLOW_S)
+
+
+def _not_ended(live: LiveAlgorithm, project: int) -> None:
+    if live.active or live.status in _ON_ITS_WAY:
+        return
+    reason = f": {live.message}" if live.message else ""
+    message = f"{live.deploy_id} was deployed and has ended, {live.status.value}{reason}; look with `qc algorithm {project}`"
+    raise UseCaseError(message)
+
+
+def _look_failed(error: QcError, project: int) -> None:
+    log.warning("quantconnect_look_failed", project=project, endpoint=error.endpoint, kind=error.kind)
 
 
 _ON_ITS_WAY = frozenset({LiveStatus.UNKNOWN, LiveStatus.UNDEFINED, LiveStatus.PENDING_INPUT, LiveStatus.IDLE})
@@ -323,7 +342,7 @@ async def _ended(client: Client, project: int, deployment: str, report: Report) 
         except QcError as error:
             if not error.transient:
                 raise
-            log.warning("quantconnect_look_failed", project=project, kind=error.kind)
+            _look_failed(error, project)
         report(Progress("looking whether it has ended", look + 1, LOOKS))
         await asyncio.sleep(LOOK_S)
     return None
