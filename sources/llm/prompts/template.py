@@ -150,6 +150,11 @@ def parse(name: str, body: str, version: int = 0) -> Template:
     return Template(name, version, body, digest, used, remarks, *parts)
 
 
+def is_name(name: str) -> bool:
+    """Whether a template may be called that."""
+    return _NAME.fullmatch(name) is not None
+
+
 def diff(old: Template, new: Template) -> str:
     """What changed from one to the other, as a unified diff; empty if nothing did."""
     lines = difflib.unified_diff(old.body.splitlines(), new.body.splitlines(), old.label, new.label, lineterm="")
@@ -158,7 +163,7 @@ def diff(old: Template, new: Template) -> str:
 
 def _text_faults(name: str, body: str) -> list[str]:
     found = []
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         found.append("its name: use lower-case letters, digits, dashes and underscores, at most 64")
     if not 0 < len(body) <= LONGEST_TEMPLATE:
         found.append(f"it has {len(body)} characters: give 1 to {LONGEST_TEMPLATE}")
