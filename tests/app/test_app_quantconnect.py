@@ -20,6 +20,7 @@ from bot.core.decision import Fate, Tier
 from bot.journal.queries import Queries
 from simulators.quantconnect.faults import Page
 from simulators.quantconnect.server import QuantConnectSimulator
+from simulators.quantconnect.world import Row
 from tests.app.bot_process import Bot, eventually
 from tests.app.conftest import Subscriber
 from tests.app.worlds import a_configuration, an_exchange
@@ -113,37 +114,23 @@ async def test_an_insight_outranks_trades_and_is_found_again_in_journal_and_redi
         with redis_process(tmp_path / "redis") as server:
             heard = Subscriber(server.url).start()
             config = configured(tmp_path / "config", exchange, service, free_port())
-            bot = Bot(
-                tmp_path,
-                ("--paper", "--config", str(config), "--json"),
-                {**keys(service), "ARBITER_REDIS__URL": server.url},
-            )
+            settings = {**keys(service), "ARBITER_REDIS__URL": server.url}
+            bot = Bot(tmp_path, ("--paper", "--config", str(config), "--json"), settings)
             try:
-                await asyncio.to_thread(_insight_trades, bot.start(), service, heard, asyncio.get_running_loop())
+                bot.start()
+                insight, run = await asyncio.to_thread(_insight_trades, bot, service, heard, asyncio.get_running_loop())
             finally:
                 bot.end()
                 heard.stop()
 
-
-def _insight_trades(bot: Bot, service: QuantConnectSimulator, heard: Subscriber, loop: asyncio.AbstractEventLoop) -> None:
-    eventually(lambda: bool(messages(heard, "decisions.seen")), "a first word of the lower tiers")
-    wanted = service.emit("BTCUSDT", "up", confidence=0.77, tag="golden cross", period=15)
-    insight = asyncio.run_coroutine_threadsafe(wanted, loop).result(10)
-    eventually(lambda: bool(messages(heard, "fills.booked")), "a fill")
-    eventually(lambda: outranked(heard) == {"llm:contrary", "rules:contrary"}, "both lower tiers outranked")
-    assert bot.tell("kill", "--reason", "the test is over").returncode == 0
-    run = status_of(bot)["run"]
-
-    (decision,) = [
-        each["decision"] for each in messages(heard, "decisions.seen") if each["decision"]["tier"] == Tier.QUANTCONNECT
-    ]
+    seen = [each["decision"] for each in messages(heard, "decisions.seen")]
+    (decision,) = [each for each in seen if each["tier"] == Tier.QUANTCONNECT]
     assert (decision["source"], decision["confidence"]) == ("quantconnect:main", 0.77)
     assert decision["external_id"] == str(insight["id"]).replace("-", "")
     assert (decision["evidence"]["tag"], decision["evidence"]["route"]) == ("golden cross", "insights")
     (fill,) = messages(heard, "fills.booked")
-    order = next(
-        each["request"] for each in messages(heard, "orders.changed") if each["request"]["id"] == fill["fill"]["order_id"]
-    )
+    requests = {each["request"]["id"]: each["request"] for each in messages(heard, "orders.changed")}
+    order = requests[fill["fill"]["order_id"]]
     assert (order["source"], order["tier"], order["confidence"], order["side"]) == ("quantconnect:main", 0, 0.77, "buy")
 
     with Queries(f"sqlite:///{bot.data / 'arbiter.db'}") as queries:
@@ -156,29 +143,44 @@ def _insight_trades(bot: Bot, service: QuantConnectSimulator, heard: Subscriber,
         assert (placed.source, placed.confidence) == ("quantconnect:main", 0.77)
 
 
+def _insight_trades(
+    bot: Bot, service: QuantConnectSimulator, heard: Subscriber, loop: asyncio.AbstractEventLoop
+) -> tuple[Row, str]:
+    """Emit an insight while the lower tiers speak, and wait for its fill; the insight and the run."""
+    eventually(lambda: bool(messages(heard, "decisions.seen")), "a first word of the lower tiers")
+    wanted = service.emit("BTCUSDT", "up", confidence=0.77, tag="golden cross", period=15)
+    insight = asyncio.run_coroutine_threadsafe(wanted, loop).result(10)
+    eventually(lambda: bool(messages(heard, "fills.booked")), "a fill")
+    eventually(lambda: outranked(heard) == {"llm:contrary", "rules:contrary"}, "both lower tiers outranked")
+    bot.tell("kill", "--reason", "the test is over")
+    return insight, str(status_of(bot)["run"])
+
+
 async def test_a_webhook_trades_and_a_forged_one_does_not(tmp_path: Path, exchange: str) -> None:
     async with quantconnect() as service:
         port = free_port()
         config = configured(tmp_path / "config", exchange, service, port)
         bot = Bot(tmp_path, ("--paper", "--config", str(config), "--no-redis", "--json"), keys(service))
         try:
-            await asyncio.to_thread(_webhook_trades, bot.start(), port)
+            answers, found = await asyncio.to_thread(_webhook_trades, bot.start(), port)
         finally:
             bot.end()
-
-
-def _webhook_trades(bot: Bot, port: int) -> None:
-    bot.wait_for("quantconnect:main")
-    signal = {"v": 1, "id": "w-1", "source": "hook", "symbol": "BTCUSDT", "side": "buy", "confidence": 0.7, "ttl": 60}
-    eventually(lambda: status_of(bot)["market_events"] > 20, "market data")
-    assert post(port, signal, "not the secret at all") in {401, 403}
-    told = {**signal, "time": now()}
-    assert post(port, told, SECRET) == 202
-    assert post(port, told, SECRET) == 409, "a replayed message is refused and not traded again"
-    eventually(lambda: status_of(bot)["fills"] >= 1, "a fill")
-    found = status_of(bot)
+    forged, first, replayed = answers
+    assert forged in {401, 403}
+    assert (first, replayed) == (202, 409), "a replayed message is refused and not traded again"
     assert found["orders"] == 1
     assert "quantconnect:main" in found["standing"].values()
+
+
+def _webhook_trades(bot: Bot, port: int) -> tuple[list[int], dict[str, Any]]:
+    """Send a forged message, a true one and its replay; the answers, and the status once something was filled."""
+    bot.wait_for("quantconnect:main")
+    eventually(lambda: status_of(bot)["market_events"] > 20, "market data")
+    signal = {"v": 1, "id": "w-1", "source": "hook", "symbol": "BTCUSDT", "side": "buy", "confidence": 0.7, "ttl": 60}
+    told = {**signal, "time": now()}
+    answers = [post(port, signal, "not the secret at all"), post(port, told, SECRET), post(port, told, SECRET)]
+    eventually(lambda: status_of(bot)["fills"] >= 1, "a fill")
+    return answers, status_of(bot)
 
 
 async def test_a_wrong_token_is_a_visible_trouble_and_the_others_trade_on(tmp_path: Path, exchange: str) -> None:
@@ -186,19 +188,22 @@ async def test_a_wrong_token_is_a_visible_trouble_and_the_others_trade_on(tmp_pa
         config = configured(tmp_path / "config", exchange, service, free_port())
         bot = Bot(tmp_path, ("--paper", "--config", str(config), "--no-redis", "--json"), keys(service, "a token of nobody"))
         try:
-            await asyncio.to_thread(_goes_on, bot.start())
+            trouble, before, after = await asyncio.to_thread(_goes_on, bot.start())
         finally:
             bot.end()
+    assert "QUANTCONNECT_API_TOKEN" in trouble
+    assert "a token of nobody" not in bot.stderr
+    assert after != before, "the other tiers go on"
 
 
-def _goes_on(bot: Bot) -> None:
+def _goes_on(bot: Bot) -> tuple[str, object, object]:
+    """Wait for the trouble, then for another decision; what is told of it, and the decisions before and after."""
     bot.wait_for("quantconnect:main")
     eventually(lambda: "quantconnect:main" in status_of(bot)["source_troubles"], "a visible trouble")
     (trouble,) = status_of(bot)["source_troubles"]["quantconnect:main"]
-    assert "QUANTCONNECT_API_TOKEN" in trouble
-    assert "a token of nobody" not in bot.stderr
     before = status_of(bot)["decisions"]
     eventually(lambda: status_of(bot)["decisions"] != before, "the other tiers go on")
+    return trouble, before, status_of(bot)["decisions"]
 
 
 async def test_the_service_away_for_a_while_comes_back_by_itself(tmp_path: Path, exchange: str) -> None:
@@ -209,10 +214,10 @@ async def test_the_service_away_for_a_while_comes_back_by_itself(tmp_path: Path,
             bot.start()
             await asyncio.to_thread(bot.wait_for, "quantconnect:main")
             service.inject(Page(path="/live/*", count=6))
-            await asyncio.to_thread(
-                eventually, lambda: "quantconnect:main" in status_of(bot)["source_troubles"], "a visible trouble", 60.0
-            )
-            await asyncio.to_thread(eventually, lambda: not status_of(bot)["source_troubles"], "its end", 90.0)
+            troubled = lambda: "quantconnect:main" in status_of(bot)["source_troubles"]  # noqa: E731
+            await asyncio.to_thread(eventually, troubled, "a visible trouble", 60.0)
+            await asyncio.to_thread(eventually, lambda: not troubled(), "its end", 90.0)
+            assert not status_of(bot)["source_troubles"]
         finally:
             bot.end()
 
