@@ -214,12 +214,15 @@ async def test_the_service_away_for_a_while_comes_back_by_itself(tmp_path: Path,
             bot.start()
             await asyncio.to_thread(bot.wait_for, "quantconnect:main")
             service.inject(Page(path="/live/*", count=6))
-            troubled = lambda: "quantconnect:main" in status_of(bot)["source_troubles"]  # noqa: E731
-            await asyncio.to_thread(eventually, troubled, "a visible trouble", 60.0)
-            await asyncio.to_thread(eventually, lambda: not troubled(), "its end", 90.0)
+            await asyncio.to_thread(eventually, lambda: troubled(bot), "a visible trouble", 60.0)
+            await asyncio.to_thread(eventually, lambda: not troubled(bot), "its end", 90.0)
             assert not status_of(bot)["source_troubles"]
         finally:
             bot.end()
+
+
+def troubled(bot: Bot) -> bool:
+    return "quantconnect:main" in status_of(bot)["source_troubles"]
 
 
 def post(port: int, body: dict[str, object], secret: str) -> int:
