@@ -26,7 +26,7 @@ from sources.llm.wording import is_code, plain, plain_json, tidy
 
 FORMAT = 1
 UNTRUSTED = ("untrusted_news", "untrusted_words")
-_LONGEST_WORDS, _LONGEST_INVALIDATION, _LONGEST_NEWS = 600, 200, 300
+_LONGEST_WORDS, _LONGEST_INVALIDATION, _LONGEST_NEWS, _LONGEST_SYMBOL = 600, 200, 300, 40
 _NEWS_ID = re.compile(r"n[0-9]{1,6}")
 _MOST_EXTRA_DEPTH = 6
 _STRONG = 20.0  # an ADX from which on a market is said to have a trend
@@ -330,7 +330,7 @@ def _position(sight: Sight, spec: SnapshotSpec, one: Held, id_: str) -> dict[str
         "return": tidy(sign * (one.price / entry - 1.0), 4) if entry else None,
         "share": tidy(one.share, 4),
         "stop_loss": tidy(one.stop_loss, spec.digits),
-        "symbol": one.symbol,
+        "symbol": plain(one.symbol, _LONGEST_SYMBOL),  # a venue may name a market as it likes
         "take_profit": tidy(one.take_profit, spec.digits),
         "trailing_stop": tidy(one.trailing_stop, spec.digits),
         "unrealised": tidy(one.unrealised / equity, 4) if equity > 0 else None,
