@@ -43,6 +43,7 @@ RULES: Mapping[str, str] = {
     "atr-trend": "sources.rules.atr_trend:AtrTrend",
     "factors": "sources.rules.factors:FactorScore",
     "dca": "sources.rules.dca:Dca",
+    "composed": "sources.rules.composed:Composed",
 }
 
 SERVICES: Mapping[str, str] = {"quantconnect": "sources.quantconnect.loading"}
