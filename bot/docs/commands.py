@@ -17,8 +17,8 @@ PROGRAM = "python -m bot"
 _INTRO = """
 Everything begins with `python -m bot`; after `make setup` that is `.venv/bin/python -m bot`. When only options are given,
 the command is `run`. Output for programs goes to stdout with `--json`; logs, notices and errors go to stderr. [Exit
-codes](exit-codes.md) are stable. No command asks a question, except `secrets set` at a terminal, which reads a value
-without showing it.
+codes](exit-codes.md) are stable. A command that spends or ends something asks first at a terminal and wants
+`--yes` elsewhere; `secrets set` reads a value without showing it.
 """
 
 

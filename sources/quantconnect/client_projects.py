@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from sources.quantconnect.calls import Calls, given, pick
 from sources.quantconnect.errors import Kind, QcError
-from sources.quantconnect.models_project import Compile, File, Nodes, Project, ProjectNodes
+from sources.quantconnect.models_project import Compile, CompileState, File, Nodes, Project, ProjectNodes
 from sources.quantconnect.transport import Call, Manner
 
 T = TypeVar("T")
@@ -164,7 +164,9 @@ class Compiles:
                     await self._calls.transport.sleep(_COMPILE_POLL_S)
                     build = await self.read(project_id, build.compile_id)
             if build.finished:
-                return build
+                # The answer to the creation may say that it failed, and not why.
+                told = build.state is CompileState.BUILD_SUCCESS or build.logs
+                return build if told else await self.read(project_id, build.compile_id)
         reason = f"a compile does not end within {_COMPILE_POLL_S * _COMPILE_POLLS:g} s, twice"
         raise QcError(Kind.SERVER, "compile/read", reason)
 

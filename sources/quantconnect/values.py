@@ -14,6 +14,7 @@ _MINUS = re.compile(r"[-\u2212]")
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(\.\d+)?")
 _SYMBOL = re.compile(r"[^\d\s.,%+\-\u2212]+")
 _LATEST_S = 1e11
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999
 """Unix seconds stay below it until the year 5138; Unix milliseconds have been above it since 1973."""
 
 
@@ -59,7 +60,7 @@ def moment_ms(raw: object) -> int | None:
         if not text.replace(".", "", 1).isdecimal():
             return _date_ms(text)
         raw = float(text)
-    if not math.isfinite(raw) or raw <= 0:
+    if not math.isfinite(raw) or not 0 < raw <= _LAST_MS:
         return None
     return round(raw * 1_000) if raw < _LATEST_S else round(raw)
 
