@@ -17,7 +17,7 @@ from bot.app.instruments import Instruments
 from bot.app.live import LiveSide
 from bot.app.opening import Opening
 from bot.app.parts import balances, ground, journal_limits, outlets, run_id
-from bot.app.readings import bind_readings
+from bot.app.readings import bind_memory, bind_readings
 from bot.app.status import Status
 from bot.app.telling import MinuteCount, Start, banner, minute, summary
 from bot.app.world import World, open_world
@@ -208,6 +208,7 @@ class _Run:
             return None
         if memory is not None:
             self.ground.held[HELD] = memory.store
+            bind_memory(self.outlets.metrics, memory, self.port)
             self.port.adjust = memory.adjust if settings.memory.adjust_confidence else None
         return memory
 

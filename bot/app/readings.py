@@ -6,8 +6,10 @@ from dataclasses import asdict
 
 from bot.app.live import LiveSide
 from bot.app.world import World
-from bot.runtime.hosting import SourceHost
+from bot.outlets.metrics import Metrics
+from bot.runtime.hosting import Port, SourceHost
 from bot.runtime.shell import Shell
+from bot.services.memory.live import LiveMemory
 
 
 def bind_readings(shell: Shell, world: World, host: SourceHost, live: LiveSide | None = None) -> None:
@@ -36,3 +38,18 @@ def bind_readings(shell: Shell, world: World, host: SourceHost, live: LiveSide |
         bind("bot_account_up", lambda: 0.0 if live.ailments() else 1.0)
         bind("bot_account_unexplained", lambda: len(risk.unexplained))
         bind("bot_orders_unknown", lambda: len(risk.frozen))
+
+
+def bind_memory(metrics: Metrics, memory: LiveMemory, port: Port) -> None:
+    """Bind what the memory counts."""
+    metrics.bind("bot_memory_backlog", lambda: memory.waiting)
+    metrics.bind(
+        "bot_memory_faults",
+        lambda: {
+            "dropped": memory.dropped,
+            "refused": memory.refused,
+            "failed": memory.failures,
+            "unfollowed": memory.unfollowed,
+            "unadjusted": port.unadjusted,
+        },
+    )

@@ -73,6 +73,8 @@ READINGS: Mapping[str, Gauged] = MappingProxyType(
         "bot_account_unexplained": Gauged("Differences between the account and the books that nothing explains."),
         "bot_orders_unknown": Gauged("Orders of which nobody can say whether the venue has them."),
         "bot_source_troubles": Gauged("Ailments of a source that goes on nevertheless.", "source"),
+        "bot_memory_faults": Gauged("Trades and decisions that the memory could not serve.", "fault", counter=True),
+        "bot_memory_backlog": Gauged("Closed trades that wait to be remembered."),
         "bot_notifications": Gauged("Notifications by what became of them.", "outcome", counter=True),
     }
 )
