@@ -34,6 +34,7 @@ ITEMS = {
     "quantconnect": "quantconnect_client:overhead",
     "webhook": "quantconnect_signals:webhook",
     "insights": "quantconnect_signals:insights",
+    "snapshot": "llm_snapshot:snapshot",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

@@ -20,22 +20,18 @@ import orjson
 
 from bot.core.briefing import Briefing, Held
 from bot.core.decision import Action
-from bot.core.market import Candle, MarketView, timeframe_ms
-from sources.llm.figures import CLOSE, HIGH, LOW, OPEN, VOLUME, Floats, columns, figures
+from bot.core.market import MarketView
+from sources.llm.frames import Frames, SnapshotError, step
 from sources.llm.wording import is_code, plain, plain_json, tidy
+
+__all__ = ["UNTRUSTED", "NewsState", "OwnDecision", "Sight", "Snapshot", "SnapshotError", "SnapshotSpec", "Thesis", "take"]
 
 FORMAT = 1
 UNTRUSTED = ("untrusted_news", "untrusted_words")
-_LONGEST_WORDS, _LONGEST_INVALIDATION, _LONGEST_NEWS, _LONGEST_SYMBOL = 600, 200, 300, 40
+_LONGEST_WORDS, _LONGEST_INVALIDATION, _LONGEST_NEWS = 600, 200, 300
+_LONGEST_TITLE, _LONGEST_SYMBOL = 200, 40
 _NEWS_ID = re.compile(r"n[0-9]{1,6}")
 _MOST_EXTRA_DEPTH = 6
-_STRONG = 20.0  # an ADX from which on a market is said to have a trend
-_CALM, _WILD = 0.7, 1.4  # the usual move of the last candles against that of the whole window
-_COARSE_FIGURES = (("rsi14", 5.0), ("bb_z", 0.5), ("adx14", 10.0))
-
-
-class SnapshotError(ValueError):
-    """What was given for a snapshot cannot go into one; the message names it."""
 
 
 class NewsState(StrEnum):
@@ -147,7 +143,8 @@ def take(sight: Sight, spec: SnapshotSpec | None = None) -> Snapshot:
     """The snapshot of what is seen. `SnapshotError` for an `extra` with sentences in it and for what is no timeframe."""
     spec = spec or SnapshotSpec()
     at, price = sight.briefing.at, tidy(sight.view.price(sight.symbol), spec.digits)
-    frames = _Frames(sight, spec)
+    frames = Frames(sight.symbol, sight.timeframes)
+    frames.read(sight.view, at, depth=spec.depth, closes=spec.closes, digits=spec.digits)
     words: dict[str, Any] = {}
     positions = _positions(sight, spec, words)
     decisions = _decisions(sight, spec, words)
@@ -182,85 +179,6 @@ def take(sight: Sight, spec: SnapshotSpec | None = None) -> Snapshot:
         dedupe_key=_dedupe_key(sight, frames, price, news),
         shortest=frames.shortest,
     )
-
-
-class _Frames:
-    """The timeframes: what is told of each, the ids of their figures, and the coarse state of all of them."""
-
-    def __init__(self, sight: Sight, spec: SnapshotSpec) -> None:
-        self.told: dict[str, Any] = {}
-        self.ids: list[str] = []
-        self.coarse: list[object] = []
-        self.candle_id = ""
-        self.close = self.reach = float("nan")  # of the shortest timeframe: its last close, the usual range of a candle
-        self.shortest = min(sight.timeframes, key=_length, default="")
-        for timeframe in sight.timeframes:
-            candles = _newest(sight.view.history(sight.symbol, timeframe), spec.depth)
-            found = self._tell(sight, spec, timeframe, candles)
-            if timeframe == self.shortest and candles:
-                self.candle_id = f"{sight.symbol}|{timeframe}|{candles[-1].ts}"
-                self.close = candles[-1].close
-                self.reach = found.get("atr14", self.reach)
-
-    def _tell(self, sight: Sight, spec: SnapshotSpec, timeframe: str, candles: Sequence[Candle]) -> dict[str, float]:
-        if not candles:
-            self.told[timeframe] = {"candles": 0, "closes": [], "evidence": {}, "trend": "unknown", "volatility": "unknown"}
-            self.coarse.append(None)
-            return {}
-        rows = columns(candles)
-        found = figures(rows)
-        evidence = {f"{name}@{timeframe}": tidy(value, spec.digits) for name, value in found.items()}
-        known = {name: value for name, value in evidence.items() if value is not None}
-        self.ids += known
-        length, last = _length(timeframe), candles[-1]
-        self.told[timeframe] = {
-            "candles": len(candles),
-            "closed_ago_min": max(0, sight.briefing.at - last.ts - length) // 60_000,
-            "closes": [tidy(close, spec.digits) for close in rows[CLOSE][-spec.closes :].tolist()],
-            "evidence": evidence,
-            "gaps": max(0, (last.ts - candles[0].ts) // length + 1 - len(candles)),
-            "last": _last(rows, spec.digits),
-            "trend": _trend(found),
-            "volatility": _volatility(found),
-        }
-        self.coarse.append(
-            (last.ts, _trend(found), _volatility(found), *(_step(found[name], by) for name, by in _COARSE_FIGURES))
-        )
-        return found
-
-
-def _newest(history: Sequence[Candle], depth: int) -> Sequence[Candle]:
-    return list(islice(history, max(0, len(history) - depth), None))
-
-
-def _length(timeframe: str) -> int:
-    try:
-        return timeframe_ms(timeframe)
-    except ValueError as error:
-        message = f"timeframes: {error}"
-        raise SnapshotError(message) from error
-
-
-def _last(rows: Floats, digits: int) -> dict[str, float | None]:
-    named = (("open", OPEN), ("high", HIGH), ("low", LOW), ("volume", VOLUME))
-    return {name: tidy(float(rows[row][-1]), digits) for name, row in named}
-
-
-def _trend(found: Mapping[str, float]) -> str:
-    fast, slow, strength = found["ema12"], found["ema26"], found["adx14"]
-    if not (fast == fast and slow == slow and strength == strength):  # noqa: PLR0124 - NaN: not warm
-        return "unknown"
-    if strength < _STRONG or fast == slow:
-        return "flat"
-    return "up" if fast > slow else "down"
-
-
-def _volatility(found: Mapping[str, float]) -> str:
-    lately, usual = found["move14"], found["move"]
-    if not (lately == lately and usual > 0.0):  # noqa: PLR0124 - NaN: not warm
-        return "unknown"
-    ratio = lately / usual
-    return "low" if ratio < _CALM else "high" if ratio > _WILD else "normal"
 
 
 def _quote(sight: Sight, spec: SnapshotSpec) -> dict[str, float | int | None]:
@@ -370,7 +288,10 @@ def _news(news: Mapping[str, Any] | NewsState, spec: SnapshotSpec) -> tuple[dict
         if not _NEWS_ID.fullmatch(id_) or id_ in taken:
             id_ = next(f"n{free}" for free in count(number) if f"n{free}" not in taken)
         taken.add(id_)
-        items.append({**plain_json({**item, "id": None}, longest=_LONGEST_NEWS), "id": id_})
+        told = plain_json({**item, "id": None}, longest=_LONGEST_NEWS)
+        if isinstance(told.get("title"), str):
+            told["title"] = plain(told["title"], _LONGEST_TITLE)
+        items.append({**told, "id": id_})
     rest = {key: value for key, value in news.items() if key != "items"}
     return {**plain_json(rest, longest=_LONGEST_NEWS), "items": items}, "given"
 
@@ -395,23 +316,17 @@ def _code(word: str) -> str | None:
     return word if is_code(word) else None
 
 
-def _ids(frames: _Frames, positions: Sequence[Any], decisions: Sequence[Any], news: Mapping[str, Any] | None) -> list[str]:
+def _ids(frames: Frames, positions: Sequence[Any], decisions: Sequence[Any], news: Mapping[str, Any] | None) -> list[str]:
     rows = [*positions, *decisions, *(news["items"] if news else ())]
     return [*frames.ids, *(str(row["id"]) for row in rows)]
 
 
-def _dedupe_key(sight: Sight, frames: _Frames, price: float | None, news: Mapping[str, Any] | None) -> str:
+def _dedupe_key(sight: Sight, frames: Frames, price: float | None, news: Mapping[str, Any] | None) -> str:
     held = sorted((one.symbol, str(one.amount)) for one in sight.briefing.held)
     # Within a candle the price moves: half of its usual range is another state.
-    moved = None if price is None else _step(price - frames.close, frames.reach / 2)
+    moved = None if price is None else step(price - frames.close, frames.reach / 2)
     items = [(item["id"], item.get("title")) for item in news["items"]] if news else None
     return _key((sight.symbol, frames.candle_id, frames.coarse, moved, held, sight.briefing.state.value, items))
-
-
-def _step(number: float, by: float) -> int | None:
-    """The number in steps of `by`; None where there is none."""
-    steps = number / by if by else float("nan")
-    return round(steps) if abs(steps) < 1e15 else None
 
 
 def _key(parts: object) -> str:

@@ -19,8 +19,9 @@ _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()\s]{0,500}\)")
 _ADDRESS = re.compile(r"\b(?:https?|ftp|file|data|javascript):\S*", re.IGNORECASE)
 _WHITE = re.compile(r"\s+")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,39}")
+_BRACKETS = str.maketrans("<>[]()", "      ")
 _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs", "Cn"})
-_ROUNDS = 5  # what is taken out may leave new markup behind; no text needs more than this
+_ROUNDS = 5  # what is taken out may leave new markup behind
 _FORMATS = tuple(f"%.{digits}g" for digits in range(18))
 _DEEPEST, _MOST_KEYS, _LONGEST_KEY = 4, 40, 40
 
@@ -33,6 +34,8 @@ def plain(text: str, longest: int) -> str:
         text = _once(text)
         if text == before:
             break
+    else:
+        text = _once(text.translate(_BRACKETS))  # nobody nests markup so deep in good faith
     return text if len(text) <= longest else text[:longest].rstrip()
 
 

@@ -8,6 +8,7 @@ import unicodedata
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +113,13 @@ def test_plain_text_is_visible_short_and_done_once(text: str, longest: int) -> N
     assert made.splitlines() in ([], [made])
     assert not [one for one in made if unicodedata.category(one) in {"Cc", "Cf", "Co", "Cs"}]
     made.encode()
+
+
+@pytest.mark.parametrize("nested", ["<a" * 300 + ">" * 300, "[" * 300 + "x" + "](y)" * 300, "<" * 300 + "b>" * 300])
+def test_markup_nested_however_deep_is_gone_at_once(nested: str) -> None:
+    made = plain(nested, 300)
+    assert made == plain(made, 300)
+    assert not {"<a", "](", "<b"} & {made[at : at + 2] for at in range(len(made))}
 
 
 @given(value=_JSON)
