@@ -7,7 +7,23 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bot.cli import config, control, data, database, doctor, drill, health, history, memory, qc, records, reports, run, secret
+from bot.cli import (
+    config,
+    control,
+    data,
+    database,
+    doctor,
+    drill,
+    health,
+    history,
+    learning,
+    memory,
+    qc,
+    records,
+    reports,
+    run,
+    secret,
+)
 from bot.cli.exits import EXIT_CODES, guarded
 
 ABOUT = """Arbiter: many minds propose, one desk decides.
@@ -58,7 +74,7 @@ def root(
     del show
 
 
-for module in (run, history, reports, control, records, doctor, health, drill):
+for module in (run, history, reports, control, records, learning, doctor, health, drill):
     module.register(app)
 app.add_typer(config.app, name="config", help="Write, check and show the configuration.")
 app.add_typer(data.app, name="data", help="Market data on this machine: fetch history for backtests.")

@@ -37,6 +37,7 @@ from bot.settings.kinds import (
     Timeframes,
     Wait,
 )
+from bot.settings.learning import LearningSettings
 from bot.settings.llm import LlmSettings
 from bot.settings.sizing import BUILT_IN_SIZINGS, SizingSettings, with_built_in
 
@@ -392,6 +393,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     quantconnect: QuantConnectSettings = QuantConnectSettings()
     memory: MemorySettings = MemorySettings()
+    learning: LearningSettings = LearningSettings()
     llm: LlmSettings = LlmSettings()
     risk: RiskSettings = RiskSettings()
 
