@@ -6,13 +6,14 @@ The reference is the least that any snapshot costs: its own body written as cano
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections.abc import Callable
 from time import perf_counter
 
 import orjson
 
 from benchmarks.peering import Peers
-from benchmarks.report import Effort, Goal, Result, percentile
+from benchmarks.report import Effort, Goal, Result, percentile, spread_of
 from sources.llm.leaks import Guard
 from sources.llm.prompts.example import TERMS, example_sight
 from sources.llm.prompts.files import shipped
@@ -36,12 +37,12 @@ def snapshot(effort: Effort, peers: Peers) -> list[Result]:
     def tell() -> None:
         template.render(taken, TERMS).check(guard)
 
-    least, made, told = (_milliseconds(one, count) for one in (write, lambda: take(sight), tell))
+    works = {"json-and-hash": write, "llm-snapshot": lambda: take(sight), "llm-prompt": tell}
+    # Each in turn in every run, so that a busy moment of the machine falls on all of them.
+    runs = [{name: _milliseconds(work, count) for name, work in works.items()} for _ in range(effort.runs)]
     size = {"bytes": len(taken.canonical), "candles": sum(one["candles"] for one in taken.body["timeframes"].values())}
-    return [
-        _result("llm-snapshot", made, least, (Goal(most=_MOST_MS),), size),
-        _result("llm-prompt", told, least, (), size),
-    ]
+    goals = {"llm-snapshot": (Goal(most=_MOST_MS),), "llm-prompt": ()}
+    return [_result(name, runs, goals[name], size) for name in goals]
 
 
 def _milliseconds(work: Callable[[], object], count: int) -> list[float]:
@@ -55,8 +56,9 @@ def _milliseconds(work: Callable[[], object], count: int) -> list[float]:
     return times
 
 
-def _result(item: str, times: list[float], least: list[float], goals: tuple[Goal, ...], size: dict[str, int]) -> Result:
-    middle = percentile(times, 0.5)
-    detail: dict[str, object] = {**size, "p99": percentile(times, 0.99)}
-    reference = {"json-and-hash": percentile(least, 0.5)}
-    return Result(item, middle, "ms", goals, reference, len(times), (percentile(times, 0.9) - min(times)) / middle, None, detail)
+def _result(item: str, runs: list[dict[str, list[float]]], goals: tuple[Goal, ...], size: dict[str, int]) -> Result:
+    middles = [percentile(run[item], 0.5) for run in runs]
+    least = statistics.median(percentile(run["json-and-hash"], 0.5) for run in runs)
+    detail: dict[str, object] = {**size, "p99": statistics.median(percentile(run[item], 0.99) for run in runs)}
+    reference = {"json-and-hash": least}
+    return Result(item, statistics.median(middles), "ms", goals, reference, len(runs), spread_of(middles), None, detail)

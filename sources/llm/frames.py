@@ -57,7 +57,7 @@ class Frames:
         self.told[timeframe] = {
             "candles": len(candles),
             "closed_ago_min": max(0, at - last.ts - length) // 60_000,
-            "closes": [tidy(close, digits) for close in rows[CLOSE][-closes:].tolist()],
+            "closes": [tidy(close, digits) for close in rows[CLOSE][max(0, len(candles) - closes) :].tolist()],
             "evidence": evidence,
             "gaps": max(0, (last.ts - candles[0].ts) // length + 1 - len(candles)),
             "last": _last(rows, digits),
