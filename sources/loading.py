@@ -46,7 +46,7 @@ RULES: Mapping[str, str] = {
     "composed": "sources.rules.composed:Composed",
 }
 
-SERVICES: Mapping[str, str] = {"quantconnect": "sources.quantconnect.loading"}
+SERVICES: Mapping[str, str] = {"quantconnect": "sources.quantconnect.loading", "llm": "sources.llm.loading"}
 """Kinds of sources that speak with a service outside, and the module that makes them."""
 
 
@@ -66,6 +66,10 @@ class Service(Protocol):
 
     def lacks(self, params: Strict, means: Means) -> str | None:
         """Why it cannot be heard, None if it can."""
+        ...
+
+    def timeframes(self, config: SourceConfig, params: Strict) -> tuple[str, ...]:
+        """The candles it must be given; empty if it needs none."""
         ...
 
     def life(self, config: SourceConfig, params: Strict, traded: Sequence[str], means: Means) -> LiveSource:
@@ -113,6 +117,13 @@ class LoadedSource:
         params = self.params
         proposer = Proposer(self.spec, self.config.horizon, self.config.protection)
         return RuleSource(proposer, lambda: rule(params), self.symbols(traded), self.config.timeframe)
+
+    @property
+    def timeframes(self) -> tuple[str, ...]:
+        """The timeframes whose candles it must be given; empty if it needs none."""
+        if self.service is not None:
+            return self.service.timeframes(self.config, self.params)
+        return () if self.rule is None else (self.config.timeframe,)
 
     @property
     def about(self) -> str:

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sources.llm.minds import Minds
     from sources.quantconnect.budget import Budget
     from sources.quantconnect.settings import Credentials
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The means of one run: at QuantConnect who asks, and the request budget of all who do."""
+    """The means of one run: at QuantConnect who asks, and the request budget of all who do; language models, and own prompts.
+
+    `minds` None: no language model can be asked. `prompts` is the folder of a person's own templates.
+    """
 
     quantconnect: Credentials
     budget: Budget | None = None
+    minds: Minds | None = None
+    prompts: Path | None = None

@@ -85,6 +85,12 @@ def lacks(params: Strict, means: Means) -> str | None:
     return "nobody said who asks: set QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN"
 
 
+def timeframes(config: SourceConfig, params: Strict) -> tuple[str, ...]:
+    """None: its algorithms look at markets of their own."""
+    del config, params
+    return ()
+
+
 def life(config: SourceConfig, params: Strict, traded: Sequence[str], means: Means) -> LiveSource:
     """`quantconnect_source`, as every service has it."""
     assert isinstance(params, QuantConnectParams)

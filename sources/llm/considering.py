@@ -1,0 +1,405 @@
+"""One consideration of one symbol: look, think, judge, and say what it came to.
+
+The order is what matters: whatever costs nothing comes first, then the claim, then the call; the judgement is by the market after
+the call; what is said to the desk comes before what is booked of it. Every end is a decision or an abstention, and never an
+opinion that nobody had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+import structlog
+
+from bot.core.briefing import Briefing
+from bot.core.decision import Abstention, Action, Claim, Decision, Evidence, SourceSpec, derive_id
+from bot.core.market import MarketView
+from bot.core.protocols import SourcePort
+from sources.llm.answer import VERSION, Answer, Unusable, read
+from sources.llm.deciding import CONFIDENCE, Refused, Scene, Wanted, confident, judge
+from sources.llm.ensemble import Combined, Vote, combine
+from sources.llm.params import LlmParams, NewsMode
+from sources.llm.past import Past, validation_of
+from sources.llm.records import DECIDED
+from sources.llm.snapshot import NewsState, Sight, Snapshot, SnapshotError, SnapshotSpec, take
+from sources.llm.thinking import Prepared, Said, Thinker, Weight
+from sources.llm.wording import plain
+
+log = structlog.get_logger(__name__)
+
+_CLOSE_SECONDS = 15.0
+_CLAIM_MARGIN_MS = 1_000
+_FEE = 0.001  # where the venue says nothing
+
+
+class Trigger(StrEnum):
+    """Why somebody is asked."""
+
+    CANDLE = "candle"
+    SCHEDULE = "schedule"
+    DEMAND = "demand"
+
+
+class Settled(Protocol):
+    """What news came to: the decision that stands, whether the news lowered it, and a sentence."""
+
+    @property
+    def decision(self) -> Decision | None:
+        """None is an abstention."""
+        ...
+
+    @property
+    def vetoed(self) -> bool:
+        """Whether the news lowered it."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """In a sentence."""
+        ...
+
+
+Veto = Callable[[Decision | None, Decision | None, float], Settled]
+"""(decision without news, decision with, what is held as 0..1 of the most that may be) -> what stands. Never more exposure."""
+
+News = Callable[[str, int], Mapping[str, Any] | None]
+"""(symbol, now in ms UTC) -> JSON with `items` that have an `id` each; None where there are none to be had."""
+
+
+@dataclass(slots=True)
+class Thought:
+    """What one question came to: what is wanted and by whom, or why nothing is."""
+
+    prepared: Prepared | None = None
+    said: list[Said] = field(default_factory=list)
+    problems: dict[int, Unusable] = field(default_factory=dict)
+    answers: dict[int, Answer] = field(default_factory=dict)
+    votes: list[Vote] = field(default_factory=list)
+    combined: Combined | None = None
+    decision: Decision | None = None
+    problem: Unusable | None = None
+
+    @property
+    def cost(self) -> Decimal:
+        """USD of every try of every member."""
+        return sum((one.cost for one in self.said), Decimal(0))
+
+    @property
+    def fresh(self) -> bool:
+        """Whether anybody was asked."""
+        return any(not one.cached for one in self.said)
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """How a consideration ended: with a decision or an abstention, in USD `cost`. Neither: nobody had to be asked."""
+
+    symbol: str
+    trigger: Trigger
+    decision: Decision | None = None
+    abstention: Abstention | None = None
+    snapshot: Snapshot | None = None
+    cost: Decimal = Decimal(0)
+    thoughts: tuple[Thought, ...] = ()
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a source's configuration says of its decisions; `longest_ms` is how long one stands at most, `trailing` a fraction."""
+
+    spec: SourceSpec
+    params: LlmParams
+    timeframes: tuple[str, ...]
+    longest_ms: int
+    trailing: float | None = None
+
+    @property
+    def least(self) -> float:
+        """The confidence below which nothing is bought."""
+        return max(self.spec.threshold, self.params.bounds.confidence)
+
+
+class Considering:
+    """Considers symbols for one source. `weight` is what a model's word counts; `news` and `veto` go together."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        thinker: Thinker,
+        past: Past,
+        *,
+        weight: Weight | None = None,
+        news: News | None = None,
+        veto: Veto | None = None,
+    ) -> None:
+        self._terms = terms
+        self._thinker = thinker
+        self._past = past
+        self._weight: Weight = weight or (lambda _: 1.0)
+        self._news = news
+        self._veto = veto if terms.params.news is NewsMode.VETO and news is not None else None
+        params = terms.params
+        self._spec = SnapshotSpec(closes=params.closes, depth=params.depth, money=params.money)
+
+    def look(self, symbol: str, port: SourcePort, briefing: Briefing) -> Snapshot:
+        """The snapshot of now; `Unusable` while there is no price."""
+        news: Mapping[str, Any] | NewsState = NewsState.OFF
+        if self._veto is not None and self._news is not None:
+            news = self._news(symbol, briefing.at) or NewsState.UNAVAILABLE
+        decisions = self._past.decisions(symbol, briefing.equity)
+        sight = Sight(
+            symbol,
+            port.view,
+            briefing,
+            self._terms.timeframes,
+            decisions,
+            self._past.theses,
+            news,
+            source=self._terms.spec.name,
+        )
+        try:
+            snapshot = take(sight, self._spec)
+        except SnapshotError as error:
+            reason = "snapshot"
+            raise Unusable(reason, str(error)) from error
+        if not snapshot.price:
+            reason = "no-price"
+            raise Unusable(reason, f"there is no price of {symbol} yet")
+        return snapshot
+
+    async def consider(self, snapshot: Snapshot, trigger: Trigger, port: SourcePort, *, dry_run: bool = False) -> Considered:
+        """Ask, judge and say. Nothing reaches the desk from a dry run, and no claim is made."""
+        thoughts = await self._think(snapshot, trigger, port, claims=not dry_run)
+        decision, problem = self._settled(thoughts, port.briefing())
+        spec = self._terms.spec
+        abstention = None
+        if problem is not None:
+            abstention = Abstention(spec.name, spec.tier, snapshot.symbol, problem.reason, plain(str(problem), 500))
+        cost = sum((thought.cost for thought in thoughts), Decimal(0))
+        if decision is not None:
+            decision = replace(decision, cost=cost)
+        if not dry_run:
+            if decision is not None:
+                await port.propose(decision)
+                self._remember(decision, thoughts)
+            elif abstention is not None:
+                await port.abstain(abstention)
+        await self._book(thoughts, decision, abstention, dry_run=dry_run)
+        return Considered(snapshot.symbol, trigger, decision, abstention, snapshot, cost, tuple(thoughts))
+
+    async def _think(self, snapshot: Snapshot, trigger: Trigger, port: SourcePort, *, claims: bool) -> list[Thought]:
+        """One thought, or where there are news two at once: without them, and with."""
+        given = self._veto is not None and snapshot.body["news_state"] == "given"
+        shown = [snapshot.without_news(), snapshot] if given else [snapshot]
+        thoughts = [Thought() for _ in shown]
+        for thought, each in zip(thoughts, shown, strict=True):
+            try:
+                thought.prepared = await self._thinker.prepare(each)
+            except Unusable as problem:
+                thought.problem = problem
+        if claims and any(one.prepared is not None and one.prepared.calls for one in thoughts):
+            await port.claim(self._claim(snapshot.symbol, port.now()))
+        await asyncio.gather(*(self._ask(one) for one in thoughts))
+        for thought in thoughts:
+            self._judge(thought, trigger, port)
+        return thoughts
+
+    def _claim(self, symbol: str, now: int) -> Claim:
+        until = now + round(self._terms.params.deadline_s * 1000) + _CLAIM_MARGIN_MS
+        return Claim(self._terms.spec.name, self._terms.spec.tier, symbol, until)
+
+    async def _ask(self, thought: Thought) -> None:
+        if thought.prepared is not None:
+            thought.said = await self._thinker.ask(thought.prepared, self._terms.params.deadline_s)
+
+    def _judge(self, thought: Thought, trigger: Trigger, port: SourcePort) -> None:
+        """What the members want together, as a decision, or why nothing comes of it."""
+        if thought.prepared is None:
+            return
+        try:
+            scene = scene_of(thought.prepared.snapshot, port, self._terms.longest_ms)
+            for number, said in enumerate(thought.said):
+                self._hear(thought, number, said, scene)
+            thought.combined = self._together(thought)
+            wanted = thought.combined.wanted
+            confident(wanted.confidence, wanted.action, self._terms.least)
+            thought.decision = self._decision(thought, wanted, scene, trigger)
+        except Unusable as problem:
+            thought.problem = problem
+
+    def _hear(self, thought: Thought, number: int, said: Said, scene: Scene) -> None:
+        try:
+            answer = thought.answers[number] = read(said.reply)
+            wanted = judge(answer, scene, self._terms.params.bounds)
+        except Unusable as problem:
+            thought.problems[number] = problem
+        else:
+            thought.votes.append(Vote(said.member, self._weight(said.member), wanted))
+
+    def _together(self, thought: Thought) -> Combined:
+        """The one answer, or what enough members want; of no answer the first problem is told."""
+        if len(thought.said) == 1 and thought.votes:
+            (vote,) = thought.votes
+            return Combined(vote.wanted, vote, 1.0)
+        needed = 1 if len(thought.said) == 1 else self._terms.params.ensemble.quorum
+        if len(thought.votes) < needed:
+            first = next(iter(thought.problems.values()), Unusable("quorum", "too few members were asked"))
+            if thought.votes:
+                told = "; ".join(str(one) for one in thought.problems.values())
+                reason = "quorum"
+                raise Unusable(
+                    reason, f"{len(thought.votes)} of {len(thought.said)} answers are of use, not {needed}: {told}"[:500]
+                )
+            raise first
+        return combine(thought.votes)
+
+    def _decision(self, thought: Thought, wanted: Wanted, scene: Scene, trigger: Trigger) -> Decision:
+        assert thought.prepared is not None
+        assert thought.combined is not None
+        spec, snapshot = self._terms.spec, thought.prepared.snapshot
+        calls = [call for one in thought.said for call in one.consultation.purse.calls]
+        return Decision(
+            id=derive_id(spec.name, snapshot.symbol, snapshot.hash, scene.now),
+            source=spec.name,
+            tier=spec.tier,
+            symbol=snapshot.symbol,
+            action=wanted.action,
+            confidence=wanted.confidence,
+            created=scene.now,
+            expires=scene.now + wanted.stands_ms,
+            price=scene.price,
+            raw_confidence=wanted.confidence,
+            stop_loss=wanted.stop_loss,
+            take_profit=wanted.take_profit,
+            trailing=self._terms.trailing if wanted.action is Action.BUY else None,
+            size_fraction=wanted.size,
+            reasoning=wanted.reasoning,
+            evidence=evidence_of(thought, wanted, trigger),
+            external_id=calls[-1] if calls else None,
+        )
+
+    def _settled(self, thoughts: Sequence[Thought], briefing: Briefing) -> tuple[Decision | None, Unusable | None]:
+        """What stands of a thought without news and one with; of one thought, that."""
+        first = thoughts[0]
+        if len(thoughts) == 1 or self._veto is None:
+            return first.decision, None if first.decision is not None else first.problem
+        second = thoughts[1]
+        symbol = second.prepared.snapshot.symbol if second.prepared is not None else ""
+        found = self._veto(first.decision, second.decision, exposure_of(briefing, symbol))
+        if found.decision is None:
+            return None, first.problem or Unusable("news", found.why[:500])
+        evidence = {**found.decision.evidence, "news": found.why[:200], "news_vetoed": found.vetoed}
+        return replace(found.decision, evidence=evidence), None
+
+    def _remember(self, decision: Decision, thoughts: Sequence[Thought]) -> None:
+        combined = next((one.combined for one in thoughts if one.decision is not None and one.decision.id == decision.id), None)
+        combined = combined or next((one.combined for one in thoughts if one.combined is not None), None)
+        if combined is not None:
+            self._past.decided(decision, combined.wanted)
+        for thought in thoughts:
+            for one in thought.said:
+                self._thinker.keep(one, DECIDED)
+
+    async def _book(
+        self, thoughts: Sequence[Thought], decision: Decision | None, abstention: Abstention | None, *, dry_run: bool
+    ) -> None:
+        """Book what became of every answer; trading goes on where that takes too long."""
+        outcome = (
+            "dry-run" if dry_run else DECIDED if decision is not None else abstention.reason if abstention is not None else ""
+        )
+        led_to = decision.id if decision is not None and not dry_run else None
+        closing = [
+            self._close(thought, number, one, outcome, led_to) for thought in thoughts for number, one in enumerate(thought.said)
+        ]
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.gather(*closing)
+        except TimeoutError:
+            log.warning("llm_consultation_unrecorded", source=self._terms.spec.name, seconds=_CLOSE_SECONDS)
+
+    async def _close(self, thought: Thought, number: int, said: Said, outcome: str, led_to: str | None) -> None:
+        problem, answer = thought.problems.get(number), thought.answers.get(number)
+        vote = next((one for one in thought.votes if one.member == said.member), None) if problem is None else None
+        fields = {} if answer is None else answer.model_dump(mode="json")
+        problems = [str(one) for one in (problem, thought.problem) if one is not None]
+        await said.consultation.close(
+            outcome if problem is None else problem.reason,
+            decision=led_to,
+            validation=validation_of(fields, problems),
+            clamps=() if vote is None else vote.wanted.clamps,
+        )
+
+
+def scene_of(snapshot: Snapshot, port: SourcePort, longest_ms: int) -> Scene:
+    """The market and the books as they are now; `Unusable` where the price is gone."""
+    view, briefing = port.view, port.briefing()
+    price = view.price(snapshot.symbol)
+    if not price or not snapshot.price:
+        reason = "no-price"
+        raise Unusable(reason, f"there is no price of {snapshot.symbol} any more")
+    bid, ask = _sides(view, snapshot.symbol, price)
+    instrument = view.instruments.get(snapshot.symbol)
+    return Scene(
+        symbol=snapshot.symbol,
+        bid=bid,
+        ask=ask,
+        fee=_FEE if instrument is None else max(0.0, float(instrument.taker_fee)),
+        share=briefing.share(snapshot.symbol),
+        ids=snapshot.ids,
+        asked_at=snapshot.at,
+        asked_price=snapshot.price,
+        now=port.now(),
+        longest_ms=longest_ms,
+    )
+
+
+def _sides(view: MarketView, symbol: str, price: float) -> tuple[float, float]:
+    quote = view.quotes.get(symbol)
+    return (price, price) if quote is None or not 0 < quote.bid <= quote.ask else (quote.bid, quote.ask)
+
+
+def exposure_of(briefing: Briefing, symbol: str) -> float:
+    """What is held of a symbol, as 0..1 of the most that the risk checks admit."""
+    most = next((use.limit for use in briefing.limits if use.name == "max_position"), 1.0)
+    return min(1.0, max(0.0, briefing.share(symbol) / most)) if most > 0 else 1.0
+
+
+def evidence_of(thought: Thought, wanted: Wanted, trigger: Trigger) -> Evidence:
+    """What a decision rests on, flat: where it came from, what was cited and what was changed."""
+    assert thought.prepared is not None
+    assert thought.combined is not None
+    snapshot, lead = thought.prepared.snapshot, thought.combined.lead
+    said = next((one for one in thought.said if one.member == lead.member), thought.said[0])
+    reply = said.reply
+    told: dict[str, str | float | int | bool | None] = {
+        "snapshot": snapshot.hash,
+        "candle": snapshot.candle_id,
+        "provider": reply.provider,
+        "model": reply.model,
+        "template": thought.prepared.template.label,
+        "schema": VERSION,
+        "fallback": reply.fallback,
+        "request_id": plain(reply.request_id, 80),
+        "trigger": trigger.value,
+        "cached": said.cached,
+        "cited": ",".join(wanted.evidence),
+        "invalidation": wanted.invalidation,
+        "clamps": "; ".join(f"{one['name']} {one['given']} -> {one['used']}" for one in wanted.clamps)[:400],
+        "advice": thought.prepared.advice.value,
+    }
+    if len(thought.said) > 1:
+        told["members"] = len(thought.said)
+        told["agreement"] = round(thought.combined.agreement, 4)
+        told["votes"] = "; ".join(map(str, thought.votes))[:600]
+    return told
+
+
+def is_nonsense(problem: Unusable) -> bool:
+    """Whether an answer broke a rule of sense: too little confidence is none."""
+    return isinstance(problem, Refused) and problem.rule != CONFIDENCE
