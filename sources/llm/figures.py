@@ -152,14 +152,10 @@ def _padded(weights: Floats, count: int) -> Floats:
 @lru_cache(maxsize=4 * _LENGTHS)
 def _smoothing(count: int, period: int, alpha: float) -> Floats:
     """Weights of an exponential average that begins with a mean: row i gives it after `period` + i numbers of `count`."""
-    steps = count - period + 1
-    weights = np.zeros((steps, count))
-    row = np.zeros(count)
-    row[:period] = 1.0 / period
-    for step in range(steps):
-        if step:
-            row = row * (1.0 - alpha)
-            row[period + step - 1] = alpha
-        weights[step] = row
+    rows, places = np.arange(count - period + 1)[:, None], np.arange(count)[None, :]
+    ages = rows + period - 1 - places  # how many numbers ago; before the mean's end they all fade alike
+    powers = np.power(1.0 - alpha, np.arange(count))
+    fading = powers[np.maximum(np.where(places < period, rows, ages), 0)]
+    weights: Floats = fading * np.where(places < period, 1.0 / period, np.where(ages >= 0, alpha, 0.0))
     weights.flags.writeable = False
     return weights

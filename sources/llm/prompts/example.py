@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 from bot.core.briefing import Briefing, Held, LimitUse
@@ -53,6 +54,11 @@ def example_sight(symbol: str = "BTC/USDT", timeframes: tuple[str, ...] = ("5m",
 def example_snapshot(symbol: str = "BTC/USDT", timeframes: tuple[str, ...] = ("5m", "1h", "4h")) -> Snapshot:
     """The snapshot of it."""
     return take(example_sight(symbol, timeframes), SnapshotSpec())
+
+
+def bare_snapshot(symbol: str = "BTC/USDT", timeframes: tuple[str, ...] = ("5m", "1h", "4h")) -> Snapshot:
+    """The same books before anything is known of the market: no price, no candles."""
+    return take(replace(example_sight(symbol, timeframes), view=MarketView()))
 
 
 def _candles(symbol: str, timeframe: str) -> list[Candle]:

@@ -14,6 +14,7 @@ from sources.llm.asking import Ask, Schema
 from sources.llm.leaks import Guard
 from sources.llm.models import Model
 from sources.llm.prices import most
+from sources.llm.prompts.example import bare_snapshot
 from sources.llm.prompts.placeholders import Terms
 from sources.llm.prompts.template import PromptLeak, Rendered, Template, TemplateError, parse
 from sources.llm.snapshot import Snapshot
@@ -104,7 +105,7 @@ def review(name: str, body: str, bench: Bench) -> Review:
         name=name,
         body=body,
         faults=(),
-        remarks=(*template.remarks, *_remarks(tokens, bench)),
+        remarks=(*template.remarks, *_remarks(tokens, bench), *_bare_remarks(template, bench)),
         placeholders=template.placeholders,
         tokens=tokens,
         stable_tokens=count(rendered.system),
@@ -142,3 +143,12 @@ def _remarks(tokens: int, bench: Bench) -> list[str]:
         if model.price is None:
             found.append(f"{model} has no price and is not asked")
     return found
+
+
+def _bare_remarks(template: Template, bench: Bench) -> list[str]:
+    """Whether it also works before there is a price."""
+    try:
+        template.render(bare_snapshot(bench.snapshot.symbol), bench.terms)
+    except TemplateError as error:
+        return [f"while there is no price, {'; '.join(error.faults)}: ask `price is not none` first"]
+    return []

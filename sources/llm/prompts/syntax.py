@@ -94,7 +94,8 @@ def _of(node: nodes.Node, bound: frozenset[str], depth: int, *, stable: bool) ->
         if isinstance(below, nodes.Name) and _is_json(below.name) and not isinstance(node, nodes.Output):
             yield Fault(below.lineno, f"{{{{ {below.name} }}}} stands alone: it cannot be filtered, compared or looped over")
         elif not (isinstance(node, nodes.For) and below is node.target):
-            yield from _of(below, inner, depth + 1, stable=stable)
+            otherwise = isinstance(node, nodes.For) and any(below is one for one in node.else_)
+            yield from _of(below, bound if otherwise else inner, depth + 1, stable=stable)
 
 
 def _fault(node: nodes.Node, bound: frozenset[str], *, stable: bool) -> str:

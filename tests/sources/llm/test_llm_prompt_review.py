@@ -75,6 +75,12 @@ def test_a_template_that_compares_nonsense_is_found_in_its_review() -> None:
     assert found.preview is None
 
 
+def test_a_template_that_needs_a_price_is_remarked() -> None:
+    needs = _BODY.replace("{{ symbol }}", "{% if price > 1 %}dear{% endif %}{{ symbol }}")
+    asks = needs.replace("price > 1", "price is not none and price > 1")
+    assert [len(review("mine", one, _bench()).remarks) for one in (needs, asks)] == [1, 0]
+
+
 def test_a_symbol_in_the_system_part_is_remarked() -> None:
     found = review("mine", _BODY.replace("{{ schema }}", "{{ schema }} {{ symbol }}"), _bench())
     assert "one symbol alone" in found.remarks[0]

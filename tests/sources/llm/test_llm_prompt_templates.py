@@ -74,6 +74,8 @@ def test_a_file_is_known_by_its_hash() -> None:
         ("{{ timeframes|join(attribute='x') }}", "plain arguments"),
         ("{% if price is divisibleby 3 %}{% endif %}", "is divisibleby"),
         ("{% for one in range(1000000000) %}x{% endfor %}", "a loop runs over one of"),
+        ("{% for one in evidence %}x{% else %}{{ one }}{% endfor %}", "{{ one }} is not a placeholder"),
+        ("{% for one in evidence %}x{% endfor %}{{ one }}", "{{ one }} is not a placeholder"),
         ("{% for one in symbol %}x{% endfor %}", "a loop runs over one of"),
         ("{% for one in snapshot %}x{% endfor %}", "a loop runs over one of"),
         ("{% for one in timeframes|upper %}x{% endfor %}", "a loop runs over one of"),
