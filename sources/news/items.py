@@ -82,6 +82,11 @@ class Item:
     published: int | None
     reading: Reading
 
+    @property
+    def dated(self) -> int:
+        """How old it counts: from the publisher's date, which may only make it older, else from when it was seen."""
+        return self.available_at if self.published is None else min(self.published, self.available_at)
+
 
 @value
 class Unavailable:

@@ -72,12 +72,10 @@ class NewsSettings(Strict):
     feeds: tuple[FeedSettings, ...] = Field(default=(), max_length=50, description="the allow-list: nothing else is fetched")
     hosts: tuple[str, ...] = Field(default=(), max_length=50, description="further hosts that feeds may redirect to")
     summaries: bool = Field(default=False, description="take summaries in as well; off: headlines only")
-    mode: Literal["veto_only", "numbers_only"] = Field(
-        default="veto_only",
-        description="veto_only: decide with and without news, and keep the lower exposure | numbers_only: the same, and the "
-        "prompt shows numbers without words",
-    )
     extraction: bool = Field(default=False, description="have a small model turn headlines into numbers; off: the lexicon does")
+    titles: bool | None = Field(
+        default=None, description="show titles to whoever decides; off: numbers alone. Absent: only without extraction"
+    )
     window: Duration = Field(default="12h", description="older news are not shown")
     keep: int = Field(default=1000, ge=10, le=10_000, description="items that are remembered")
     names: Mapping[Ticker, tuple[str, ...]] = Field(
@@ -94,6 +92,11 @@ class NewsSettings(Strict):
             message = "news is enabled without feeds; list one, or set enabled: false"
             raise ValueError(message)
         return self
+
+    @property
+    def shows_titles(self) -> bool:
+        """Whether words of others reach the prompt of a decision."""
+        return not self.extraction if self.titles is None else self.titles
 
     @property
     def allowed(self) -> frozenset[str]:
