@@ -1,8 +1,8 @@
 """Analysis of the book: how concentrated it is, what moves together, what it may lose, and what could be done about it.
 
 Concentration is the Herfindahl-Hirschman index of the positions' shares of gross exposure, sum s_i^2: 1 for a single position,
-1/n for n equal ones; its inverse is the effective number of positions. Risk is that of today's weights on the returns of the past,
-not that of the book as it was. Suggestions are words and change nothing.
+1/n for n equal ones; its inverse is the effective number of positions. Risk is that of today's weights on the returns of the
+past, not that of the book as it was. Suggestions are words and change nothing.
 """
 
 from __future__ import annotations

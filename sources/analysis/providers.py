@@ -47,7 +47,11 @@ class OpensFundamentals(Protocol):
 
 
 def open_provider(name: str, settings: Mapping[str, object]) -> FundamentalsProvider:
-    """The plug-in called `name`. Raises `FundamentalsUnavailable` if there is none, or it is no provider."""
+    """The provider called `name`: `ccxt`, or a plug-in. Raises `FundamentalsUnavailable` if there is none, or it is none."""
+    if name == BUILT_IN:
+        from sources.analysis.providers_ccxt import CcxtFundamentals  # noqa: PLC0415 - it builds on this module
+
+        return CcxtFundamentals.open(settings)
     plugin = _entry_point(name)
     try:
         made: object = cast("OpensFundamentals", plugin.load())(settings)

@@ -1,8 +1,8 @@
 """Everything about a symbol in one report: for a person in words, for a prompt as a flat mapping of evidence.
 
 Each figure has an id that says where it comes from, such as `ta.1h.rsi_14`, so that a reply can name what it rests on and be
-checked. The report's score joins technical 0.7 and sentiment 0.3 (times its coverage), of what is known; fundamentals and the book
-are told beside it and move it not: a coin that is dear may rise for years. These weights are choices.
+checked. The report's score joins technical 0.7 and sentiment 0.3 (times its coverage), of what is known; fundamentals and the
+book are told beside it and do not move it: a coin that is dear may rise for years. These weights are choices.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def analyse_batch(inputs: Sequence[AnalysisInputs]) -> dict[str, Analysis]:
             if id(book) not in books:
                 books[id(book)] = portfolio(book)
             book = books[id(book)]
-        near = (*each.peers, *(peer for peer in peers if peer not in each.peers))
+        own = {peer.symbol for peer in each.peers}
+        near = (*each.peers, *(peer for peer in peers if peer.symbol not in own))
         found[each.symbol] = analyse(
             AnalysisInputs(each.symbol, each.at, each.candles, each.items, each.fundamentals, near, book, each.policy)
         )

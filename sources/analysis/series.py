@@ -10,6 +10,8 @@ import numpy as np
 from bot.core.market import Candle, timeframe_ms
 from sources.analysis.values import AnalysisError, Bools, Floats, Ints
 
+_ABSURD = 1e30
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
@@ -71,15 +73,15 @@ def series_of(candles: Sequence[Candle], at: int | None = None, *, symbol: str =
 
 
 def _sound(rows: Floats) -> Bools:
-    """Which rows are candles, by the rules of `Candle.fault`."""
+    """Which rows are candles, by the rules of `Candle.fault`; absurd numbers, whose squares are none, are not either."""
     if not len(rows):
         return np.zeros(0, np.bool_)
     prices, volume = rows[:, :4], rows[:, 4]
     opened, high, low, close = prices.T
     with np.errstate(invalid="ignore"):
-        positive = np.isfinite(prices).all(axis=1) & (prices > 0).all(axis=1)
+        positive = (prices < _ABSURD).all(axis=1) & (prices > 1 / _ABSURD).all(axis=1)
         contains = (low <= np.minimum(opened, close)) & (high >= np.maximum(opened, close))
-        found: Bools = positive & contains & np.isfinite(volume) & (volume >= 0)
+        found: Bools = positive & contains & (volume < _ABSURD) & (volume >= 0)
     return found
 
 

@@ -3,8 +3,7 @@
 After R. Edwards and J. Magee, Technical Analysis of Stock Trends, and T. Bulkowski, Encyclopedia of Chart Patterns, in measures
 of the average true range (ATR). Bottoms are found as the tops of the mirrored market. A pattern is `forming` until a close has
 passed its `level`, then `confirmed`; one that the price has refuted is not told. The confidence 0..1 says how well the swings fit
-the shape (the mean of the marks named at each), half as much again of what is missing to 1 once confirmed. It is no probability
-of profit.
+the shape (the mean of the marks named at each), times 0.6 while it is forming. It is no probability of profit.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from sources.analysis.values import Told, clip
 
 _CONSOLIDATES = range(5, 21)
 _POLE = 10
+_FORMING = 0.6
 
 
 class Stage(StrEnum):
@@ -75,7 +75,7 @@ def _reversals(series: Series, swings: Sequence[Pivot], atr: float) -> Iterator[
 
 
 def _made(name: str, sign: int, fit: float, points: Sequence[Point], level: float, target: float, passed: bool) -> ChartPattern:
-    confidence = fit + 0.5 * (1.0 - fit) if passed else fit
+    confidence = fit if passed else _FORMING * fit
     stage = Stage.CONFIRMED if passed else Stage.FORMING
     return ChartPattern(name, sign, stage, confidence, tuple(points), level, target)
 
@@ -197,7 +197,7 @@ def _between_lines(series: Series, swings: Sequence[Pivot], atr: float) -> Itera
     side = out or direction
     level = None if not side else upper.at(now) if side > 0 else lower.at(now)
     target = None if level is None else level + side * wide
-    confidence = fit + 0.5 * (1.0 - fit) if out else fit
+    confidence = fit if out else _FORMING * fit
     yield ChartPattern(
         name, side, Stage.CONFIRMED if out else Stage.FORMING, confidence, tuple(_points(used, roles)), level, target
     )  # fmt: skip

@@ -9,9 +9,9 @@ With tail probability p = 1 - level:
   sigma scaled by the horizon and its root.
 - Cornish-Fisher: the quantile z bent by skewness S and excess kurtosis K,
   w(z) = z + (z^2 - 1) S / 6 + (z^3 - 3 z) K / 24 - (2 z^3 - 5 z) S^2 / 36 (Zangari 1996, Favre and Galeano 2002); the shortfall
-  is the mean of w over the tail, by the truncated moments of the normal. Where w does not rise throughout the tail it is no quantile
-  (D. Maillard, A User's Guide to the Cornish Fisher Expansion, 2012) and neither figure is given. Over h independent periods S
-  shrinks by the root of h and K by h.
+  is the mean of w over the tail, by the truncated moments of the normal. Where w does not rise throughout the tail, as far as six
+  standard deviations, it is no quantile (D. Maillard, A User's Guide to the Cornish Fisher Expansion, 2012) and neither figure is
+  given. Over h independent periods S shrinks by the root of h and K by h.
 
 A negative figure is a gain: even the tail earns.
 """
@@ -31,6 +31,7 @@ from sources.analysis.values import AnalysisError, Floats, Told
 _NORMAL = NormalDist()
 _LEAST_TAIL = 1.0
 _LEAST_MOMENTS = 30
+_FARTHEST = -6.0
 
 
 class Method(StrEnum):
@@ -73,7 +74,9 @@ def tail_risk(returns: Floats, method: Method, level: float = 0.95, horizon: int
     z = _NORMAL.inv_cdf(p)
     if not bent.rises(z):
         return _unknown(method, level, horizon, len(returns), "skewness and kurtosis are outside what the expansion holds for")
-    return TailRisk(method, level, horizon, len(returns), -(mean + sigma * bent.at(z)), -(mean + sigma * bent.below(z, p)))
+    at_risk, shortfall = -(mean + sigma * bent.at(z)), -(mean + sigma * bent.below(z, p))
+    # Beyond six standard deviations the expansion may turn; what little that weighs must not break the order of the two.
+    return TailRisk(method, level, horizon, len(returns), at_risk, max(shortfall, at_risk))
 
 
 def _unknown(method: Method, level: float, horizon: int, samples: int, reason: str) -> TailRisk:
@@ -135,10 +138,8 @@ class _Bent:
         return one + (two - 1) * skew / 6 + (three - 3 * one) * kurtosis / 24 - (2 * three - 5 * one) * skew**2 / 36
 
     def rises(self, z: float) -> bool:
-        """Whether the derivative a z^2 + b z + c is positive everywhere up to z."""
+        """Whether the derivative a z^2 + b z + c is positive from six standard deviations up to z."""
         a, b = self.kurtosis / 8 - self.skew**2 / 6, self.skew / 3
         c = 1 - self.kurtosis / 8 + 5 * self.skew**2 / 36
-        if a < 0 or (a == 0 and b > 0):
-            return False
-        lowest = min(z, -b / (2 * a)) if a > 0 else z
-        return a * lowest * lowest + b * lowest + c > 0
+        turn = min(z, max(_FARTHEST, -b / (2 * a))) if a else z
+        return all(a * each * each + b * each + c > 0 for each in (_FARTHEST, turn, z))

@@ -18,7 +18,7 @@ from sources.analysis.levels import Levels, levels
 from sources.analysis.readings import Indicators, measure
 from sources.analysis.regime import Regime, Trend, Volatility, regime
 from sources.analysis.series import Series, series_of
-from sources.analysis.shapes import ChartPattern, Stage, chart_patterns
+from sources.analysis.shapes import ChartPattern, chart_patterns
 from sources.analysis.values import Told, clip
 
 _RECENT = 3
@@ -142,8 +142,8 @@ def _momentum(now: Indicators) -> float:
 
 
 def _patterns(candles: Sequence[CandlePattern], shapes: Sequence[ChartPattern]) -> float:
-    """Chart patterns by their confidence (half while forming), candlesticks 0.25 each."""
-    charts = sum(each.direction * each.confidence * (1.0 if each.stage is Stage.CONFIRMED else 0.5) for each in shapes)
+    """Chart patterns by their confidence, candlesticks 0.25 each."""
+    charts = sum(each.direction * each.confidence for each in shapes)
     return clip(charts + 0.25 * sum(each.direction for each in candles))
 
 
