@@ -70,8 +70,9 @@ class Sight:
     """All that a snapshot is made of.
 
     `timeframes` in the order of the configuration; `decisions` newest first; `theses` by the id of the decision that opened the
-    position; `news` is JSON with `items` that have an `id` each; `extra` holds numbers and words of code by the name of their
-    block, `words` texts of any kind (lessons, say) by name. `source` tells own positions from those of others.
+    position; `news` is JSON with `items` that have an `id` each, None where they cannot be had; `extra` holds numbers and words
+    of code by the name of their block, `words` texts of any kind (lessons, say) by name. `source` tells own positions from those
+    of others.
     """
 
     symbol: str
@@ -80,7 +81,7 @@ class Sight:
     timeframes: tuple[str, ...]
     decisions: Sequence[OwnDecision] = ()
     theses: Mapping[str, Thesis] = field(default_factory=dict)
-    news: Mapping[str, Any] | NewsState = NewsState.OFF
+    news: Mapping[str, Any] | NewsState | None = NewsState.OFF
     extra: Mapping[str, Any] = field(default_factory=dict)
     words: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
@@ -274,10 +275,10 @@ def _decisions(sight: Sight, spec: SnapshotSpec, words: dict[str, Any]) -> list[
     return told
 
 
-def _news(news: Mapping[str, Any] | NewsState, spec: SnapshotSpec) -> tuple[dict[str, Any] | None, str]:
+def _news(news: Mapping[str, Any] | NewsState | None, spec: SnapshotSpec) -> tuple[dict[str, Any] | None, str]:
     """The news as they may be told, every item with an id of its own, and their state."""
-    if isinstance(news, NewsState):
-        return None, news.value
+    if news is None or isinstance(news, NewsState):
+        return None, (news or NewsState.UNAVAILABLE).value
     items, taken = [], set[str]()
     given = news.get("items", ())
     for number, item in enumerate(islice(given, spec.news), 1):

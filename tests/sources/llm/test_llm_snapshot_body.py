@@ -127,6 +127,7 @@ def test_own_decisions_are_told_with_what_became_of_them() -> None:
 def test_missing_news_are_a_state_and_never_an_empty_list() -> None:
     gone, off = take(a_sight(news=NewsState.UNAVAILABLE)), take(a_sight(news=NewsState.OFF))
     assert (gone.body["news_state"], gone.body["untrusted_news"]) == ("unavailable", None)
+    assert take(a_sight(news=None)).canonical == gone.canonical
     assert (off.body["news_state"], off.body["untrusted_news"]) == ("off", None)
     none = take(a_sight(news=headlines()))
     assert (none.body["news_state"], none.body["untrusted_news"]["items"]) == ("given", [])
