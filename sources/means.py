@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sources.llm.considering import News, Veto
+    from sources.llm.leaks import Guard
     from sources.llm.minds import Minds
+    from sources.llm.thinking import Weight
     from sources.quantconnect.budget import Budget
     from sources.quantconnect.settings import Credentials
 
@@ -17,10 +20,15 @@ if TYPE_CHECKING:
 class Means:
     """The means of one run: at QuantConnect who asks, and the request budget of all who do; language models, and own prompts.
 
-    `minds` None: no language model can be asked. `prompts` is the folder of a person's own templates.
+    `minds` None: no language model can be asked. `prompts` is the folder of a person's own templates, `guard` knows the secrets
+    that no prompt may hold, `weight` what each model's word counts; for `news` and `veto` see `sources.llm.considering`.
     """
 
     quantconnect: Credentials
     budget: Budget | None = None
     minds: Minds | None = None
     prompts: Path | None = None
+    guard: Guard | None = None
+    weight: Weight | None = None
+    news: News | None = None
+    veto: Veto | None = None

@@ -135,18 +135,19 @@ class Health:
     def bar(self, candidate: Candidate) -> LlmError | None:
         """Why it cannot be asked now, or None."""
         model, seat, at = candidate.model, self._seat(candidate), self._now()
-        where = {"provider": model.provider, "model": model.name}
+        provider, name = model.provider, model.name
         if reason := self._disabled.get(model.provider) or seat.disabled:
-            return LlmError(Trouble.DISABLED, f"disabled: {reason}", **where)
+            return LlmError(Trouble.DISABLED, f"disabled: {reason}", provider=provider, model=name)
         if model.price is None:
-            return LlmError(Trouble.UNPRICED, "no price is known; give it a `price` in the configuration", **where)
+            unpriced = "no price is known; give it a `price` in the configuration"
+            return LlmError(Trouble.UNPRICED, unpriced, provider=provider, model=name)
         if not seat.breaker.lets(at):
             until = seat.breaker.until(at)
             wait = None if until is None else (until - at) / 1000
             reason = (
                 "a probe is out" if wait is None else f"left alone for {wait:.0f} s more after {seat.breaker.failures} failures"
             )
-            return LlmError(Trouble.BREAKER, reason, retry_after_s=wait, **where)
+            return LlmError(Trouble.BREAKER, reason, retry_after_s=wait, provider=provider, model=name)
         return None
 
     def began(self, candidate: Candidate) -> None:

@@ -154,4 +154,14 @@ def _candidates(params: LlmParams) -> tuple[Candidate, ...]:
 def life(config: SourceConfig, params: Strict, traded: Sequence[str], means: Means) -> LiveSource:
     """`llm_source`, as every service has it."""
     assert isinstance(params, LlmParams)
-    return llm_source(config, params, traded, means.minds, prompts=means.prompts)
+    return llm_source(
+        config,
+        params,
+        traded,
+        means.minds,
+        prompts=means.prompts,
+        guard=means.guard,
+        weight=means.weight,
+        news=means.news,
+        veto=means.veto,
+    )
