@@ -26,6 +26,9 @@ BUY = "buy"
 SELL = "sell"
 ACTIONS = (BUY, SELL)
 
+DecisionKey = tuple[str, str, str, str, str, int]
+"""Book, source, model, action, id, and when it was made."""
+
 
 @value
 class Opinion:
@@ -77,15 +80,15 @@ class Part:
         text("book", self.book, empty=True)
 
     @property
-    def decision(self) -> tuple[str, str, str, int]:
+    def decision(self) -> DecisionKey:
         """Which decision it belongs to; ids may come again in a later run."""
         told = self.opinion
-        return self.book, told.source, told.decision, told.created
+        return self.book, told.source, told.model, told.action, told.decision, told.created
 
     @property
     def id(self) -> str:
         """Derived from whose part it is and its reference: the same part told twice is one."""
-        return derive_id(*self.decision, self.opinion.action, self.reference)
+        return derive_id(*self.decision, self.reference)
 
 
 @value
@@ -117,13 +120,13 @@ def closed_of(
 
     Feedback up to then weighs them: see `weight_of`.
     """
-    gathered: dict[tuple[str, str, str, int], dict[str, Part]] = {}
+    gathered: dict[DecisionKey, dict[str, Part]] = {}
     for part in parts:
         if part.known_at <= as_of:
             gathered.setdefault(part.decision, {})[part.id] = part
     said = leaning(feedback, as_of)
     found = [_closed(list(each.values()), said, policy) for each in gathered.values()]
-    return sorted(found, key=lambda one: (one.known_at, one.source, one.decision, one.book))
+    return sorted(found, key=lambda one: (one.known_at, one.source, one.decision, one.book, one.action, one.model))
 
 
 def weight_of(won: int, said: float, policy: CalibrationPolicy = DEFAULT_POLICY) -> float:

@@ -235,7 +235,7 @@ def _forget(connection: Connection, source: str) -> None:
     oldest = select(c.as_of).where(c.source == source).order_by(c.as_of.desc()).offset(MAPS_KEPT).limit(1)
     found = connection.execute(oldest).scalar_one_or_none()
     if found is not None:
-        connection.execute(delete(_maps).where(c.source == source, c.as_of <= found))
+        connection.execute(delete(_maps).where(c.source == source, c.as_of < found))
 
 
 def _refuse_absent(url: str) -> None:
