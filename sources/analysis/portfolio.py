@@ -18,7 +18,7 @@ from sources.analysis.correlation import Beta, Correlation, beta, correlation
 from sources.analysis.returns import ReturnTable
 from sources.analysis.scenarios import ScenarioOutcome, Shock, default_shocks, scenarios
 from sources.analysis.tails import Method, TailRisk, tail_risk
-from sources.analysis.values import AnalysisError, Floats, Told
+from sources.analysis.values import AnalysisError, Floats, Told, span
 
 NO_RETURNS = ReturnTable((), np.zeros((0, 0)), 86_400_000)
 
@@ -100,13 +100,17 @@ class Drawdown(Told):
 
 @dataclass(frozen=True, slots=True)
 class PortfolioAnalysis(Told):
-    """The analysis of a book; what cannot be told is None, and `unknown` says why."""
+    """The analysis of a book; what cannot be told is None, and `unknown` says why.
+
+    `period` is that of the returns, in ms; horizons count such periods.
+    """
 
     at: int
     currency: str
     equity: float
     concentration: Concentration
     correlation: Correlation | None
+    period: int
     tails: tuple[TailRisk, ...]
     benchmark: str | None
     betas: tuple[Beta, ...]
@@ -144,7 +148,21 @@ def portfolio(of: PortfolioInputs) -> PortfolioAnalysis:
     shocks = default_shocks(weights, of.returns.period) if of.shocks is None else of.shocks
     outcomes = scenarios(weights, of.equity, of.returns, shocks)
     found = PortfolioAnalysis(
-        of.at, of.currency, of.equity, held, together, tails, of.benchmark, betas, book_beta, fall, outcomes, unknown, (), ""
+        of.at,
+        of.currency,
+        of.equity,
+        held,
+        together,
+        of.returns.period,
+        tails,
+        of.benchmark,
+        betas,
+        book_beta,
+        fall,
+        outcomes,
+        unknown,
+        (),
+        "",
     )
     return _told(found, of)
 
@@ -219,7 +237,7 @@ def _suggestions(found: PortfolioAnalysis, limits: Thresholds) -> list[str]:
         said.append(f"{pair[0]} and {pair[1]} move together ({pair[2]:.2f}): they count as nearly one position")
     tail = found.tail(Method.HISTORICAL) or found.tail(Method.NORMAL)
     if tail is not None and (tail.value_at_risk or 0.0) > limits.at_risk:
-        said.append(f"{tail.value_at_risk:.1%} of equity is at risk per {tail.horizon} periods: lower the exposure")
+        said.append(f"{tail.value_at_risk:.1%} of equity is at risk per {span(tail.horizon * found.period)}: lower the exposure")
     if found.book_beta is not None and found.book_beta.beta > limits.beta:
         said.append(f"the book moves {found.book_beta.beta:.1f} times as much as {found.benchmark}: lower the exposure or hedge")
     if found.drawdown is not None and found.drawdown.now > limits.drawdown:
@@ -238,7 +256,7 @@ def _words(found: PortfolioAnalysis) -> str:
     tail = found.tail(Method.HISTORICAL) or found.tail(Method.NORMAL)
     if tail is not None:
         parts.append(
-            f"at {tail.level:.0%} over {tail.horizon} periods {tail.value_at_risk:.1%} is at risk,"
+            f"at {tail.level:.0%} over {span(tail.horizon * found.period)} {tail.value_at_risk:.1%} is at risk,"
             f" {tail.expected_shortfall:.1%} beyond that on average ({tail.method.value})"
         )
     worst = min((each for each in found.scenarios if each.impact is not None), key=lambda each: each.impact or 0.0, default=None)

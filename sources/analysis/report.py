@@ -182,6 +182,9 @@ def _book(book: PortfolioAnalysis | None, symbol: str) -> Iterator[tuple[str, Fi
     yield "book.share", brief(held.shares.get(symbol, 0.0) * held.gross)
     if held.index is not None:
         yield "book.concentration", brief(held.index)
+    if book.tails:
+        yield "book.var.level", book.tails[0].level
+        yield "book.var.hours", brief(book.tails[0].horizon * book.period / 3_600_000)
     for tail in book.tails:
         if tail.value_at_risk is not None and tail.expected_shortfall is not None:
             yield f"book.var.{tail.method.value}", brief(tail.value_at_risk)

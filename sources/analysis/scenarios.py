@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from sources.analysis.returns import ReturnTable
 from sources.analysis.tails import Method, compounded, tail_risk
-from sources.analysis.values import AnalysisError, Floats, Told
+from sources.analysis.values import AnalysisError, Floats, Told, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class AllFall:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """All correlations become one: the value at risk (normal, no mean) of positions that no longer offset one another."""
+    """The value at risk (normal, no mean) if all positions lose together.
+
+    Of longs that is a correlation of one between all; shorts are taken to lose as well, so that nothing offsets anything.
+    """
 
     level: float = 0.95
     horizon: int = 1
@@ -91,8 +94,10 @@ def _outcome(weights: Mapping[str, float], equity: float, table: ReturnTable, sh
         case AllFall(fraction):
             share = _fraction(fraction)
             return _known(f"all -{share:.0%}", {symbol: -weight * share for symbol, weight in weights.items()}, equity)
-        case Together() | VolatilityTimes():
-            return _spread(weights, equity, table, shock)
+        case Together():
+            return _together(weights, equity, table, shock)
+        case VolatilityTimes():
+            return _wilder(weights, equity, table, shock)
         case WorstRun(horizon):
             return _worst(weights, equity, table, horizon)
 
@@ -122,28 +127,39 @@ def _lacking(weights: Mapping[str, float], table: ReturnTable) -> str | None:
     return None if len(table) >= 30 else f"{len(table)} returns are too few"
 
 
-def _spread(
-    weights: Mapping[str, float], equity: float, table: ReturnTable, shock: Together | VolatilityTimes
-) -> ScenarioOutcome:
-    """Normal without a mean, so that only the spread of returns speaks."""
-    together = isinstance(shock, Together)
-    name = "all correlations one" if isinstance(shock, Together) else f"volatility x{shock.times:g}"
-    if isinstance(shock, VolatilityTimes) and not (math.isfinite(shock.times) and shock.times > 0):
-        message = f"volatility cannot be multiplied by {shock.times}"
-        raise AnalysisError(message)
-    reason = _lacking(weights, table)
+def _together(weights: Mapping[str, float], equity: float, table: ReturnTable, shock: Together) -> ScenarioOutcome:
+    name, reason = "all correlations one", _lacking(weights, table)
     if reason is not None:
         return _unknown(name, reason)
-    parts = {symbol: np.asarray(table.of(symbol)) * weight for symbol, weight in weights.items() if weight}
-    own = {symbol: -_centred(values, shock.level, shock.horizon) for symbol, values in parts.items()}
-    times = 1.0 if isinstance(shock, Together) else shock.times
-    if not together:
-        whole = -_centred(sum(parts.values(), np.zeros(len(table))), shock.level, shock.horizon) * times
-        total = math.fsum(own.values())
-        own = {symbol: each * whole / total if total else 0.0 for symbol, each in own.items()}
-    found = _known(name, own, equity)
-    words = f"{name}: {-(found.impact or 0.0):.1%} of equity is at risk at {shock.level:.0%} over {shock.horizon} periods"
-    return ScenarioOutcome(found.name, found.impact, found.money, found.by_symbol, words)
+    own = {symbol: -_centred(values, shock.level, shock.horizon) for symbol, values in _parts(weights, table).items()}
+    return _at_risk(_known(name, own, equity), shock, table.period)
+
+
+def _wilder(weights: Mapping[str, float], equity: float, table: ReturnTable, shock: VolatilityTimes) -> ScenarioOutcome:
+    """Each symbol's part is its share of the sum of what each risks alone."""
+    if not (math.isfinite(shock.times) and shock.times > 0):
+        message = f"volatility cannot be multiplied by {shock.times}"
+        raise AnalysisError(message)
+    name, reason = f"volatility x{shock.times:g}", _lacking(weights, table)
+    if reason is not None:
+        return _unknown(name, reason)
+    parts = _parts(weights, table)
+    whole = -shock.times * _centred(sum(parts.values(), np.zeros(len(table))), shock.level, shock.horizon)
+    alone = {symbol: _centred(values, shock.level, shock.horizon) for symbol, values in parts.items()}
+    total = math.fsum(alone.values())
+    shares = {symbol: each * whole / total if total else 0.0 for symbol, each in alone.items()}
+    return _at_risk(_known(name, shares, equity), shock, table.period)
+
+
+def _parts(weights: Mapping[str, float], table: ReturnTable) -> dict[str, Floats]:
+    """What each position returned, as fractions of equity."""
+    return {symbol: np.asarray(table.of(symbol)) * weight for symbol, weight in weights.items() if weight}
+
+
+def _at_risk(found: ScenarioOutcome, shock: Together | VolatilityTimes, period: int) -> ScenarioOutcome:
+    over = span(shock.horizon * period)
+    words = f"{found.name}: {-(found.impact or 0.0):.1%} of equity is at risk at {shock.level:.0%} over {over}"
+    return replace(found, words=words)
 
 
 def _centred(returns: Floats, level: float, horizon: int) -> float:
@@ -152,7 +168,7 @@ def _centred(returns: Floats, level: float, horizon: int) -> float:
 
 
 def _worst(weights: Mapping[str, float], equity: float, table: ReturnTable, horizon: int) -> ScenarioOutcome:
-    name = f"worst {horizon} period{'s' if horizon != 1 else ''} of the past"
+    name = f"worst {span(horizon * table.period)} of the past"
     reason = _lacking(weights, table)
     if reason is None and len(table) < horizon:
         reason = f"{len(table)} returns are too few"

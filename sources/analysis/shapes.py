@@ -3,7 +3,8 @@
 After R. Edwards and J. Magee, Technical Analysis of Stock Trends, and T. Bulkowski, Encyclopedia of Chart Patterns, in measures
 of the average true range (ATR). Bottoms are found as the tops of the mirrored market. A pattern is `forming` until a close has
 passed its `level`, then `confirmed`; one that the price has refuted is not told. The confidence 0..1 says how well the swings fit
-the shape (the mean of the marks named at each), times 0.6 while it is forming. It is no probability of profit.
+the shape (the mean of the marks named at each), times 0.6 while it is forming. It is no probability of profit:
+a random walk makes about as many of them as recorded hours do.
 """
 
 from __future__ import annotations

@@ -51,6 +51,14 @@ def ratio(part: float | None, whole: float | None) -> float | None:
     return None if part is None or whole is None or whole <= 0.0 else known(part / whole)
 
 
+def span(length: int) -> str:
+    """A length in ms as people say it, such as `4 h` or `1.5 d`."""
+    for size, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
+        if length >= size:
+            return f"{length / size:.3g} {name}"
+    return f"{length / 1000:g} s"
+
+
 def clip(number: float, low: float = -1.0, high: float = 1.0) -> float:
     """The number, kept within bounds."""
     return min(high, max(low, number))

@@ -324,6 +324,7 @@ def test_a_whole_analysis_with_words_and_suggestions() -> None:
     for words in ("A is 90% of equity", "move together", "below its peak", "only 2% of equity is cash"):
         assert words in said
     assert "2 positions, 98% of 10,000.00 USDT invested" in found.words
+    assert "at 95% over 1 d" in found.words
     assert "nan" not in repr(found)
     assert found.as_plain()["equity"] == 10_000.0
 
@@ -387,7 +388,7 @@ def test_recorded_hours_make_a_table_and_an_analysis() -> None:
     assert found.correlation is not None
     assert found.correlation.highest is not None
     assert found.correlation.highest[2] > 0.5
-    assert [each.name for each in found.scenarios][-1] == "worst 24 periods of the past"
+    assert [each.name for each in found.scenarios][-1] == "worst 1 d of the past"
 
 
 def test_the_desks_briefing_is_enough_and_a_batch_is_each_alone() -> None:

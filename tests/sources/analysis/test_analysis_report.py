@@ -38,6 +38,7 @@ def test_a_report_joins_what_there_is() -> None:
     assert found.evidence["news.score"] == 0.4
     assert found.evidence["fund.volume_24h"] == 1e6
     assert found.evidence["book.share"] == 0.3
+    assert (found.evidence["book.var.level"], found.evidence["book.var.hours"]) == (0.95, 24.0)
     assert found.unknown["fund.max_supply"] == "ccxt does not tell it"
     assert found.text().startswith(f"{BTC}: bullish (+")
     assert len(found.words) >= 4

@@ -172,6 +172,12 @@ def test_extreme_volatility_is_called_so() -> None:
     assert read(series_of([*calm, *wild])).regime.volatility is Volatility.EXTREME
 
 
+def test_whatever_is_found_can_be_written_as_json() -> None:
+    for seed in range(40):
+        found = read(walk(200, seed=seed, sigma=0.02))
+        assert orjson.loads(found.as_json())["charts"] == [orjson.loads(each.as_json()) for each in found.charts]
+
+
 def test_a_batch_is_each_alone() -> None:
     candles = {BTC: {"1h": walked(120)}, "ETH/USDT": {"1h": walked(120, seed=4, symbol="ETH/USDT")}}
     assert technical_batch(candles) == {symbol: technical(symbol, each) for symbol, each in candles.items()}
