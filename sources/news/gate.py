@@ -32,6 +32,7 @@ _BLOCK = re.compile(
     r"<(script|style|iframe|object|svg)\b.{0,4000}?(?:</\1\s*>|$)|<!--.{0,4000}?(?:-->|$)", re.IGNORECASE | re.DOTALL
 )
 _IMAGE = re.compile(r"!\[[^\[\]]{0,300}\]\([^()]{0,500}\)|!?\[[^\[\]]{0,300}\]\[[^\[\]]{0,100}\]")
+_LINK = re.compile(r"\[([^\[\]]{0,300})\]\([^()]{0,500}\)")
 _BARE = re.compile(r"(?:\bwww\.|//)\S+|\b[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,3}\.[a-z]{2,10}/\S*", re.IGNORECASE)
 _MARKS = re.compile(r"[*_~`#|]{2,}|`|^\s{0,3}(?:#+|>)\s")
 _STACKED = re.compile(r"((?:[^\W\d_])[\u0300-\u036f]{0,2})[\u0300-\u036f]+")
@@ -46,7 +47,7 @@ _LOOK_ALIKE = str.maketrans(
     "\u03b1\u03b5\u03bf\u03c1\u03c5\u03b9\u03ba\u03bd\u03c4\u0131\u0261\u026a\u1d0f",
     "aeopcyxisjdkmthbraeopuikvtigio",
 )
-_DIGITS = str.maketrans("01345@$7", "oleasast")
+_DIGITS = str.maketrans("01345@$7l", "oieasasti")  # l as well: a 1 may be either
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _ROT13 = str.maketrans(_ALPHABET, _ALPHABET[13:] + _ALPHABET[:13])
 _ADDRESS = re.compile(r"\b[a-z]{2,10}://\S+")
@@ -115,10 +116,10 @@ def _stripped(text: str) -> str:
     if "<" in text:
         text = _BLOCK.sub(" ", text)
     if "](" in text or "][" in text:
-        text = _IMAGE.sub(" ", text)
+        text = _LINK.sub(r"\1", _IMAGE.sub(" ", text))
     if "/" in text or "www." in text:
         text = _BARE.sub(" ", text)
-    return _MARKS.sub(" ", text)
+    return _MARKS.sub(" ", text.replace("](", "] (").replace("://", " "))
 
 
 def flag_of(text: str) -> Flag | None:
@@ -134,8 +135,8 @@ def flag_of(text: str) -> Flag | None:
             if patterns.finds(group, version):
                 return flag
     squeezed = _squeezed(seen)
-    for letters in (squeezed, squeezed[::-1], squeezed.translate(_ROT13)):
-        if any(phrase in letters for phrase in patterns.squeezed):
+    for letters in (squeezed, squeezed[::-1], _squeezed(seen.translate(_ROT13))):
+        if any(phrase.translate(_DIGITS) in letters for phrase in patterns.squeezed):
             return Flag.ORDER
     return None
 
