@@ -101,6 +101,8 @@ _ROOMS: Mapping[str, str] = {
     "memory": "bot.services.memory.use_cases",
     "idea": "bot.services.ideas.use_cases",
     "learning": "bot.services.learning.use_cases",
+    "llm": "bot.services.llm.use_cases",
+    "analysis": "bot.services.analysis.use_cases",
 }
 
 

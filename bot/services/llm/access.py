@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.core.effects import Notify, Severity
@@ -13,6 +15,7 @@ from bot.logs import Redactor
 from bot.services.use_case import Ground, UseCaseError
 from bot.settings.llm import LlmSettings
 from bot.store.errors import StoreUnavailable
+from sources.means import Means
 
 if TYPE_CHECKING:
     from sources.llm.budget import Alert, Budget
@@ -56,6 +59,19 @@ async def minds_of(ground: Ground) -> Minds:
         raise UseCaseError(str(error)) from error
     ground.held[HELD] = minds
     return minds
+
+
+async def with_minds(means: Means, ground: Ground, config: Path | None) -> Means:
+    """The means, with language models to ask; no prompt leaves with a secret in it.
+
+    `config` is the directory of the configuration, where own prompts are kept. `UseCaseError` if they cannot be asked.
+    """
+    from sources.llm.leaks import Guard  # noqa: PLC0415 - only where somebody asks
+
+    minds = await minds_of(ground)
+    values = (*ground.secrets.values(), *(ground.keys or {}).values())
+    prompts = None if config is None else config / "prompts"
+    return replace(means, minds=minds, prompts=prompts, guard=Guard(values, Redactor(values).text))
 
 
 def budget_of(settings: LlmSettings) -> Budget:

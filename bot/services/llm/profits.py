@@ -1,0 +1,66 @@
+"""What decisions brought, as the journal tells it: the realised result of every lot, credited to the decision that opened it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from bot.core.decision import Tier
+from bot.journal.errors import JournalError
+from bot.journal.queries import Queries
+from bot.journal.records import JournaledDecision
+from bot.services.use_case import UseCaseError
+
+MOST = 10_000
+"""Decisions whose profits are told at once: what one comparison takes."""
+
+_PAGE = 1_000
+_MOST_LOTS = 100_000
+
+
+async def realised(url: str, since: int = 0) -> Mapping[str, Decimal]:
+    """Net result by decision in the accounting currency, of LLM lots that closed at `since` (ms UTC) or later, newest first.
+
+    At most `MOST` decisions. `UseCaseError` where the journal cannot be read.
+    """
+    try:
+        return await asyncio.to_thread(_realised, url, since)
+    except JournalError as error:
+        raise UseCaseError(str(error)) from error
+
+
+async def journaled(url: str, ids: Sequence[str]) -> Mapping[str, JournaledDecision]:
+    """Decisions as the journal has them, with their fates; what it does not have is left out. `UseCaseError` as above."""
+    try:
+        return await asyncio.to_thread(_journaled, url, ids)
+    except JournalError as error:
+        raise UseCaseError(str(error)) from error
+
+
+def _realised(url: str, since: int) -> Mapping[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    before: int | None = None
+    with Queries(url) as queries:
+        for _ in range(_MOST_LOTS // _PAGE):
+            lots = queries.lots(limit=_PAGE, before=before)
+            for lot in lots:
+                decision = lot.opening_decision
+                if decision is None or lot.opener_tier is not Tier.LLM or lot.at < since:
+                    continue
+                if decision in found or len(found) < MOST:
+                    found[decision] = found.get(decision, Decimal(0)) + lot.pnl
+            if len(lots) < _PAGE or lots[-1].at < since:
+                break
+            before = lots[-1].row
+    return found
+
+
+def _journaled(url: str, ids: Sequence[str]) -> Mapping[str, JournaledDecision]:
+    found: dict[str, JournaledDecision] = {}
+    with Queries(url) as queries:
+        for name in dict.fromkeys(ids):
+            rows = queries.decisions(id=name, limit=1)
+            if rows:
+                found[name] = rows[0]
+    return found
