@@ -18,10 +18,11 @@ _MOST_SYMBOLS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The source asks nobody before `until`; `reason` says why."""
+    """The source asks nobody before `until`; `reason` says why, `code` is that of its abstentions: circuit, or resting."""
 
     until: int
     reason: str
+    code: str = "circuit"
 
 
 class Circuit:
@@ -67,7 +68,10 @@ class Circuit:
         """Nobody gave an answer of use."""
         self._failures += 1
         if self._failures >= self._params.failures:
-            self._trip(now, f"{self._failures} questions in a row without an answer of use")
+            told = f"{self._failures} questions in a row without an answer of use"
+            self._open = Open(now + timeframe_ms(self._params.failure_rest), told, "resting")
+            self._failures = 0
+            self.trips += 1
 
     def _turned(self, symbol: str, action: Action, now: int) -> int:
         """How often the symbol was turned around within the hour."""

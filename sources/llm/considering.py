@@ -21,6 +21,7 @@ from bot.core.decision import Abstention, Action, Claim, Decision, Evidence, Sou
 from bot.core.market import MarketView
 from bot.core.protocols import SourcePort
 from sources.llm.answer import VERSION, Answer, Unusable, read
+from sources.llm.budget import Advice
 from sources.llm.deciding import CONFIDENCE, Refused, Scene, Wanted, confident, judge
 from sources.llm.ensemble import Combined, Vote, combine
 from sources.llm.params import LlmParams, NewsMode
@@ -33,6 +34,7 @@ from sources.llm.wording import plain
 log = structlog.get_logger(__name__)
 
 _CLOSE_SECONDS = 15.0
+_LAST_SECONDS = 1.0  # for the records of a source that is being taken out
 _CLAIM_MARGIN_MS = 1_000
 _FEE = 0.001  # where the venue says nothing
 
@@ -190,7 +192,6 @@ class Considering:
                 self._remember(decision, thoughts)
             elif abstention is not None:
                 await port.abstain(abstention)
-        await self._book(thoughts, decision, abstention, dry_run=dry_run)
         return Considered(snapshot.symbol, trigger, decision, abstention, snapshot, cost, tuple(thoughts))
 
     async def _think(self, snapshot: Snapshot, trigger: Trigger, port: SourcePort, *, claims: bool) -> list[Thought]:
@@ -244,10 +245,8 @@ class Considering:
 
     def _together(self, thought: Thought) -> Combined:
         """The one answer, or what enough members want; of no answer the first problem is told."""
-        if len(thought.said) == 1 and thought.votes:
-            (vote,) = thought.votes
-            return Combined(vote.wanted, vote, 1.0)
-        needed = 1 if len(thought.said) == 1 else self._terms.params.ensemble.quorum
+        ensemble, advice = self._terms.params.ensemble, thought.prepared.advice if thought.prepared is not None else None
+        needed = 1 if ensemble.members == 1 or advice is Advice.CHEAPER else ensemble.quorum
         if len(thought.votes) < needed:
             first = next(iter(thought.problems.values()), Unusable("quorum", "too few members were asked"))
             if thought.votes:
@@ -257,6 +256,8 @@ class Considering:
                     reason, f"{len(thought.votes)} of {len(thought.said)} answers are of use, not {needed}: {told}"[:500]
                 )
             raise first
+        if len(thought.said) == 1:
+            return Combined(thought.votes[0].wanted, thought.votes[0], 1.0)
         return combine(thought.votes)
 
     def _decision(self, thought: Thought, wanted: Wanted, scene: Scene, trigger: Trigger) -> Decision:
@@ -306,22 +307,29 @@ class Considering:
             for one in thought.said:
                 self._thinker.keep(one, DECIDED)
 
-    async def _book(
-        self, thoughts: Sequence[Thought], decision: Decision | None, abstention: Abstention | None, *, dry_run: bool
-    ) -> None:
-        """Book what became of every answer; trading goes on where that takes too long."""
-        outcome = (
-            "dry-run" if dry_run else DECIDED if decision is not None else abstention.reason if abstention is not None else ""
-        )
-        led_to = decision.id if decision is not None and not dry_run else None
+    async def book(self, found: Considered, *, dry_run: bool = False) -> None:
+        """Book what became of every answer; trading goes on where that takes too long, and a cancellation waits a little."""
+        outcome = "dry-run" if dry_run else DECIDED if found.abstention is None else found.abstention.reason
+        led_to = found.decision.id if found.decision is not None and not dry_run else None
         closing = [
-            self._close(thought, number, one, outcome, led_to) for thought in thoughts for number, one in enumerate(thought.said)
+            asyncio.create_task(self._close(thought, number, one, outcome, led_to))
+            for thought in found.thoughts
+            for number, one in enumerate(thought.said)
         ]
+        if not closing:
+            return
+        left: set[asyncio.Task[None]] = set(closing)
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await asyncio.gather(*closing)
-        except TimeoutError:
-            log.warning("llm_consultation_unrecorded", source=self._terms.spec.name, seconds=_CLOSE_SECONDS)
+            _, left = await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
+        except asyncio.CancelledError:
+            _, left = await asyncio.wait(closing, timeout=_LAST_SECONDS)
+            raise
+        finally:
+            for task in left:
+                task.cancel()
+            failed = [one for one in await asyncio.gather(*closing, return_exceptions=True) if one is not None]
+            if failed:
+                log.warning("llm_consultation_unrecorded", source=self._terms.spec.name, error=repr(failed[0])[:200])
 
     async def _close(self, thought: Thought, number: int, said: Said, outcome: str, led_to: str | None) -> None:
         problem, answer = thought.problems.get(number), thought.answers.get(number)

@@ -101,6 +101,7 @@ class CircuitParams(Strict):
     rejected_of: int = Field(default=10, ge=2, le=1000, description="of so many of the last answers, and not before")
     failures: int = Field(default=5, ge=1, le=1000, description="so many questions in a row that nobody answered")
     rest: Duration = Field(default="30m", description="for how long")
+    failure_rest: Duration = Field(default="5m", description="for how long after failures")
 
 
 class LlmParams(Strict):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _RECALL_SECONDS = 10.0
-_SLACK_SECONDS = 30.0  # beyond the deadline, for the ledger and the desk
+_SLACK_SECONDS = 60.0  # beyond the deadline, for the ledger and the desk
 _OF_NOBODY = frozenset({"budget", "breaker", "resting", "disabled", "unpriced", "no-price", "template", "leak", "snapshot"})
 NO_MODELS = "no language model can be asked: there is no key, or they are off in this world"
 
@@ -217,7 +217,7 @@ class LlmSource:
         if opened is not None:
             self._asked[symbol] = now
             why = f"it pauses itself until {opened.until} ms: {opened.reason}"
-            return await self._nothing(port, symbol, trigger, Unusable("circuit", why), dry_run=dry_run)
+            return await self._nothing(port, symbol, trigger, Unusable(opened.code, why), dry_run=dry_run)
         try:
             snapshot = self._considering.look(symbol, port, briefing)
         except Unusable as problem:
@@ -228,10 +228,11 @@ class LlmSource:
         if closed is not None:
             return self._skipped(symbol, trigger, "gated", closed, snapshot)
         self._asked[symbol] = now
-        if not dry_run:
-            self._seen[symbol] = Seen.of(snapshot, gates, amount)
         found = await self._considering.consider(snapshot, trigger, port, dry_run=dry_run)
+        if not dry_run and any(thought.answers for thought in found.thoughts):
+            self._seen[symbol] = Seen.of(snapshot, gates, amount)  # after a failure the next candle will do
         self._learn(found, port.now(), dry_run=dry_run)
+        await self._considering.book(found, dry_run=dry_run)
         return found
 
     def _idle(self, symbol: str, now: int, briefing: Briefing) -> str | None:
@@ -240,6 +241,8 @@ class LlmSource:
             return "paused"
         if briefing.state is TradingState.HALTED:
             return "halted"
+        if briefing.state is TradingState.REDUCING and briefing.share(symbol) <= 0:
+            return "reducing"
         last = self._asked.get(symbol)
         if last is not None and now - last < timeframe_ms(self._terms.params.cool_down):
             return "cooling"
@@ -269,7 +272,7 @@ class LlmSource:
     async def _nothing(self, port: SourcePort, symbol: str, trigger: Trigger, problem: Unusable, *, dry_run: bool) -> Considered:
         """An abstention without a question."""
         self.counts["abstentions"] += 1
-        if problem.reason != "circuit":
+        if problem.reason not in {"circuit", "resting"}:
             self._trouble = f"{problem.reason}: {problem}"[:300]
         told = Abstention(self.spec.name, self.spec.tier, symbol, problem.reason, str(problem)[:500])
         if not dry_run:
