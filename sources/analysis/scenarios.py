@@ -97,7 +97,7 @@ def _outcome(weights: Mapping[str, float], equity: float, table: ReturnTable, sh
         case Together():
             return _together(weights, equity, table, shock)
         case VolatilityTimes():
-            return _wilder(weights, equity, table, shock)
+            return _more_volatile(weights, equity, table, shock)
         case WorstRun(horizon):
             return _worst(weights, equity, table, horizon)
 
@@ -135,7 +135,7 @@ def _together(weights: Mapping[str, float], equity: float, table: ReturnTable, s
     return _at_risk(_known(name, own, equity), shock, table.period)
 
 
-def _wilder(weights: Mapping[str, float], equity: float, table: ReturnTable, shock: VolatilityTimes) -> ScenarioOutcome:
+def _more_volatile(weights: Mapping[str, float], equity: float, table: ReturnTable, shock: VolatilityTimes) -> ScenarioOutcome:
     """Each symbol's part is its share of the sum of what each risks alone."""
     if not (math.isfinite(shock.times) and shock.times > 0):
         message = f"volatility cannot be multiplied by {shock.times}"
