@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,9 @@ from bot.cli.exits import ExitCode
 from bot.cli.options import AsJson, ConfigDir, Database, DataDir, symbols_of
 
 if TYPE_CHECKING:
+    from bot.backtest.result import BacktestResult
     from bot.cli.screen import Ink
+    from bot.settings import Loaded
     from bot.settings.run import BacktestOptions
 
 
@@ -58,6 +61,8 @@ def backtest(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a tear sheet of it: one HTML file that needs nothing else.")
     ] = None,
+    analyse: Annotated[bool, typer.Option("--analyse", help="Learn from it: keep what it teaches in the memory.")] = False,
+    data_dir: DataDir = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of --lookahead-check.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,9 +72,9 @@ def backtest(
     data have is left out, with a notice.
     """
     first, last, chosen = moment(start, "--from"), moment(end, "--to"), symbols_of(symbols)
-    if report is not None and lookahead_check:
-        message = "a look-ahead check has no figures to show; leave one of them out"
-        raise typer.BadParameter(message, param_hint="--report / --lookahead-check")
+    if lookahead_check and (report is not None or analyse):
+        message = "a look-ahead check has no figures to show or to learn from; leave one of them out"
+        raise typer.BadParameter(message, param_hint=f"{'--analyse' if report is None else '--report'} / --lookahead-check")
     if first is not None and last is not None and first >= last:
         message = f"{start} is not before {end}"
         raise typer.BadParameter(message, param_hint="--from / --to")
@@ -88,10 +93,12 @@ def backtest(
         sources=tuple(source) if source else None,
         timeframe=timeframe,
     )
-    raise typer.Exit(_run_backtest(options, report, as_json))
+    raise typer.Exit(_run_backtest(options, report, as_json, data_dir, analyse=analyse))
 
 
-def _run_backtest(options: BacktestOptions, report: Path | None, as_json: bool) -> ExitCode:
+def _run_backtest(
+    options: BacktestOptions, report: Path | None, as_json: bool, data_dir: Path | None, *, analyse: bool
+) -> ExitCode:
     """Run it and show what it came to."""
     from bot.backtest.result import BacktestResult
     from bot.cli.output import say, say_json
@@ -100,7 +107,7 @@ def _run_backtest(options: BacktestOptions, report: Path | None, as_json: bool) 
     from bot.services.backtesting import backtest as run_backtest
     from bot.settings import load
 
-    loaded = load(options.config)
+    loaded = load(options.config, overrides={} if data_dir is None else {"bot.data_dir": data_dir})
     prepare(loaded, sys.stderr)
     with progress_of("moments" if options.lookahead_check else "bars") as progress:
         found = run_backtest(options, loaded, progress)
@@ -109,13 +116,37 @@ def _run_backtest(options: BacktestOptions, report: Path | None, as_json: bool) 
         from bot.services.reporting import sheet_of_backtest, write_page
 
         written = write_page(sheet_of_backtest(found, options), report)
+    learnt = _learnt(loaded, found) if analyse and isinstance(found, BacktestResult) else None
     if as_json:
-        say_json(found.as_json() | ({} if written is None else {"report": str(written)}))
+        say_json(found.as_json() | ({} if written is None else {"report": str(written)}) | ({} if learnt is None else learnt))
     else:
         say(*(backtest_lines(found, _ink()) if isinstance(found, BacktestResult) else lookahead_lines(found, _ink())))
         if written is not None:
             say("", f"  tear sheet: {written}")
+        if learnt is not None:
+            say("", *_learnt_lines(learnt))
     return ExitCode.OK if found.passed else ExitCode.FAILURE
+
+
+def _learnt(loaded: Loaded, result: BacktestResult) -> dict[str, Any]:
+    """What the memory learnt of it: of each source, on each symbol. A running bot keeps it, else this command does."""
+    from bot.cli.errand import perform
+    from bot.services.memory.backtests import analyse_backtest
+    from bot.services.memory.learning import told
+    from bot.services.memory.subjects import sources_of
+
+    evidence = analyse_backtest(result, time.time_ns() // 1_000_000, sources_of(loaded))
+    answers = [perform(loaded, "memory.learn", args, as_json=True) for args in told(evidence)]
+    kept = loaded.settings.memory.enabled if not answers else all(answer["kept"] for answer in answers)
+    return {"kept": kept, "lessons": [lesson for answer in answers for lesson in answer["lessons"]]}
+
+
+def _learnt_lines(learnt: Mapping[str, Any]) -> Iterator[str]:
+    from bot.cli.memory_views import lessons_lines
+
+    yield from lessons_lines(learnt)
+    if not learnt["kept"]:
+        yield "not kept: memory.enabled is false"
 
 
 def replay(

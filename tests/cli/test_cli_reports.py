@@ -77,6 +77,24 @@ def test_a_backtest_writes_its_tear_sheet_too(home: Path, cli: Cli) -> None:
     assert code == 0
     assert f"tear sheet: {home / 'b.html'}" in out
     assert "BACKTEST" in (home / "b.html").read_text("utf-8")
-    code, _, err = cli("backtest", "--data", str(data), "--report", "b.html", "--lookahead-check")
-    assert code == 2
-    assert "leave one of them out" in " ".join(err.split())
+    for option in (("--report", "b.html"), ("--analyse",)):
+        code, _, err = cli("backtest", "--data", str(data), *option, "--lookahead-check")
+        assert code == 2
+        assert "leave one of them out" in " ".join(err.split())
+
+
+def test_a_backtest_is_learnt_from_where_that_is_wanted(home: Path, cli: Cli) -> None:
+    assert cli("config", "init", "config")[0] == 0
+    data = write_csv(home / "made.csv", walk(bars=600, timeframe="1h"))
+    words = ("backtest", "--data", str(data), "--config", "config", "--timeframe", "1h", "--source", "rules:sma-cross")
+    assert cli(*words)[0] == 0
+    assert not (home / "data").exists()
+    code, out, err = cli(*words, "--analyse")
+    assert code == 0, err
+    assert "BTC/USDT rules:sma-cross 1h (backtest, local backtest on " in out
+    assert "  rating " in out
+    code, out, _ = cli(*words, "--analyse", "--data-dir", "elsewhere", "--json")
+    [lesson] = json.loads(out)["lessons"]
+    assert (lesson["strategy"], lesson["timeframe"], json.loads(out)["kept"]) == ("rules:sma-cross", "1h", True)
+    code, out, _ = cli("memory", "subjects", "--data-dir", "elsewhere", "--json")
+    assert [row["strategy"] for row in json.loads(out)["subjects"]] == ["rules:sma-cross"]

@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from bot.outlets.local_feed import LINE_LIMIT
 from bot.runtime.jobs import Progress
+from bot.services.memory.learning import told
 from bot.services.memory.opening import HELD, memory_of
 from bot.services.memory.use_cases import USE_CASES
 from bot.services.use_case import Ground, UseCaseError, use_case
@@ -58,7 +60,7 @@ async def knowing(place: Path, evidence: list[Evidence], **settings: Any) -> Gro
 
 
 def test_every_use_case_is_quick_and_says_what_it_does() -> None:
-    assert [case.name for case in USE_CASES] == [f"memory.{name}" for name in NAMES]
+    assert [case.name for case in USE_CASES] == [f"memory.{name}" for name in (*NAMES, "learn")]
     assert all(case.quick and case.about.endswith(".") for case in USE_CASES)
 
 
@@ -176,8 +178,41 @@ async def test_what_a_running_bot_has_open_is_asked(tmp_path: Path) -> None:
     assert len((await ask(ground, "subjects"))["subjects"]) == 1
 
 
+async def test_what_a_command_ran_is_learnt_by_whoever_keeps_the_memory(tmp_path: Path) -> None:
+    ground = a_ground(tmp_path)
+    async with ground.closing:
+        [args] = told([a_backtest(parameters={"fast": 3}, trades=3, returns=(0.1, -0.1, 0.2))])
+        found = await ask(ground, "learn", **args)
+        assert (found["kept"], found["lessons"][0]["figures"]["trades"]) == (True, 3)
+        assert (await ask(ground, "lessons", **HERE))["lessons"] == found["lessons"]
+
+
+async def test_what_is_no_backtest_teaches_nothing(tmp_path: Path) -> None:
+    ground = a_ground(tmp_path)
+    async with ground.closing:
+        with pytest.raises(UseCaseError, match="win_rate: 2 must be a finite number"):
+            await ask(ground, "learn", backtests=[{**next(told([a_backtest()]))["backtests"][0], "win_rate": 2}])  # type: ignore[index]
+        with pytest.raises(UseCaseError, match="no evidence of a backtest"):
+            await ask(ground, "learn", backtests=[*next(told([a_backtest()]))["backtests"], {"symbol": BTC}])  # type: ignore[misc]
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_backtest_of_very_many_trades_fits_into_a_message_to_the_bot() -> None:
+    many = a_backtest(trades=9_000, returns=tuple(1 / (number + 3) for number in range(9_000)))
+    some = a_backtest(trades=2_000, returns=tuple(1 / (number + 3) for number in range(2_000)))
+    sizes = [len(orjson.dumps({"use_case": "memory.learn", "args": args})) for args in told([many, some])]
+    assert max(sizes) < 60_000 < LINE_LIMIT
+
+
 @pytest.mark.parametrize(
-    ("name", "args"), [("lessons", {"limit": 0}), ("history", {"points": 1}), ("subjects", {"as_of": -1}), ("subjects", {"x": 1})]
+    ("name", "args"),
+    [
+        ("learn", {"backtests": []}),
+        ("lessons", {"limit": 0}),
+        ("history", {"points": 1}),
+        ("subjects", {"as_of": -1}),
+        ("subjects", {"x": 1}),
+    ],
 )
 def test_wrong_arguments_are_one_line(name: str, args: dict[str, object]) -> None:
     with pytest.raises(UseCaseError, match=next(iter(args))):

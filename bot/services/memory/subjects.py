@@ -14,6 +14,7 @@ from typing import TypeVar
 import structlog
 
 from bot.services.use_case import Ground
+from bot.settings import Loaded
 from research.memory.evidence import BacktestEvidence, Subject, TradeEvidence
 from sources.config import SourceConfigError
 from sources.loading import RULES, LoadedSource, load_sources
@@ -69,7 +70,12 @@ def subject_for(ground: Ground, kind: str, symbol: str, timeframe: str) -> Subje
 
 def configured_sources(ground: Ground) -> list[LoadedSource]:
     """The sources of the configuration; none of them, with a line in the log, if one of its files is wrong."""
-    directory = ground.loaded.sources_directory
+    return sources_of(ground.loaded)
+
+
+def sources_of(loaded: Loaded) -> list[LoadedSource]:
+    """The same, of settings."""
+    directory = loaded.sources_directory
     if directory is None or not directory.is_dir():
         return []
     try:

@@ -1,4 +1,4 @@
-"""What people ask the memory. All of it only reads, and answers as of a moment: `as_of` (ms UTC), now if it is not given.
+"""What people ask the memory, which answers as of a moment: `as_of` (ms UTC), now if it is not given. `learn` alone changes it.
 
 A subject is named by any of symbol, strategy and timeframe; what is left open matches all. A strategy also finds what a simulated
 world taught of it, which is listed under `simulated/`.
@@ -15,8 +15,10 @@ from pydantic import Field
 
 from bot.runtime.jobs import Report, Result
 from bot.services.memory.beliefs import recalling
+from bot.services.memory.learning import LearnArgs, learn
 from bot.services.memory.opening import memory_to_read, policy_of
 from bot.services.memory.subjects import SIMULATED
+from bot.services.memory.telling import lesson_json, named
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from research.memory.confidence import NO_CONFIDENCE, Confidence, adjusted
 from research.memory.errors import ResearchError
@@ -57,7 +59,7 @@ class HistoryArgs(About):
 
 async def subjects(store: MemoryStore, policy: MemoryPolicy, found: Sequence[Subject], args: About, at: int) -> Result:
     """What anything is known about, with how far it is to be believed."""
-    rows = [_named(each) | _confidence_json(await store.confidence(each, at), policy) for each in found]
+    rows = [named(each) | _confidence_json(await store.confidence(each, at), policy) for each in found]
     return {"as_of": at, "subjects": rows}
 
 
@@ -70,13 +72,13 @@ async def lessons(store: MemoryStore, policy: MemoryPolicy, found: Sequence[Subj
 
 async def confidence(store: MemoryStore, policy: MemoryPolicy, found: Sequence[Subject], args: About, at: int) -> Result:
     """How far each subject is to be believed, and what that would make of its decisions."""
-    rows = [_named(each) | _confidence_json(await store.confidence(each, at), policy) for each in found]
+    rows = [named(each) | _confidence_json(await store.confidence(each, at), policy) for each in found]
     return {"as_of": at, "min_trades": policy.min_trades, "strength": policy.strength, "confidence": rows}
 
 
 async def parameters(store: MemoryStore, policy: MemoryPolicy, found: Sequence[Subject], args: About, at: int) -> Result:
     """The parameters that the history of backtests recommends; null where it cannot tell."""
-    rows = [_named(each) | {"recommended": _parameters_json(await store.parameters(each, at))} for each in found]
+    rows = [named(each) | {"recommended": _parameters_json(await store.parameters(each, at))} for each in found]
     return {"as_of": at, "parameters": rows}
 
 
@@ -109,7 +111,7 @@ async def history(store: MemoryStore, policy: MemoryPolicy, found: Sequence[Subj
     for each in found:
         believed = zip(moments, await _believed(store, policy, each, moments), strict=True)
         points = [{"at": moment} | _confidence_json(told, policy) for moment, told in believed]
-        rows.append(_named(each) | {"points": points})
+        rows.append(named(each) | {"points": points})
     return {"as_of": at, "history": rows}
 
 
@@ -126,29 +128,6 @@ async def _believed(
             copy.add(evidence)
             return await asyncio.to_thread(lambda: [copy.confidence_now(subject, moment) for moment in moments])
     return [await store.confidence(subject, moment) for moment in moments]
-
-
-def lesson_json(lesson: Lesson) -> dict[str, object]:
-    """A lesson as plain JSON values, without the single returns."""
-    figures = asdict(lesson.figures)
-    del figures["returns"]
-    return _named(lesson.subject) | {
-        "origin": lesson.origin.value,
-        "known_at": lesson.known_at,
-        "reference": lesson.reference,
-        "rating": lesson.rating.value,
-        "risk": lesson.risk.value,
-        "score": lesson.score,
-        "figures": figures,
-        "insights": list(lesson.insights),
-        "recommendations": asdict(lesson.recommendations),
-        "expected_return": None if lesson.expected_return is None else asdict(lesson.expected_return),
-        "expected_sharpe": None if lesson.expected_sharpe is None else asdict(lesson.expected_sharpe),
-    }
-
-
-def _named(subject: Subject) -> dict[str, object]:
-    return asdict(subject)
 
 
 def _confidence_json(found: Confidence | None, policy: MemoryPolicy) -> dict[str, object]:
@@ -169,7 +148,7 @@ def _parameters_json(found: RobustParameters | None) -> dict[str, object] | None
 
 
 def _recommended(lesson: Lesson) -> dict[str, object]:
-    return _named(lesson.subject) | {
+    return named(lesson.subject) | {
         "origin": lesson.origin.value,
         "known_at": lesson.known_at,
         "rating": lesson.rating.value,
@@ -214,4 +193,5 @@ USE_CASES: tuple[UseCase[Any], ...] = (
     _case("parameters", "The parameters that the history of backtests recommends.", About, parameters),
     _case("history", "How far each strategy was believed over time.", HistoryArgs, history),
     _case("recommendations", "What to do about each strategy: position size, entries, overall.", About, recommendations),
+    UseCase("memory.learn", "Keep what backtests teach that were run elsewhere.", LearnArgs, learn, quick=True),
 )
