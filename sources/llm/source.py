@@ -283,6 +283,11 @@ class LlmSource:
         await port.abstain(Abstention(self.spec.name, self.spec.tier, symbol, reason, detail))
 
     @property
+    def busy(self) -> bool:
+        """Whether it thinks of anything now."""
+        return bool(self._busy)
+
+    @property
     def standing(self) -> Mapping[str, int]:
         """What became of questions, by a word each: decisions, abstentions, gated, cooling, coalesced, dropped, errors, trips."""
         return {**self.counts, "trips": self._circuit.trips, "waiting": self._waiting.qsize()}
