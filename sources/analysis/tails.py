@@ -111,9 +111,14 @@ def compounded(returns: Floats, horizon: int) -> Floats:
 
 def moments(returns: Floats) -> tuple[float, float]:
     """Skewness and excess kurtosis of the sample (population formulas); 0 where nothing varies."""
-    off = returns - returns.mean()
+    size = float(np.abs(returns).max(initial=0.0))
+    if size < 1e-150:
+        return 0.0, 0.0
+    # Measured by the largest, so that no power of them is too small for a float.
+    scaled = returns / size
+    off = scaled - scaled.mean()
     variance = float((off * off).mean())
-    if variance <= 1e-24 * float(np.abs(returns).max()) ** 2:
+    if variance <= 1e-24:
         return 0.0, 0.0
     return float((off**3).mean()) / variance**1.5, float((off**4).mean()) / variance**2 - 3.0
 

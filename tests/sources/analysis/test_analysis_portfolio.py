@@ -119,6 +119,12 @@ def test_without_skewness_and_kurtosis_the_expansion_is_normal() -> None:
     assert bent.expected_shortfall == pytest.approx(normal.expected_shortfall, rel=1e-2)
 
 
+def test_returns_near_nothing_have_moments_all_the_same() -> None:
+    returns = np.array([*[0.0] * 39, 1.0])
+    assert moments(returns * 1e-100) == pytest.approx(moments(returns))
+    assert moments(returns * 1e-200) == (0.0, 0.0)
+
+
 def test_where_the_expansion_is_no_quantile_there_is_no_figure() -> None:
     returns = np.concatenate([np.full(500, 0.001), np.full(2, -0.6)])
     found = tail_risk(returns, Method.CORNISH_FISHER)
