@@ -32,7 +32,7 @@ def candles(draw: st.DrawFn) -> list[Candle]:
         for _ in range(draw(st.sampled_from([1, 1, 2, 15, 60]))):
             place += draw(st.sampled_from([1, 1, 1, 2, 0]))
             ts = START + place * HOUR
-            found.append(Candle(BTC, "1h", ts + HOUR, ts, *numbers, volume))
+            found.append(Candle(BTC, "1h", ts + HOUR, ts, numbers[0], numbers[1], numbers[2], numbers[3], volume))
     return found
 
 
