@@ -37,6 +37,17 @@ def perform(loaded: Loaded, name: str, args: Mapping[str, object], *, as_json: b
         return asyncio.run(performed(loaded, name, args, report))
 
 
+def perform_here(loaded: Loaded, name: str, args: Mapping[str, object], *, as_json: bool = False) -> Answer:
+    """Have a use case that only reads done by this process, though a bot may run: what it is given need not go anywhere."""
+
+    async def done(report: Report) -> Answer:
+        async with alone(loaded) as ground:
+            return await _by_ourselves(ground, name, args, report)
+
+    with telling(name, as_json=as_json) as report:
+        return asyncio.run(done(report))
+
+
 async def performed(loaded: Loaded, name: str, args: Mapping[str, object], report: Report) -> Answer:
     """The same, on a loop that runs already."""
     from bot.outlets.errors import NotRunning

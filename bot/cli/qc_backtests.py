@@ -121,15 +121,28 @@ def compare(
     data_dir: DataDir = None,
 ) -> None:
     """Hold backtests against each other, those of the cloud and the bot's own alike; the best of each figure is marked."""
+    from bot.cli.errand import perform, perform_here
+    from bot.cli.output import say, say_json
     from bot.cli.qc_backtest_views import compare_lines
+    from bot.services.quantconnect.comparison import Contender
 
     found = {text: None if "/" in text and not Path(text).exists() else _result_file(text) for text in contenders}
     if not 2 <= len(found) <= 20:
         message = "give 2 to 20 different backtests"
         raise typer.BadParameter(message, param_hint="A B ...")
-    results = {name: body for name, body in found.items() if body is not None}
-    args = {"backtests": [name for name, body in found.items() if body is None], "results": results}
-    shown(settings_for(config, data_dir), "qc.compare", args, as_json, lambda found: compare_lines(found, ink()))
+    loaded = settings_for(config, data_dir)
+    results: dict[str, Mapping[str, Any]] = {name: body for name, body in found.items() if body is not None}
+    for name, body in results.items():
+        Contender.read(name, body)
+    for name in [name for name, body in found.items() if body is None]:
+        told = perform(loaded, "qc.backtest-result", _parts(name), as_json=as_json)
+        results[f"{told['name']} ({name})"] = told
+    # Results are large, and to compare them changes nothing: none is sent to a running bot.
+    held = perform_here(loaded, "qc.compare", {"results": results}, as_json=as_json)
+    if as_json:
+        say_json(held)
+    else:
+        say(*compare_lines(held, ink()))
 
 
 def sweep(

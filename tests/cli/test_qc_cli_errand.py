@@ -136,6 +136,28 @@ async def test_json_leaves_stderr_empty_and_stdout_to_the_answer(home: Path, cli
     assert (code, err, json.loads(out)) == (0, "", TESTED)
 
 
+async def test_large_results_are_compared_without_the_running_bot(home: Path, cli: Cli) -> None:
+    days = [[1_700_000_000_000 + day * 86_400_000, 10_000.0 + day / 7] for day in range(4_000)]
+    for name in ("a.json", "b.json"):
+        (home / name).write_text(json.dumps({"total_return": 0.1, "equity_start": 10_000.0, "daily_equity": days}), "utf-8")
+    async with running(home) as bot:
+        code, out, err = await shell(cli, "compare", "a.json", "b.json")
+    assert (code, bot.heard) == (0, []), err
+    assert "correlation of daily returns" in out
+
+
+async def test_a_backtest_of_the_cloud_is_read_by_the_running_bot_and_compared_here(home: Path, cli: Cli) -> None:
+    days = [[1_700_000_000_000 + day * 86_400_000, 10_000.0 + day] for day in range(9)]
+    body = {"total_return": 0.1, "equity_start": 10_000.0, "daily_equity": days}
+    (home / "a.json").write_text(json.dumps(body), "utf-8")
+    async with running(home) as bot:
+        bot.quick = {"name": "in the cloud", **body}
+        code, out, err = await shell(cli, "compare", "a.json", "7/abcd", "--json")
+    assert (code, err, json.loads(out)["names"]) == (0, "", ["a.json", "in the cloud (7/abcd)"])
+    (command,) = bot.heard
+    assert dict(command.args) == {"use_case": "qc.backtest-result", "args": {"project": 7, "backtest": "abcd"}}
+
+
 async def test_a_job_that_fails_is_a_failure_with_its_reason(home: Path, cli: Cli) -> None:
     async def failing(report: Report) -> Result:
         del report

@@ -151,6 +151,14 @@ def test_orders_without_a_closed_trade_are_no_silence() -> None:
     assert result({"statistics": old}).outcome is Outcome.COMPLETE
 
 
+def test_all_orders_are_counted_though_only_the_first_are_read() -> None:
+    orders = [Order.model_validate({"id": number}) for number in range(2)]
+    assert result(orders=orders).brief()["orders"] == 42
+    untold = {key: value for key, value in STATISTICS.items() if key != "Total Orders"}
+    assert result({"statistics": untold}, orders=orders).brief()["orders"] == 2
+    assert result({"statistics": STATISTICS | {"Total Orders": "0"}}).brief()["orders"] == 0
+
+
 def test_rolling_windows_know_their_months_and_their_end() -> None:
     windows = {"M1_20240131": PERFORMANCE, "M12_20241231": PERFORMANCE, "M3_20240231": PERFORMANCE, "odd": PERFORMANCE}
     found = {each.key: (each.months, each.end) for each in result({"rollingWindow": windows}).rolling}

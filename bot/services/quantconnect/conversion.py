@@ -169,8 +169,9 @@ class CloudResult:
         return self.brief() | representable(more)
 
     def _order_count(self) -> int | None:
-        told = self.backtest.statistics
-        return len(self.orders) or (None if told is None else told.total_orders)
+        """The service's own count, which has them all, as only the first are read; before it is there, those that were read."""
+        told = None if self.backtest.statistics is None else self.backtest.statistics.total_orders
+        return told or len(self.orders) or told
 
 
 def converted(
