@@ -20,7 +20,7 @@ from simulators.llm.faults import Fault, Mode
 from simulators.llm.server import LlmSimulator
 from sources.loading import load_source, load_sources
 from tests.backtest.candle_data import walk, write_csv
-from tests.services.llm_ground import MODELS, asking, do
+from tests.services.asking_ground import MODELS, asking, do
 from tests.services.test_ideas_specification import ANSWER, BOUNDS, idea
 from tests.sources.llm.llm_service import RESPONSE, says, serving
 
