@@ -78,8 +78,8 @@ class Told:
         self.stages.append(progress.stage)
 
 
-async def do(ground: Ground, name: str, told: Told | None = None, **args: object) -> Any:
+async def do(ground: Ground, case_name: str, told: Told | None = None, /, **args: object) -> Any:
     """A use case as the command line and the API ask for it: its answer as it comes over the wire."""
-    case = use_case(name)
+    case = use_case(case_name)
     found: Mapping[str, Any] = await case.run(ground, case.read(args), told or Told())
     return json.loads(orjson.dumps(found))

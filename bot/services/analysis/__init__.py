@@ -1,0 +1,1 @@
+"""Analysis of symbols on request, for a person, a prompt or a program."""
