@@ -23,6 +23,7 @@ from research.calibration.evidence import Part, dumped, loaded
 from research.calibration.feedback import Feedback, Opined
 from research.calibration.maps import CalibrationMap, Key, map_from, map_json
 from research.calibration.states import SourceState, state_from, state_json
+from research.memory.errors import EvidenceError
 
 T = TypeVar("T")
 
@@ -146,7 +147,7 @@ class SqlCalibration:
     async def states(self) -> dict[str, SourceState]:
         """What was frozen or reset, by source."""
         rows = await self._run(lambda connection: connection.execute(select(_states.c.source, _states.c.body)).all())
-        return {str(row.source): state_from(orjson.loads(row.body)) for row in rows}
+        return {str(row.source): state_from(_read(row.body)) for row in rows}
 
     async def put_state(self, source: str, state: SourceState) -> None:
         """Keep it in the place of the one before."""
@@ -188,7 +189,7 @@ class SqlCalibration:
         """The map of a version, as a decision's evidence names it; None if it is not, or no longer, known."""
         asked = select(_maps.c.body).where(_maps.c.version == version).limit(1)
         body = await self._run(lambda connection: connection.execute(asked).scalar_one_or_none())
-        return None if body is None else map_from(orjson.loads(body))
+        return None if body is None else map_from(_read(body))
 
     async def close(self) -> None:
         """Release the connections."""
@@ -199,6 +200,14 @@ class SqlCalibration:
             return await self._database.run(work)
         except StoreUnavailable as error:
             raise CalibrationUnavailable(_told(error)) from error
+
+
+def _read(body: str) -> dict[str, Any]:
+    try:
+        return dict(orjson.loads(body))
+    except (ValueError, TypeError) as error:
+        message = f"a row of calibration is no JSON: {error}; it was changed by hand"
+        raise EvidenceError(message) from error
 
 
 def _row(part: Part) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def maps_in_force(closed: Sequence[Closed], state: SourceState, policy: Calibrat
 
 
 def state_json(state: SourceState) -> dict[str, object]:
-    """As plain JSON values."""
+    """A state as plain JSON values."""
     maps = [[*key, map_json(found)] for key, found in sorted(state.maps.items(), key=lambda item: item[0])]
     told = {"frozen": state.frozen, "since": state.since, "at": state.at, "author": state.author, "note": state.note}
     return {**told, "maps": maps}

@@ -106,4 +106,9 @@ async def test_a_row_that_is_no_outcome_is_an_error_and_not_an_empty_list(databa
     change(database_url, "UPDATE calibration_outcomes SET body = '{}'")
     with pytest.raises(EvidenceError, match="no outcome of a decision"):
         await store.parts(RULE, FOREVER)
+    await store.put_state(RULE, SourceState())
+    for body in ("{}", "not JSON"):
+        change(database_url, f"UPDATE calibration_states SET body = '{body}'")
+        with pytest.raises(EvidenceError):
+            await store.states()
     await store.close()

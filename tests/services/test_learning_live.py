@@ -433,6 +433,9 @@ async def test_models_are_calibrated_apart(file: str) -> None:
     lucky, unlucky, new = (live.adjust(asked(evidence={"model": name})).confidence for name in ("lucky", "unlucky", "new"))
     assert unlucky < new < 0.8 < lucky
     assert live.adjust(asked(source=LLM, evidence={"model": "lucky"})).confidence == 0.8
+    live.calibrate = Calibrate.WATCH
+    assert live.calibrated(RULE, "unlucky", "buy", 0.8, NOW) == unlucky
+    assert live.calibrated(RULE, "unlucky", "buy", 0.8, NOW - 1) == 0.8
     await live.close(1.0)
 
 

@@ -41,6 +41,7 @@ Heed = Callable[[str, float], None]
 """Told a source's name and the threshold that it should have from now on; must neither wait nor raise."""
 
 _SAME_THRESHOLD = 0.005
+_FITTINGS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ class LiveCalibration:
         self._parts: dict[str, dict[str, Part]] = {}
         self._states: Mapping[str, SourceState] = {}
         self._feedback: Sequence[Feedback] = ()
-        # The newest two: a decision that was made before the newest was learnt is corrected by the one before.
-        self._fittings: deque[Fitting] = deque(maxlen=2)
+        # The newest few: a decision that was made before the newest was learnt is corrected by the one before.
+        self._fittings: deque[Fitting] = deque(maxlen=_FITTINGS)
         self._heeded: dict[str, float] = {}
         self._work = _Work()
         self.dropped = 0
@@ -131,7 +132,9 @@ class LiveCalibration:
         stated = counted if decision.raw_confidence is None else decision.raw_confidence
         if not (0.0 <= counted <= 1.0 and 0.0 <= stated <= 1.0):
             return decision
-        found = self._map(decision)
+        model = decision.evidence.get(MODEL)
+        said = model if isinstance(model, str) else ""
+        found = self._map_at(decision.source, said, decision.action.value, decision.created)
         if found is None or found.fit is Fit.IDENTITY:
             return decision
         calibrated = found(stated)
@@ -144,6 +147,14 @@ class LiveCalibration:
             calibrated_confidence=calibrated,
             evidence={**decision.evidence, CALIBRATION: f"{found.fit.value} {found.version}"},
         )
+
+    def calibrated(self, source: str, model: str, action: str, stated: float, at: int) -> float:
+        """What a confidence stated at `at` (ms UTC) is worth by what was learnt before, whether or not calibration is on.
+
+        For whoever weighs several models against each other; the stated one where nothing is learnt.
+        """
+        found = self._map_at(source, model, action, at)
+        return stated if found is None else found(stated)
 
     def saw(self, fact: Fact) -> None:
         """Take what the desk tells; returns at once."""
@@ -203,13 +214,9 @@ class LiveCalibration:
                 async with asyncio.timeout(seconds):
                     await self.store.close()
 
-    def _map(self, decision: Decision) -> CalibrationMap | None:
-        fitting = next((each for each in reversed(self._fittings) if each.as_of <= decision.created), None)
-        if fitting is None:
-            return None
-        model = decision.evidence.get(MODEL)
-        source = named(decision.source, simulated=self._simulated)
-        return map_for(fitting.maps, source, model if isinstance(model, str) else "", decision.action.value)
+    def _map_at(self, source: str, model: str, action: str, at: int) -> CalibrationMap | None:
+        fitting = next((each for each in reversed(self._fittings) if each.as_of <= at), None)
+        return None if fitting is None else map_for(fitting.maps, named(source, simulated=self._simulated), model, action)
 
     def _learn(self, parts: Iterable[Part]) -> None:
         for part in parts:
