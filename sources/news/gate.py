@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from sources.llm.wording import plain
 from sources.news.items import Raw
@@ -50,6 +51,7 @@ _LOOK_ALIKE = str.maketrans(
 _DIGITS = str.maketrans("01345@$7l", "oieasasti")  # l as well: a 1 may be either
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _ROT13 = str.maketrans(_ALPHABET, _ALPHABET[13:] + _ALPHABET[:13])
+_LETTER = re.compile(r"\w")
 _ADDRESS = re.compile(r"\b[a-z]{2,10}://\S+")
 
 
@@ -85,14 +87,20 @@ class Gate:
     def admit(self, raw: Raw, feed: str) -> Raw | Flag:
         """The item made plain, or why it is dropped."""
         flag = flag_of(raw.title) or (flag_of(raw.summary) if self.summaries else None)
-        title = clean(raw.title, LONGEST_TITLE)
-        if flag is None and not re.search(r"\w", title):
-            flag = Flag.EMPTY
+        title, summary = clean(raw.title, LONGEST_TITLE), clean(raw.summary, LONGEST_SUMMARY) if self.summaries else ""
+        if flag is None:
+            flag = flag_of_plain(title, summary)  # what is taken out may leave an attack behind
         if flag is not None:
             self.dropped[feed, flag] += 1
             return flag
         self.passed[feed] += 1
-        return Raw(raw.id, title, clean(raw.summary, LONGEST_SUMMARY) if self.summaries else "", raw.published)
+        return Raw(raw.id, title, summary, raw.published)
+
+
+@lru_cache(maxsize=8192)
+def flag_of_plain(title: str, summary: str) -> Flag | None:
+    """Why an item that was made plain would be turned away, None for one that may be shown."""
+    return (None if _LETTER.search(title) else Flag.EMPTY) or flag_of(title) or flag_of(summary)
 
 
 def clean(text: str, longest: int) -> str:

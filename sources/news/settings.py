@@ -117,5 +117,5 @@ def check_url(url: str) -> None:
         message = f"{parts.scheme}://{host}: give https://host/path, without a user"
         raise NewsSettingsError(message)
     if parts.scheme == "http" and host not in _LOOPBACK:
-        message = f"http://{host} could be changed on its way; give https"
+        message = f"http://{host} could be changed on its way: give https"
         raise NewsSettingsError(message)

@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 
 from bot.core.values import value
 from sources.analysis.sentiment import ScoredItem, Sentiment, SentimentPolicy, sentiment
-from sources.news.gate import LONGEST_SUMMARY, LONGEST_TITLE, MOST_ITEMS, clean, flag_of
+from sources.news.gate import LONGEST_SUMMARY, LONGEST_TITLE, MOST_ITEMS, clean, flag_of_plain
 from sources.news.items import Event, Item, Kind, Unavailable
 from sources.news.lexicon import EVERY
 
 ALONE = 0.3  # the most that a single voice moves the sentiment
+MOST_CONSIDERED = 200  # the newest ones, of one symbol
 _HALF_LIFE_MS = 3 * 3_600_000
 _ELSEWHERE = 0.5  # the weight of what is said of the whole market
 _FORUMS = "*forums"
@@ -78,7 +79,8 @@ def look(
     base = symbol.partition("/")[0]
     known = [item for item in items if item.available_at <= at and at - window_ms < item.dated]
     about = [item for item in known if {base, EVERY} & set(item.reading.symbols)]
-    seen = sorted(filter(passes, about), key=lambda item: (-item.dated, item.id))
+    about = sorted(about, key=lambda item: (-item.dated, item.id))[:MOST_CONSIDERED]
+    seen = [item for item in about if passes(item)]
     confirmed = confirmed_events(seen)
     said = spoken(seen, symbol, at, window_ms)
     coverage = Coverage(fresh, feeds, len(seen), len({voice(item) for item in seen}), len(about) - len(seen))
@@ -87,8 +89,8 @@ def look(
 
 
 def passes(item: Item) -> bool:
-    """Whether the gate would let it in today; the patterns may have grown since it came."""
-    return flag_of(item.title) is None and flag_of(item.summary) is None and bool(clean(item.title, LONGEST_TITLE))
+    """Whether the gate would let it in today: it may come from a record, and the patterns may have grown since."""
+    return flag_of_plain(item.title, item.summary) is None
 
 
 def confirmed_events(items: Sequence[Item]) -> tuple[Event, ...]:

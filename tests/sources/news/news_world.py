@@ -20,10 +20,19 @@ ROOM = Path(__file__).parent
 LEXICON = Lexicon()
 
 
-def corpus(name: str) -> list[dict[str, Any]]:
-    """The cases of a file beside this one."""
-    cases: list[dict[str, Any]] = yaml.safe_load((ROOM / name).read_text(encoding="utf-8"))
+def attacks() -> list[dict[str, Any]]:
+    """The attack corpus."""
+    cases: list[dict[str, Any]] = _read("attacks.yaml")
     return cases
+
+
+def headlines() -> list[tuple[str, str, str, list[str]]]:
+    """Headlines that must pass: title, mood, event, symbols."""
+    return [(title, mood, event, symbols) for title, mood, event, symbols in _read("headlines.yaml")]
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((ROOM / name).read_text(encoding="utf-8"))
 
 
 def a_feed(id_: str = "wire", **more: Any) -> FeedSettings:

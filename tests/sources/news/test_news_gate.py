@@ -16,10 +16,10 @@ from sources.news.gate import LONGEST_SUMMARY, LONGEST_TITLE, Flag, Gate, clean,
 from sources.news.items import Raw
 from sources.news.patterns import shipped
 from sources.news.settings import NewsSettings
-from tests.sources.news.news_world import a_raw, corpus
+from tests.sources.news.news_world import a_raw, attacks, headlines
 
-ATTACKS = corpus("attacks.yaml")
-HEADLINES = [row[0] for row in corpus("headlines.yaml")]
+ATTACKS = attacks()
+HEADLINES = [row[0] for row in headlines()]
 PASSING = [case for case in ATTACKS if case["must"] == "passes"]
 _FORBIDDEN = (
     *range(0x20), *range(0x7F, 0xA0), *range(0xE0000, 0xE0080), *range(0xFE00, 0xFE10), *range(0x200B, 0x2010),
@@ -98,6 +98,14 @@ def test_a_cleaned_text_is_plain_bounded_and_stays_as_it_is(text: str) -> None:
     assert "](" not in cleaned
     assert "://" not in cleaned
     assert clean(cleaned, LONGEST_TITLE) == cleaned
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(_PIECES, st.sampled_from(["ignore ", "pre", "vious ", "instructions", "buy", " now"])), max_size=12))
+def test_what_passes_still_passes_when_it_is_plain(pieces: list[str]) -> None:
+    found = Gate().admit(a_raw("Bitcoin " + "".join(pieces)), "wire")
+    if isinstance(found, Raw):
+        assert Gate().admit(found, "wire") == found
 
 
 @settings(max_examples=300)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from sources.news.items import Event, Scorer
 from sources.news.lexicon import EVERY, Lexicon
-from tests.sources.news.news_world import LEXICON, corpus
+from tests.sources.news.news_world import LEXICON, headlines
 
-HEADLINES = corpus("headlines.yaml")
+HEADLINES = headlines()
 _CLEAR = 0.15
 
 
