@@ -30,6 +30,11 @@ _SHORTEST = 6
 _DEEPEST = 8
 
 
+_LOUD = (
+    "ccxt", "aiohttp", "asyncio", "apscheduler", "sqlalchemy", "alembic", "redis", "urllib3", "httpx2", "openai", "anthropic",
+)  # fmt: skip
+
+
 class Redactor:
     """Knows the secret values of this process and takes them out of text. Values below six characters are left to their keys."""
 
@@ -170,5 +175,5 @@ def _install(handlers: list[logging.Handler], level: str) -> None:
     root.setLevel(level.upper())
     logging.captureWarnings(True)
     # Libraries speak too much below warning, and some of them print requests with their keys.
-    for name in ("ccxt", "aiohttp", "asyncio", "apscheduler", "sqlalchemy", "alembic", "redis", "urllib3"):
+    for name in _LOUD:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))

@@ -21,6 +21,7 @@ from bot.app.readings import bind_memory, bind_readings
 from bot.app.status import Status
 from bot.app.telling import MinuteCount, Start, banner, minute, summary
 from bot.app.world import World, open_world
+from bot.core.decision import Tier
 from bot.core.desk import DeskConfig
 from bot.core.facts import Fact
 from bot.core.tracking import NativeProtection
@@ -40,11 +41,12 @@ from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor, release
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
+from bot.services.llm.access import with_minds
 from bot.services.memory.beginning import begin_memory
 from bot.services.memory.live import LiveMemory
 from bot.services.memory.opening import HELD
 from bot.services.memory.subjects import timeframe_of
-from bot.services.use_case import explained
+from bot.services.use_case import UseCaseError, explained
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
@@ -85,7 +87,7 @@ async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: Ru
         refuse_unless_meant(loaded, secrets)
     with terminable(), alone_in(data_dir):
         journal = await asyncio.to_thread(Journal.open, settings.database_url, data_dir, journal_limits(settings))
-        world = await open_world(options, loaded, clock)
+        world = await open_world(options, loaded, clock, lambda name: secrets.get(name) is not None)
         account: OpenAccount | None = None
         try:
             if live:
@@ -187,12 +189,25 @@ class _Run:
         await self.outlets.start()
         self.memory = await self._remembered()
         self.opening.begin_books()
+        self.opening.means = self.means = await self._means()
         self.opening.let_sources_in()
         self._tell_worth()
         paths = {"config": str(self.loaded.directory or "defaults"), "data": str(self.settings.bot.data_dir)}
         paths["journal"] = f"{self.settings.database_url.rpartition('@')[2]}, inputs recorded for `replay {self.id}`"
         facts = banner(self.world, self.loaded, self.means, self.shell, self.id, self.version, self.options.mode, paths)
         self.watcher.started(facts)
+
+    async def _means(self) -> Means:
+        """What the sources that ask services need; language models are there where any source may want them."""
+        means = Means(self.ground.quantconnect, self.ground.budget)
+        asking = [source for source in self.world.sources if source.service is not None and source.spec.tier is Tier.LLM]
+        if not asking:
+            return means
+        try:
+            return await with_minds(means, self.ground, self.loaded.directory)
+        except UseCaseError as error:
+            self.world.notices.append(f"no language model is asked in this run: {error}")
+            return means
 
     def _know(self, source: LoadedSource) -> None:
         if self.memory is not None:

@@ -19,7 +19,7 @@ from sources.loading import LoadedSource, load_source
 from sources.means import Means
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opening:
     """What a run begins with: the world as it is, and what an earlier run left. `know` hears of a source that comes later."""
 
@@ -81,6 +81,10 @@ class Opening:
         lacking = source.lacks(self.means)
         if lacking is not None:
             message = f"{file}: {lacking}"
+            raise ValueError(message)
+        missing = [timeframe for timeframe in source.timeframes if timeframe not in self.world.timeframes]
+        if missing:
+            message = f"{file}: this run has no candles of {', '.join(missing)}; add them to exchange.timeframes and start again"
             raise ValueError(message)
         self.know(source)
         life = source.live(traded, self.means)

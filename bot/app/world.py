@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from bot.app.embedded import Services, open_services
+from bot.app.preload import preload
 from bot.core.market import Candle
 from bot.journal.run import BookKey
 from bot.market.feed_config import FeedConfig, FeedSink
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 EMBEDDED_SOURCES = Path("demo") / "sources"
 _WARMUP_MARGIN = 16
+_SHOWN = 200  # candles that a snapshot for a language model looks back on
 _EMBEDDED_HISTORY = 600
 _DEFAULT_SEED = 7
 _EXPECTED_QUOTE_SECONDS = 3.0
@@ -64,8 +66,8 @@ class World:
         await self.closing.aclose()
 
 
-async def open_world(options: RunOptions, loaded: Loaded, clock: WallClock) -> World:
-    """Open the world that the options and settings ask for.
+async def open_world(options: RunOptions, loaded: Loaded, clock: WallClock, keyed: Callable[[str], bool]) -> World:
+    """Open the world that the options and settings ask for; `keyed` says whether a secret is there.
 
     Raises `ConfigError` for a symbol or venue that does not exist or cannot be reached while the embedded world is not allowed,
     `SourceConfigError` for a source.
@@ -76,7 +78,7 @@ async def open_world(options: RunOptions, loaded: Loaded, clock: WallClock) -> W
     if options.mode is RunMode.DEMO or exchange.embedded is Embedded.ALWAYS:
         return await _embedded(options, loaded, clock, ())
     try:
-        return await _real(options, loaded, clock)
+        return await _real(options, loaded, clock, keyed)
     except UnknownSymbol as error:
         raise _refused("exchange.symbols", ",".join(exchange.symbols), str(error), "name symbols that the venue lists") from error
     except UnknownExchange as error:
@@ -91,13 +93,14 @@ async def open_world(options: RunOptions, loaded: Loaded, clock: WallClock) -> W
         return await _embedded(options, loaded, clock, (notice,))
 
 
-async def _real(options: RunOptions, loaded: Loaded, clock: WallClock) -> World:
+async def _real(options: RunOptions, loaded: Loaded, clock: WallClock, keyed: Callable[[str], bool]) -> World:
     from bot.market.ccxt_feed import CcxtFeed  # noqa: PLC0415 - ccxt is heavy
     from bot.market.ccxt_venue import VenueConfig  # noqa: PLC0415
 
     settings = loaded.settings
     exchange = settings.exchange
     sources = _sources(loaded, loaded.sources_directory)
+    await preload(sources, settings.llm, keyed)
     config: dict[str, Any] = {"options": dict(exchange.options)}
     if exchange.urls:
         config["urls"] = {"api": _nested(exchange.urls)}
@@ -139,6 +142,7 @@ async def _embedded(options: RunOptions, loaded: Loaded, clock: WallClock, notic
     symbols = settings.exchange.symbols
     directory = loaded.directory / EMBEDDED_SOURCES if loaded.directory is not None else None
     sources = _sources(loaded, directory)
+    await preload(sources, settings.llm, lambda _: True)
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(
             ExchangeSimulator(seed=seed, symbols=symbols, history=_EMBEDDED_HISTORY, clock=clock.now)
@@ -167,14 +171,16 @@ def _sources(loaded: Loaded, directory: Path | None) -> list[LoadedSource]:
 
 def _timeframes(configured: Sequence[str], sources: Sequence[LoadedSource]) -> tuple[str, ...]:
     """The configured timeframes, and those that sources ask for."""
-    asked = (source.config.timeframe for source in sources if source.config.enabled and source.rule is not None)
+    asked = (timeframe for source in sources if source.config.enabled for timeframe in source.timeframes)
     return tuple(dict.fromkeys((*configured, *asked)))
 
 
 def _warmup(sources: Sequence[LoadedSource]) -> int:
     """Closed candles that the most demanding source wants before the first live one."""
     steps = (source.step(("BTC/USDT",)) for source in sources)
-    return max((step.warmup for step in steps if step is not None), default=100) + _WARMUP_MARGIN
+    rules = max((step.warmup for step in steps if step is not None), default=100)
+    shown = any(source.service is not None and source.timeframes for source in sources)
+    return max(rules, _SHOWN if shown else 0) + _WARMUP_MARGIN
 
 
 def _feed_config(loaded: Loaded, symbols: Sequence[str], timeframes: Sequence[str], warmup: int) -> FeedConfig:

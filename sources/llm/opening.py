@@ -43,10 +43,13 @@ class Access:
     disabled: Mapping[str, str]
 
     async def warm(self) -> None:
-        """Load the SDKs of the providers that some role asks, before the first call needs them."""
-        asked = {one.model.provider for role in Role for one in self.router.candidates(role)}
-        for name in sorted(asked & set(self.providers)):
+        """Load the SDKs of the providers that roles ask first, before a call needs them; a fallback loads its own."""
+        for name in sorted({name for role in Role if (name := self._first(role)) is not None}):
             await self.providers[name].open()
+
+    def _first(self, role: Role) -> str | None:
+        able = (one.model.provider for one in self.router.candidates(role) if one.model.provider in self.providers)
+        return next(able, None)
 
 
 @asynccontextmanager

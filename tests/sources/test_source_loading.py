@@ -98,7 +98,7 @@ def test_expiry_is_a_number_of_candles_or_a_duration(tmp_path: Path, expiry: str
 
 def test_quantconnect_blocks_by_hold_and_never_waits() -> None:
     specs = {loaded.spec.name: loaded.spec for loaded in load_sources(SHIPPED[1])}
-    first, second = specs["quantconnect:momentum"], specs["llm:demo"]
+    first, second = specs["quantconnect:momentum"], specs["llm:claude"]
     assert (first.tier, first.hold_blocks, first.settle_ms) == (Tier.QUANTCONNECT, True, 0)
     assert (second.tier, second.hold_blocks, second.settle_ms) == (Tier.LLM, False, 250)
 
