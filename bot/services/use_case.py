@@ -99,6 +99,7 @@ class UseCase(Generic[A]):
 _ROOMS: Mapping[str, str] = {
     "qc": "bot.services.quantconnect.use_cases",
     "memory": "bot.services.memory.use_cases",
+    "chat": "bot.services.chat.use_cases",
     "idea": "bot.services.ideas.use_cases",
     "learning": "bot.services.learning.use_cases",
     "llm": "bot.services.llm.use_cases",
