@@ -35,6 +35,7 @@ ITEMS = {
     "webhook": "quantconnect_signals:webhook",
     "insights": "quantconnect_signals:insights",
     "snapshot": "llm_snapshot:snapshot",
+    "llm": "llm_overhead:overhead",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

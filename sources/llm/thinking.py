@@ -115,21 +115,25 @@ class Thinker:
     async def prepare(self, snapshot: Snapshot) -> Prepared:
         """The prompt, and who is to be asked; `Unusable` where nobody may be."""
         schema = decision_schema((snapshot.symbol,))
+        advising = asyncio.create_task(self._advice())  # in the database's thread, while the prompt is written
         try:
             template = await self._templates.get(self._params.template)
+            await asyncio.sleep(0)
             rendered = template.render(snapshot, replace(self._terms, schema=in_words(schema)))
             rendered.check(self._guard)
+            advice = await advising
         except (TemplateError, StoreUnavailable) as error:
             reason = "template"
             raise Unusable(reason, str(error)) from error
         except PromptLeak as error:
             reason = "leak"
             raise Unusable(reason, str(error)) from error
+        finally:
+            await _ended(advising)
         ask = rendered.ask(schema, max_output_tokens=self._params.max_output_tokens, every_s=self._every_s)
         payer = Payer(self._source, Role.DECISION, ask.prompt_hash, self.minds.run, self._limits)
         version = VERSION if template.version else f"{VERSION}+{template.hash[:12]}"
         about = About(snapshot.symbol, template.name, template.version, version, snapshot.canonical.decode())
-        advice = await self._advice(payer)
         members = tuple(self._remembered(snapshot, template.label, one) for one in self._members(ask, advice))
         return Prepared(snapshot, template, ask, about, payer, advice, members)
 
@@ -143,8 +147,8 @@ class Thinker:
         if said.situation is not None and reply is not None and not said.cached:
             self.live.put(said.situation, reply, outcome)
 
-    async def _advice(self, payer: Payer) -> Advice:
-        self.minds.ledger.purse(payer)  # so that the ledger knows this source's own limits
+    async def _advice(self) -> Advice:
+        self.minds.ledger.purse(Payer(self._source, Role.DECISION, limits=self._limits))  # so that it knows our own limits
         advice = await self.minds.ledger.advice(self._source)
         if advice is Advice.OFF:
             reason = "budget"
@@ -215,6 +219,12 @@ class Thinker:
             log.warning("llm_cost_unread", source=self._source, error=str(error))
             return Decimal(0) if reply is None else reply.cost
         return sum((row.usd for row in rows if row.id in calls), Decimal(0))
+
+
+async def _ended(task: asyncio.Task[Advice]) -> None:
+    """Leave no task behind, whatever became of it."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def limits_in_words(bounds: BoundsParams) -> str:
