@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from bot.cli import (
+    analyse,
     config,
     control,
     data,
@@ -17,6 +18,7 @@ from bot.cli import (
     health,
     history,
     learning,
+    llm,
     memory,
     qc,
     records,
@@ -74,10 +76,11 @@ def root(
     del show
 
 
-for module in (run, history, reports, control, records, learning, doctor, health, drill):
+for module in (run, history, reports, control, records, learning, analyse, doctor, health, drill):
     module.register(app)
 app.add_typer(config.app, name="config", help="Write, check and show the configuration.")
 app.add_typer(data.app, name="data", help="Market data on this machine: fetch history for backtests.")
+app.add_typer(llm.app, name="llm", help="Language models: keys, prices, budget, questions, prompts.")
 app.add_typer(memory.app, name="memory", help="What was learnt from backtests and closed trades.")
 app.add_typer(qc.app, name="qc", help="QuantConnect: account, live algorithms, signals, backtests in its cloud.")
 app.add_typer(secret.app, name="secrets", help="Keep keys and tokens out of files and histories.")

@@ -65,7 +65,7 @@ def access_settings(ground: Ground) -> AccessSettings:
     return ground.llm or ground.loaded.settings.llm
 
 
-async def test(ground: Ground, args: TestArgs, report: Report) -> Result:
+async def try_access(ground: Ground, args: TestArgs, report: Report) -> Result:
     """Check every key; with `call`, ask every model that some role asks."""
     settings, minds = access_settings(ground), await minds_of(ground)
     names = _chosen(settings, args.provider)
@@ -321,7 +321,7 @@ async def _read(asking: Awaitable[T]) -> T:
 
 
 CASES: tuple[UseCase[Any], ...] = (
-    UseCase("llm.test", "Check the keys of the providers; with `call` also their models.", TestArgs, test),
+    UseCase("llm.test", "Check the keys of the providers; with `call` also their models.", TestArgs, try_access),
     UseCase("llm.models", "Who is asked for what: price, capabilities, availability, latency.", NoArgs, models, quick=True),
     UseCase("llm.prices", "What models cost.", PriceArgs, prices, quick=True),
     UseCase("llm.status", "How the budget stands, and who rests or is disabled.", StatusArgs, status, quick=True),
