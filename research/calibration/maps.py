@@ -87,6 +87,12 @@ def grouped(closed: Sequence[Closed]) -> dict[Key, list[Closed]]:
     return dict(sorted(found.items()))
 
 
+def alone(key: Key, groups: Mapping[Key, Sequence[Closed]]) -> bool:
+    """Whether it is the only model of its source, so that what is said of all models says it already."""
+    source, model, action = key
+    return bool(model) and len(groups.get(key, ())) == len(groups.get((source, "", action), ()))
+
+
 def maps_of(closed: Sequence[Closed], policy: CalibrationPolicy = DEFAULT_POLICY) -> dict[Key, CalibrationMap]:
     """A map for each group."""
     return {key: learnt(group, policy) for key, group in grouped(closed).items()}

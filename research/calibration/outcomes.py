@@ -147,8 +147,10 @@ class Outcomes:
             if len(self._sellers) > _SELLERS:
                 del self._sellers[next(iter(self._sellers))]
             return
-        self._opinions.pop((found.source, found.decision), None)
-        self._opinions[found.source, found.decision] = found
+        before = self._opinions.pop((found.source, found.decision), None)
+        # The desk refuses a decision that is told again: what it says the second time does not change what was stated.
+        again = before is not None and found.created <= before.expires
+        self._opinions[found.source, found.decision] = before if before is not None and again else found
         if len(self._opinions) > self._most:
             del self._opinions[next(iter(self._opinions))]
             self.forgotten += 1

@@ -107,6 +107,17 @@ def test_whichever_price_comes_first_a_sell_has_one_outcome() -> None:
     assert len(ids) == 1
 
 
+def test_a_decision_told_again_does_not_change_what_it_stated() -> None:
+    outcomes = Outcomes()
+    outcomes.seen(a_decision(name="d1", confidence=0.9))
+    outcomes.seen(a_decision(name="d1", confidence=0.1, at=T0 + 1_000))
+    [part] = outcomes.closed(a_closing("d1"))
+    assert part.opinion.stated == 0.9
+    outcomes.seen(a_decision(name="d1", confidence=0.3, at=T0 + 2 * MINUTE))  # another run counts anew
+    [part] = outcomes.closed(a_closing("d1", T0 + 3 * MINUTE))
+    assert part.opinion.stated == 0.3
+
+
 def test_what_waits_is_bounded_and_counted() -> None:
     outcomes = Outcomes(opinions=10)
     for number in range(30):

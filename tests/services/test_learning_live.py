@@ -121,6 +121,9 @@ async def test_a_boaster_is_lowered_within_bounds_and_the_decision_says_by_what(
     given = asked()
     found = live.adjust(given)
     [record] = [each for each in live.records if each.key == KEY]
+    [shown] = [each for each in live.state() if each["action"] == "buy"]
+    assert (shown["source"], shown["closed"], shown["map"], shown["frozen"], shown["as_of"]) == (RULE, 60, "beta", False, NOW)
+    assert shown["brier"] == pytest.approx(0.25 * 0.04 + 0.75 * 0.64)
     assert record.map.fit is Fit.BETA
     assert found.confidence == found.calibrated_confidence == record.map(0.8)
     assert 0.3 <= found.confidence < 0.6

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from research.calibration.curve import Reliability, reliability
 from research.calibration.evidence import BUY, Closed
 from research.calibration.feedback import Feedback, leaning
-from research.calibration.maps import IDENTITY, CalibrationMap, Fit, Key, grouped, map_json, maps_in_use
+from research.calibration.maps import IDENTITY, CalibrationMap, Fit, Key, alone, grouped, map_json, maps_in_use
 from research.calibration.policy import CalibrationPolicy
 from research.calibration.states import LEARNING, SourceState, maps_in_force
 from research.calibration.thresholds import threshold_advice
@@ -71,8 +71,9 @@ def insights(asked: Asked) -> dict[str, object]:
     for source, closed in asked.closed.items():
         said: list[str] = []
         maps = asked.maps(source)
-        for key, group in grouped(closed).items():
-            found = reliability(group)
+        groups = grouped(closed)
+        for key, group in groups.items():
+            found = None if alone(key, groups) else reliability(group)
             if found is not None:
                 said += _said(key, found, maps.get(key, IDENTITY), asked)
         said += _decided(asked.state(source))

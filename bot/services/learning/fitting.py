@@ -67,6 +67,13 @@ def threshold_of(closed: Sequence[Closed], policy: CalibrationPolicy) -> float |
     return threshold_advice([each for each in closed if each.action == BUY], policy).threshold
 
 
+def record_json(record: Record) -> dict[str, object]:
+    """How it stands, as plain JSON values."""
+    source, model, action = record.key
+    told = {"source": source, "model": model, "action": action, "closed": record.closed, "brier": record.brier}
+    return {**told, "ece": record.error, "map": record.map.fit.value, "version": record.map.version, "frozen": record.frozen}
+
+
 def _records(groups: Mapping[Key, Sequence[Closed]], maps: Mapping[Key, CalibrationMap], state: SourceState) -> list[Record]:
     found = []
     for key in sorted({*groups, *maps}):

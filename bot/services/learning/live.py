@@ -17,7 +17,7 @@ import structlog
 
 from bot.core.decision import Decision
 from bot.core.facts import Fact
-from bot.services.learning.fitting import Fitting, Known, Record, fitted
+from bot.services.learning.fitting import Fitting, Known, Record, fitted, record_json
 from bot.services.learning.opening import named, plain
 from bot.services.learning.telling import Row, taught_by_fact, taught_by_row
 from bot.services.memory.subjects import SIMULATED
@@ -118,6 +118,13 @@ class LiveCalibration:
     def records(self) -> Sequence[Record]:
         """How each source, model and action stands, as of when it was last learnt."""
         return self._fittings[-1].records if self._fittings else ()
+
+    def state(self) -> list[dict[str, object]]:
+        """How each source, model and action stands, as plain JSON values; `as_of` is when it was last learnt."""
+        if not self._fittings:
+            return []
+        newest = self._fittings[-1]
+        return [{"as_of": newest.as_of} | record_json(each) for each in newest.records]
 
     def adjust(self, decision: Decision) -> Decision:
         """The decision with its confidence calibrated by the newest map that was learnt before it was made.
