@@ -17,6 +17,7 @@ from sources.news.lexicon import Lexicon
 from sources.news.reading import plausible
 from sources.news.settings import FeedSettings
 
+_RECENT = 500  # titles that a new one is compared with
 _ALIKE = 0.8  # of the words of two titles, the part that is common to both
 _SMALL = frozenset(
     [
@@ -58,7 +59,7 @@ class Archive:
         self.forgotten = 0
         self._lexicon = lexicon
         self._items: deque[Item] = deque(maxlen=keep)
-        self._titles: deque[frozenset[str]] = deque(maxlen=keep)
+        self._titles: deque[frozenset[str]] = deque(maxlen=min(keep, _RECENT))
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._most_seen = 8 * keep
 

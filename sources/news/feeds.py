@@ -100,17 +100,20 @@ class Feeds:
             await self._tell(new)
         return state.pause_s(self._draw, asked_s)
 
-    async def _polled(self, state: FeedState) -> tuple[Item, ...]:
+    async def _polled(self, state: FeedState) -> list[Item]:
         feed = state.settings
         fetched = await self._fetcher.fetch(feed.url, state.etag, state.modified)
         at = self._now()
         if fetched.body is None:
             state.answered(at, "unchanged")
-            return ()
+            return []
         async with self._thread, asyncio.timeout(_PARSE_S):
             raws = await asyncio.to_thread(_READERS[feed.format], fetched.body)
             judged = await asyncio.to_thread(self.archive.judged, self.archive.unseen(raws, feed), feed)
-        new = self.archive.stored(judged, feed, at, undated=state.last_good is not None)
+        new: list[Item] = []
+        for one in judged:  # each is compared with all recent titles: nobody else waits for a whole feed of that
+            new += self.archive.stored([one], feed, at, undated=state.last_good is not None)
+            await asyncio.sleep(0)
         state.etag, state.modified = fetched.etag, fetched.modified
         state.counts["items"] += len(new)
         state.answered(at, "answers")

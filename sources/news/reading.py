@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import hashlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ import orjson
 from sources.news.items import Raw
 
 MOST_ENTRIES = 200  # of one answer; feeds hold 10 to 50
+_MOST_TAGS, _MOST_ITEMS = 50_000, 1_000
 _LONGEST = 8_000  # characters of a text that are taken over
 _LISTS = (
     ("data", "children"),
@@ -42,8 +44,12 @@ def read_feed(body: bytes) -> tuple[Raw, ...]:
     if b"<!ENTITY" in body:
         message = "XML that defines entities of its own"
         raise UnreadableFeed(message)
+    if body.count(b"<") > _MOST_TAGS or body.count(b"<item") + body.count(b"<entry") > _MOST_ITEMS:
+        message = "more tags or items than any feed has"  # a parser would be busy for seconds
+        raise UnreadableFeed(message)
     # Its own clean-up of markup is the gate's, which trusts nobody's; and no address in the body is ever opened.
-    parsed = feedparser.parse(body, resolve_relative_uris=False, sanitize_html=False)
+    # As a stream: it takes bytes for the name of a file, and opens it, where there is one of that name.
+    parsed = feedparser.parse(io.BytesIO(body), resolve_relative_uris=False, sanitize_html=False)
     if not parsed.get("version"):
         problem = parsed.get("bozo_exception")
         message = f"neither RSS nor Atom ({type(problem).__name__ if problem else 'another document'})"

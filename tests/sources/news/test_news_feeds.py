@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 
 from sources.news.feeds import Feeds
 from sources.news.items import Item, Unavailable
+from sources.news.reading import UnreadableFeed, read_feed
 from sources.news.settings import FeedSettings, NewsSettings
 from sources.news.view import NewsView
 from tests.sources.news.feed_service import FeedService, rss, says, serving
@@ -159,6 +162,29 @@ async def test_what_is_no_feed_is_a_trouble_that_is_told_and_not_an_empty_feed(
         assert view.since == NOW
         assert state.trouble in view.reason
         assert feeds.block(SYMBOL, clock.at) is None
+
+
+async def test_a_body_that_is_the_name_of_a_file_opens_no_file(tmp_path: Path) -> None:
+    """The parser takes bytes for a file's name where there is such a file: a server could have had any file read."""
+    file = tmp_path / "feed.xml"
+    file.write_text(rss(["Bitcoin surges"]), encoding="utf-8")
+    for body in (str(file), "/dev/zero"):
+        async with serving(says(body)) as service, a_feeds(service, Clock()) as feeds:
+            async with asyncio.timeout(5):
+                await feeds.poll("wire")
+            assert len(feeds.archive) == 0
+            assert "neither RSS nor Atom" in feeds.views()[0].trouble
+
+
+@pytest.mark.parametrize(
+    "piece", ["<item>", "<item><title>a</title>", "&lt;", "<a <a ", "<![CDATA[", "<!--", "]]>", "&#", "<rss><"]
+)
+def test_no_megabyte_of_nonsense_holds_the_parser_up(piece: str) -> None:
+    body = ('<rss version="2.0"><channel>' + piece * ((1 << 20) // len(piece))).encode()
+    begun = time.perf_counter()
+    with suppress(UnreadableFeed):
+        assert len(read_feed(body)) <= 200
+    assert time.perf_counter() - begun < 5
 
 
 async def test_a_redirect_within_the_list_is_followed() -> None:

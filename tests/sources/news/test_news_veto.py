@@ -38,7 +38,7 @@ DECISIONS = st.one_of(
 EXPOSURES = st.one_of(st.floats(0, 1.5), st.just(0.0), st.just(math.nan))
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(DECISIONS, DECISIONS, EXPOSURES)
 def test_exposure_with_news_is_never_above_that_without(without: Decision | None, with_: Decision | None, held: float) -> None:
     settled = settle(without, with_, held)
@@ -49,7 +49,7 @@ def test_exposure_with_news_is_never_above_that_without(without: Decision | None
     assert settled.why
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(DECISIONS, DECISIONS, EXPOSURES)
 def test_what_stands_is_no_surer_lives_no_longer_and_loosens_no_stop(
     without: Decision | None, with_: Decision | None, held: float
