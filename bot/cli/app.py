@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from bot.cli import (
     analyse,
+    chat,
     config,
     control,
     data,
@@ -17,6 +18,7 @@ from bot.cli import (
     drill,
     health,
     history,
+    idea,
     learning,
     llm,
     memory,
@@ -76,7 +78,7 @@ def root(
     del show
 
 
-for module in (run, history, reports, control, records, learning, analyse, doctor, health, drill):
+for module in (run, history, reports, control, records, learning, analyse, doctor, health, drill, chat, idea):
     module.register(app)
 app.add_typer(config.app, name="config", help="Write, check and show the configuration.")
 app.add_typer(data.app, name="data", help="Market data on this machine: fetch history for backtests.")
