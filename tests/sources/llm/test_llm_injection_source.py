@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.core.decision import Action
-from sources.llm.considering import exposure_of
+from sources.llm.thoughts import exposure_of
 from sources.news.lexicon import EVERY
 from sources.news.veto import settle, target_exposure
 from sources.news.view import block, look

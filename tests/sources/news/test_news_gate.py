@@ -60,7 +60,9 @@ def test_headlines_of_the_trade_pass_unchanged(title: str) -> None:
     assert Gate().admit(a_raw(title), "wire") == a_raw(title)
 
 
-@pytest.mark.parametrize("case", [case for case in ATTACKS if case.get("flag") not in {None, "empty"}], ids=lambda case: case["id"])
+@pytest.mark.parametrize(
+    "case", [case for case in ATTACKS if case.get("flag") not in {None, "empty"}], ids=lambda case: case["id"]
+)
 def test_what_is_dropped_in_a_title_is_dropped_in_a_summary_that_is_kept(case: dict[str, Any]) -> None:
     raw = a_raw("Bitcoin calm", summary=case["title"])
     assert isinstance(Gate(summaries=True).admit(raw, "wire"), Flag)
