@@ -32,7 +32,7 @@ from bot.core.market import MarketView
 from sources.llm.asking import Ask, Reply, Role
 from sources.llm.budget import Budget
 from sources.llm.cache import Replies
-from sources.llm.considering import Considering, Terms
+from sources.llm.considering import Considering
 from sources.llm.costs import Costs
 from sources.llm.ledger import Ledger
 from sources.llm.minds import Minds
@@ -51,6 +51,7 @@ from sources.llm.source import LlmSource
 from sources.llm.tables import open_tables
 from sources.llm.templates import Templates
 from sources.llm.thinking import Thinker
+from sources.llm.thoughts import Terms
 
 _SYMBOL = "BTC/USDT"
 _TIMEFRAMES = ("5m", "1h", "4h")  # of 200 candles each

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sources.llm.considering import News, Veto
+    from sources.llm.hooks import News, Veto, Weight
     from sources.llm.leaks import Guard
     from sources.llm.minds import Minds
-    from sources.llm.thinking import Weight
     from sources.quantconnect.budget import Budget
     from sources.quantconnect.settings import Credentials
 
@@ -21,7 +20,7 @@ class Means:
     """The means of one run: at QuantConnect who asks, and the request budget of all who do; language models, and own prompts.
 
     `minds` None: no language model can be asked. `prompts` is the folder of a person's own templates, `guard` knows the secrets
-    that no prompt may hold, `weight` what each model's word counts; for `news` and `veto` see `sources.llm.considering`.
+    that no prompt may hold, `weight` what each model's word counts; for `news` and `veto` see `sources.llm.hooks`.
     """
 
     quantconnect: Credentials

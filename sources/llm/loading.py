@@ -20,12 +20,11 @@ from sources.llm.params import KIND, LlmParams
 from sources.means import Means
 
 if TYPE_CHECKING:
-    from sources.llm.considering import News, Veto
+    from sources.llm.hooks import News, Veto, Weight
     from sources.llm.leaks import Guard
     from sources.llm.minds import Minds
     from sources.llm.models import Candidate
     from sources.llm.source import LlmSource
-    from sources.llm.thinking import Weight
 
 TIER = Tier.LLM
 Params = LlmParams
@@ -115,13 +114,14 @@ def llm_source(
     """The source, for a running bot.
 
     `traded` are the bot's symbols, used where the configuration names none; `prompts` is a folder of own templates, `guard` knows
-    the secrets that no prompt may hold, `weight` what each model's word counts; `news` and `veto` see `sources.llm.considering`.
+    the secrets that no prompt may hold, `weight` what each model's word counts; for `news` and `veto` see `sources.llm.hooks`.
     """
-    from sources.llm.considering import Considering, Terms  # noqa: PLC0415 - the database and the templates are heavy
+    from sources.llm.considering import Considering  # noqa: PLC0415 - the database and the templates are heavy
     from sources.llm.past import Past  # noqa: PLC0415
     from sources.llm.source import LlmSource  # noqa: PLC0415
     from sources.llm.templates import Templates  # noqa: PLC0415
     from sources.llm.thinking import Thinker  # noqa: PLC0415
+    from sources.llm.thoughts import Terms  # noqa: PLC0415
 
     spec = config.model_copy(update={"tier": TIER}).spec()
     symbols = config.symbols or tuple(traded)

@@ -20,9 +20,10 @@ from bot.core.market import Candle, timeframe_ms
 from bot.core.protocols import SourcePort
 from sources.llm.answer import Unusable
 from sources.llm.circuit import Circuit
-from sources.llm.considering import Considered, Considering, Terms, Trigger, is_nonsense
+from sources.llm.considering import Considering
 from sources.llm.gates import Seen, shut
 from sources.llm.past import Past
+from sources.llm.thoughts import Considered, Terms, Trigger, is_nonsense
 from sources.schedule import Scheduler
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ log = structlog.get_logger(__name__)
 
 _RECALL_SECONDS = 10.0
 _SLACK_SECONDS = 60.0  # beyond the deadline, for the ledger and the desk
-_OF_NOBODY = frozenset({"budget", "breaker", "resting", "disabled", "unpriced", "no-price", "template", "leak", "snapshot"})
+# Reasons that say nothing of whether models answer: nobody was asked, or the answers were of use and came to nothing.
+_NO_FAILURES = frozenset(
+    {"budget", "breaker", "resting", "disabled", "unpriced", "no-price", "template", "leak", "snapshot", "disagreement", "news"}
+)
 NO_MODELS = "no language model can be asked: there is no key, or they are off in this world"
 
 
@@ -261,7 +265,7 @@ class LlmSource:
             problems = [one for thought in found.thoughts for one in (*thought.problems.values(), thought.problem) if one]
             if any(is_nonsense(one) for one in problems):
                 self._circuit.refused(now)
-            elif not reason.startswith("semantic:") and reason not in _OF_NOBODY:
+            elif not reason.startswith("semantic:") and reason not in _NO_FAILURES:
                 self._circuit.failed(now)
             self._trouble = "" if reason.startswith("semantic:") else f"{reason}: {found.abstention.detail}"[:300]
 

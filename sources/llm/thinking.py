@@ -7,7 +7,7 @@ then. Whatever goes wrong is an `Unusable` with the reason code of an abstention
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -152,7 +152,7 @@ class Thinker:
         advice = await self.minds.ledger.advice(self._source)
         if advice is Advice.OFF:
             reason = "budget"
-            raise Unusable(reason, "the budget is used up: nobody is asked until the period ends")
+            raise Unusable(reason, "the budget is used up, or cannot be read: nobody is asked")
         return advice
 
     def _members(self, ask: Ask, advice: Advice) -> list[tuple[Candidate, ...] | None]:
@@ -241,7 +241,3 @@ def limits_in_words(bounds: BoundsParams) -> str:
     if bounds.confidence:
         lines.append(f"- A buy below a confidence of {bounds.confidence:g} is not made.")
     return "\n".join(lines)
-
-
-Weight = Callable[[str], float]
-"""What a model's word counts (provider/model), by its calibration."""

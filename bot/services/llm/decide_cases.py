@@ -21,13 +21,13 @@ from bot.services.llm.sources import source_of
 from bot.services.market_look import StillPort, fresh_books, look_at_venue
 from bot.services.running import running
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
-from sources.llm.considering import Considered, Thought
 from sources.llm.leaks import Guard
 from sources.llm.loading import llm_source, timeframes
 from sources.llm.minds import prompt_text
 from sources.llm.snapshot import Snapshot
 from sources.llm.source import NotAsked
 from sources.llm.thinking import Said
+from sources.llm.thoughts import Considered, Thought
 
 
 class DecideArgs(Arguments):

@@ -14,8 +14,8 @@ from bot.core.inputs import TradingState
 from bot.core.market import Side
 from bot.core.orders import Fill
 from simulators.llm.faults import Fault, Mode
-from sources.llm.considering import Considered
 from sources.llm.source import LlmSource, NotAsked
+from sources.llm.thoughts import Considered
 from tests.sources.llm.llm_source_world import (
     MODELS,
     NOW,

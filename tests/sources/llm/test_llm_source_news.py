@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.core.decision import Action
-from sources.llm.considering import exposure_of
+from sources.llm.thoughts import exposure_of
 from sources.news.veto import settle
 from tests.sources.llm.llm_source_world import MODELS, SYMBOL, DeskPort, a_source, fill, source_world
 
