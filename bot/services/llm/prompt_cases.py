@@ -253,6 +253,11 @@ async def _found(ground: Ground, minds: Minds, name: str, version: int | None) -
         raise UseCaseError(str(error)) from error
 
 
+async def stored_template(ground: Ground, minds: Minds, name: str, version: int) -> Template:
+    """A version of a template, 0 being the file. `UseCaseError` if there is none."""
+    return (await _found(ground, minds, name, version))[0]
+
+
 def _label(template: Template) -> str:
     return f"{template.name}@{template.version}" if template.version else f"{template.name} (file)"
 
