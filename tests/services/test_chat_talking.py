@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from bot.core.market import MarketView, Quote
 from bot.runtime.jobs import Progress
 from bot.services.chat.desk import desk_of
 from bot.services.chat.readings import READERS
@@ -20,12 +21,16 @@ from bot.services.chat.talking import MOST_ROUNDS, Answer, Assistant, Looking
 from bot.services.chat.tools import LARGEST_RESULT
 from bot.services.chat.use_cases import TOLD_AT_ONCE
 from bot.services.llm.access import minds_of
+from bot.services.market_look import StillPort, fresh_books
+from bot.services.running import HELD as RUNNING
+from bot.services.running import Running
 from bot.services.use_case import Ground, UseCaseError, use_case
 from simulators.llm.server import LlmSimulator
 from sources.llm.costs import By
 from tests.services.asking_ground import MODELS, Clock, Told, asking, do
 from tests.services.chat_world import KEY, breaks, calls, hangs, recorded, results, says, scripted
 from tests.sources.llm.llm_service import says as whole
+from tests.sources.source_factories import candles, wave
 
 
 @pytest.fixture
@@ -118,6 +123,35 @@ async def test_every_tool_gives_one_bounded_json_object(tmp_path: Path) -> None:
         assert answers["costs"]["limits"]
 
 
+def with_market(ground: Ground) -> None:
+    """A bot beside the ground, which has seen a wave of minutes."""
+    view = MarketView(depth=200)
+    for row in candles(wave(200)):
+        view.remember(row)
+        view.prices[row.symbol] = row.close
+        view.quotes[row.symbol] = Quote.of(row.symbol, row.at, row.close - 1, row.close + 1)
+        view.now = row.at
+    ground.now = lambda: view.now
+    port = StillPort(view, fresh_books(ground.loaded.settings, view.now), ground.now)
+    ground.held[RUNNING] = Running(port)
+
+
+async def test_the_running_bot_s_market_is_seen_and_analysed(tmp_path: Path) -> None:
+    await recorded(tmp_path)
+    asked = calls(("market", {"symbol": "BTC/USDT"}), ("analysis", {"symbol": "BTC/USDT"}))
+    async with scripted(tmp_path, [asked, says("It waves.")]) as (ground, service, _):
+        with_market(ground)
+        found = await do(ground, "chat.ask", question="How is bitcoin?")
+        assert [each["ok"] for each in found["message"]["tools"]] == [True, True]
+        market, analysis = map(json.loads, results(service))
+        (row,) = market["rows"]
+        assert row["bid"] < row["price"] < row["ask"]
+        assert len(row["candles_ts_open_high_low_close_volume"]["1m"]) == 12
+        assert analysis["candles_of"] == "the running bot"
+        assert analysis["rows"][0]["symbol"] == "BTC/USDT"
+        assert analysis["rows"][0]["words"]
+
+
 @pytest.mark.parametrize(
     ("name", "given", "fault"),
     [
@@ -127,7 +161,6 @@ async def test_every_tool_gives_one_bounded_json_object(tmp_path: Path) -> None:
         ("positions", "{not json", "no JSON object"),
         ("positions", {"symbol": "../../etc/passwd"}, "no such symbol"),
         ("decisions", {"symbol": "all", "source": "'; DROP TABLE runs; --", "limit": 1}, "no such source"),
-        ("analysis", {"symbol": "all"}, "no bot runs here"),
     ],
 )
 async def test_what_is_no_tool_or_no_name_is_an_answer_with_an_error(

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bot.core.market import MarketView
+from bot.core.market import MarketView, timeframe_ms
 from bot.journal.queries import Queries
 from bot.journal.run import BookKey
+from bot.runtime.jobs import Progress
 from bot.services.running import running
-from bot.services.use_case import Ground, UseCaseError
+from bot.services.use_case import Ground, UseCaseError, use_case
 from sources.llm.costs import By, CostLine
 from sources.llm.minds import Minds
 from sources.llm.wording import plain, plain_json, tidy
@@ -26,6 +27,9 @@ _DAY_MS = 86_400_000
 _LONGEST_WORDS = 300
 _LONGEST_NAME = 64
 _CANDLES_SHOWN = 12
+_MOST_ANALYSED, _MOST_TIMEFRAMES = 3, 4
+_ENOUGH = 30  # candles of which an analysis can be made
+_USUAL = ("1h", "4h", "1d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,37 +288,27 @@ async def risk(sights: Sights, look: Look) -> dict[str, Any]:
 
 
 async def analysis(sights: Sights, look: Look) -> dict[str, Any]:
-    """Technical analysis of symbols: trend, momentum, volatility, levels and patterns of each timeframe."""
-    view = sights.view
-    symbols = [look.symbol] if look.symbol else list(sights.ground.loaded.settings.exchange.symbols)[:3]
-    if view is None:
-        message = "no bot runs here that would have candles: start one, or use `python -m bot analyse`"
-        raise UseCaseError(message)
-    candles = {symbol: {name: list(rows) for name, rows in view.candles.get(symbol, {}).items()} for symbol in symbols}
-    at = sights.ground.now()
-    return {"rows": await asyncio.to_thread(_analysed, candles, at)}
+    """What charts, news and the book say: of the running bot's own candles, or, without one, of the venue's."""
+    symbols = [look.symbol] if look.symbol else list(sights.ground.loaded.settings.exchange.symbols)[:_MOST_ANALYSED]
+    case = use_case("analysis.analyse")
+    args = case.read({"symbols": symbols, "timeframes": _timeframes(sights.view, symbols), "fundamentals": False})
+    found = await case.run(sights.ground, args, _unheard)
+    analyses = found["analyses"]
+    assert isinstance(analyses, Mapping)
+    rows = [plain_json(each["compact"], longest=200) for each in analyses.values()]
+    return {"rows": rows, "candles_of": found["origin"], "missing": plain_json(found["missing"])}
 
 
-def _analysed(candles: Mapping[str, Mapping[str, Sequence[Any]]], at: int) -> list[dict[str, Any]]:
-    from sources.analysis.technical import technical  # noqa: PLC0415 - numpy, only where somebody asks
-
-    rows = []
-    for symbol, by_timeframe in candles.items():
-        kept = {name: each for name, each in list(by_timeframe.items())[:4] if each}
-        if kept:
-            rows.append(_brief(technical(symbol, kept, at).as_plain()))
-        else:
-            rows.append({"symbol": symbol, "words": "no candles yet"})
-    return rows
+def _timeframes(view: MarketView | None, symbols: Sequence[str]) -> list[str]:
+    """Those of which the bot has enough candles, the shortest first; without any, the usual ones."""
+    here = {} if view is None else view.candles
+    long = [{name for name, rows in here.get(each, {}).items() if len(rows) >= _ENOUGH} for each in symbols]
+    shared = set.intersection(*long) if long else set()
+    return sorted(shared, key=timeframe_ms)[-_MOST_TIMEFRAMES:] or list(_USUAL)
 
 
-def _brief(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The conclusions without the figures behind them."""
-    frames = [
-        {name: each.get(name) for name in ("timeframe", "end", "count", "score", "stance", "words")}
-        for each in found.get("timeframes", ())
-    ]
-    return {name: found.get(name) for name in ("symbol", "score", "stance", "agreement", "words")} | {"timeframes": frames}
+def _unheard(progress: Progress) -> None:
+    del progress  # an answer is not told how far its look-ups are
 
 
 def _words(text: str | None) -> str:

@@ -19,7 +19,6 @@ from bot.services.chat.proposals import Kind, Proposal, ProposalRefused, propose
 from bot.services.chat.readings import READERS, Look, Sights
 from bot.services.use_case import UseCaseError
 from bot.store.errors import StoreUnavailable
-from sources.analysis.values import AnalysisError
 from sources.llm.asking import Tool, ToolCall
 from sources.llm.costs import By
 from sources.llm.wording import plain
@@ -84,7 +83,7 @@ class Toolbox:
         try:
             async with asyncio.timeout(_SECONDS):
                 found = await self._found(call)
-        except (UseCaseError, JournalError, StoreUnavailable, AnalysisError) as error:
+        except (UseCaseError, JournalError, StoreUnavailable) as error:
             return self._json({"error": plain(str(error), 200)}), False
         except TimeoutError:
             return self._json({"error": "it took too long"}), False
