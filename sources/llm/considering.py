@@ -89,7 +89,7 @@ class Considering:
     async def consider(self, snapshot: Snapshot, trigger: Trigger, port: SourcePort, *, dry_run: bool = False) -> Considered:
         """Ask, judge and say. Nothing reaches the desk from a dry run, and no claim is made."""
         thoughts = await self._think(snapshot, trigger, port, claims=not dry_run)
-        decision, problem = self._settled(thoughts, port.briefing())
+        decision, problem = self._settled(thoughts, exposure_of(port.briefing(), snapshot.symbol))
         spec = self._terms.spec
         abstention = None
         if problem is not None:
@@ -175,7 +175,8 @@ class Considering:
         assert thought.prepared is not None
         assert thought.combined is not None
         spec, snapshot = self._terms.spec, thought.prepared.snapshot
-        calls = [call for one in thought.said for call in one.consultation.purse.calls]
+        guard, calls = self._thinker.guard, [call for one in thought.said for call in one.consultation.purse.calls]
+        wanted = replace(wanted, reasoning=guard.redact(wanted.reasoning), invalidation=guard.redact(wanted.invalidation))
         return Decision(
             id=derive_id(spec.name, snapshot.symbol, snapshot.hash, scene.now),
             source=spec.name,
@@ -196,14 +197,12 @@ class Considering:
             external_id=calls[-1] if calls else None,
         )
 
-    def _settled(self, thoughts: Sequence[Thought], briefing: Briefing) -> tuple[Decision | None, Unusable | None]:
+    def _settled(self, thoughts: Sequence[Thought], exposure: float) -> tuple[Decision | None, Unusable | None]:
         """What stands of a thought without news and one with; of one thought, that."""
         first = thoughts[0]
         if len(thoughts) == 1 or self._veto is None:
             return first.decision, None if first.decision is not None else first.problem
-        second = thoughts[1]
-        symbol = second.prepared.snapshot.symbol if second.prepared is not None else ""
-        found = self._veto(first.decision, second.decision, exposure_of(briefing, symbol))
+        found = self._veto(first.decision, thoughts[1].decision, exposure)
         if found.decision is None:
             return None, first.problem or Unusable("news", found.why[:500])
         evidence = {**found.decision.evidence, "news": found.why[:200], "news_vetoed": found.vetoed}
@@ -215,8 +214,9 @@ class Considering:
         if combined is not None:
             self._past.decided(decision, combined.wanted)
         for thought in thoughts:
-            for one in thought.said:
-                self._thinker.keep(one, DECIDED)
+            for number, one in enumerate(thought.said):
+                if thought.decision is not None and number not in thought.problems:
+                    self._thinker.keep(one, DECIDED)
 
     async def book(self, found: Considered, *, dry_run: bool = False) -> None:
         """Book what became of every answer; trading goes on where that takes too long, and a cancellation waits a little."""
@@ -246,10 +246,10 @@ class Considering:
         problem, answer = thought.problems.get(number), thought.answers.get(number)
         vote = next((one for one in thought.votes if one.member == said.member), None) if problem is None else None
         fields = {} if answer is None else answer.model_dump(mode="json")
-        problems = [str(one) for one in (problem, thought.problem) if one is not None]
+        problems = dict.fromkeys(str(one) for one in (problem, thought.problem) if one is not None)
         await said.consultation.close(
             outcome if problem is None else problem.reason,
             decision=led_to,
-            validation=validation_of(fields, problems),
+            validation=validation_of(fields, list(problems)),
             clamps=() if vote is None else vote.wanted.clamps,
         )

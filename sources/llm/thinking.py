@@ -107,7 +107,7 @@ class Thinker:
         self._params = params
         self._templates = templates
         self._candidates = tuple(candidates)
-        self._guard = guard or Guard()
+        self.guard = guard or Guard()
         self._every_s = every_s
         self._terms = Terms("", limits_in_words(params.bounds))
         self._limits = SourceBudget(params.budget.per_call, params.budget.per_day)
@@ -120,7 +120,7 @@ class Thinker:
             template = await self._templates.get(self._params.template)
             await asyncio.sleep(0)
             rendered = template.render(snapshot, replace(self._terms, schema=in_words(schema)))
-            rendered.check(self._guard)
+            rendered.check(self.guard)
             advice = await advising
         except (TemplateError, StoreUnavailable) as error:
             reason = "template"
