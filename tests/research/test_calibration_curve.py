@@ -86,6 +86,10 @@ def test_the_threshold_leaves_out_what_loses() -> None:
     assert all(abs(each.expected) < abs(each.profit) for each in found.buckets)
 
 
+def test_of_equal_thresholds_the_lower_one_is_advised() -> None:
+    assert threshold_advice([*earning(0.42, 0.0, 40, 0), *earning(0.72, 0.01, 40, 40)]).threshold == pytest.approx(0.40)
+
+
 def test_advice_stays_within_its_bounds_and_needs_evidence() -> None:
     winning, losing = earning(0.1, 0.01, 40, 0), earning(0.95, -0.01, 40, 0)
     policy = CalibrationPolicy(threshold_low=0.35, threshold_high=0.8)

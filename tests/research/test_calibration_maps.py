@@ -173,6 +173,17 @@ def test_outcomes_that_confidence_tells_apart_entirely_still_give_a_finite_risin
         assert found(0.9) == pytest.approx(0.5, abs=0.05)  # it knows nothing, and is not turned around
 
 
+@pytest.mark.parametrize(("a", "b"), [(-0.8, 1.5), (1.5, -0.8), (-0.5, -0.5)])
+def test_what_would_make_the_map_fall_is_held_at_zero_and_the_rest_fitted_again(a: float, b: float) -> None:
+    truth = BetaMap(a, b, -0.4)
+    stated = [step / 200 for step in range(10, 191)]
+    likely = [100 * truth(x) for x in stated]
+    found = fit_beta(stated * 2, [1.0] * 181 + [0.0] * 181, likely + [100 - each for each in likely])
+    assert [found.a == 0.0, found.b == 0.0] == [a < 0, b < 0]
+    # At the optimum of what is free, the map is right on the whole.
+    assert 100 * sum(map(found, stated)) == pytest.approx(sum(likely), rel=5e-3)
+
+
 def test_people_weigh_an_outcome_and_never_turn_it() -> None:
     policy = CalibrationPolicy(feedback_weight=0.5)
     assert [weight_of(won, lean, policy) for won in (1, 0) for lean in (1.0, 0.0, -1.0)] == [1.5, 1.0, 0.5, 0.5, 1.0, 1.5]

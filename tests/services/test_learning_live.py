@@ -220,6 +220,12 @@ async def test_its_task_keeps_what_closes_and_learns_from_it(file: str) -> None:
     await live.close(1.0)
 
 
+async def test_what_is_told_twice_is_kept_once(file: str) -> None:
+    live = await taught(file, [*RUN, *[fact for fact in RUN if isinstance(fact, ShadowClosed)]])
+    assert live.waiting == 120
+    await live.close(1.0)
+
+
 async def test_a_store_that_is_away_gets_everything_when_it_is_back(file: str) -> None:
     live = await a_calibration(file, store=Shaky)
     assert isinstance(live.store, Shaky)
@@ -354,10 +360,13 @@ async def test_thresholds_are_told_once_and_only_when_they_change(file: str) -> 
     await live.refit()
     assert told == [(RULE, 0.85)]
     await live.store.put_state(f"simulated/{RULE}", SourceState(frozen=True))
-    for fact in RUN:
+    for fact in a_recorded_run(60, win_every=1):
         live.saw(_later(fact))
     await live.recall()
     assert told == [(RULE, 0.85)]  # a frozen source keeps its threshold
+    await live.store.put_state(f"simulated/{RULE}", SourceState())
+    await live.recall()
+    assert told == [(RULE, 0.85), (RULE, 0.8)]
     await live.close(1.0)
 
 
