@@ -16,10 +16,12 @@ from bot.core.decision import Action
 from bot.core.indicators import Cross, Indicator, Previous
 from bot.core.market import Candle, MarketView
 from sources.base import Proposal, Rule, Strict
-from sources.rules.conditions import Check, Condition, Gauge, Measure
+from sources.rules.conditions import Check, Condition, Gauge, Measure, Operator
 
 MOST_CONDITIONS = 8
 _MOST_IN_ALL = 16
+_CONDITION = "{indicator, period, operator, value}, or other and other_period in the place of value"
+_WORDS = f"indicators: {', '.join(Measure)}; operators: {', '.join(Operator)}"
 
 
 class Logic(StrEnum):
@@ -32,7 +34,9 @@ class Logic(StrEnum):
 class ComposedParams(Strict):
     """Conditions, and how they act together. There is always a way out: an exit condition, or `max_hold`."""
 
-    entry: tuple[Condition, ...] = Field(min_length=1, max_length=MOST_CONDITIONS, description="when to buy")
+    entry: tuple[Condition, ...] = Field(
+        min_length=1, max_length=MOST_CONDITIONS, description=f"when to buy: a list of {_CONDITION}; {_WORDS}"
+    )
     entry_logic: Logic = Field(default=Logic.ALL, description="whether all or any of the entry conditions must hold")
     filters: tuple[Condition, ...] = Field(
         default=(), max_length=MOST_CONDITIONS, description="all of them must hold besides for a buy"

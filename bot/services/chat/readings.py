@@ -102,7 +102,8 @@ async def positions(sights: Sights, look: Look) -> dict[str, Any]:
         if look.symbol in (None, each.symbol)
     ]
     book = [{"cash": str(each.cash), "equity": each.equity, "exposure": each.exposure, "at": each.at} for each in worth]
-    return {"rows": rows, "book": book[0] if book else None}
+    live = {name: plain_json((sights.status or {}).get(name)) for name in ("cash", "equity", "pnl")}
+    return {"rows": rows, "book": book[0] if book else None, "running_bot_now": live if sights.status is not None else None}
 
 
 async def decisions(sights: Sights, look: Look) -> dict[str, Any]:
@@ -164,7 +165,7 @@ async def market(sights: Sights, look: Look) -> dict[str, Any]:
     if view is None:
         found = await sights.read(lambda queries, books: queries.positions(books.book, flat=True))
         rows = [{"symbol": each.symbol, "price": each.price, "at": each.at} for each in found if each.symbol in symbols]
-        return {"rows": rows, "note": "no bot runs here: these are the last prices of positions, as old as `at` says"}
+        return {"rows": rows, "note": "the market itself is not at hand: these are prices of positions, as old as `at` says"}
     health = (sights.status or {}).get("health", {})
     rows = [_seen(view, symbol) | {"data": health.get(symbol, "fresh")} for symbol in symbols]
     return {"rows": rows}
