@@ -83,6 +83,9 @@ async def test_a_nonsense_answer_is_refused_by_the_rule_it_breaks_and_recorded(s
         assert texts is not None
         assert "a buy needs a stop" in texts.validation
         assert json.loads(texts.validation)["answer"]["action"] == "buy"
+        asked = len(world.simulator.requests())
+        await source.decide(SYMBOL, port=world.port)
+        assert len(world.simulator.requests()) == asked + 1  # the sound answer serves again, the nonsense does not
 
 
 def _headline(price: float) -> dict[str, Any]:
@@ -147,6 +150,7 @@ async def test_near_the_limit_the_cheapest_is_asked_first(sqlite_url: str) -> No
         assert prepared.advice is Advice.CHEAPER
         assert found.decision is not None
         assert (found.decision.evidence["model"], found.decision.evidence["advice"]) == ("gemini-3.5-flash-lite", "cheaper")
+        assert found.decision.evidence["fallback"] == 0  # nobody was tried before it
 
 
 async def test_the_cost_of_a_decision_has_the_tries_that_failed(sqlite_url: str) -> None:
