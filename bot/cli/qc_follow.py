@@ -79,6 +79,9 @@ async def _ask_again(loaded: Loaded, project: int | None, every: float, as_json:
     from sources.quantconnect.errors import QcError
 
     known: dict[str, None] = {}
+    if not as_json:
+        sys.stderr.write(f"no bot runs here: the service is asked every {every:g} s\n")
+        sys.stderr.flush()
     async with alone(loaded) as ground:
         while True:
             rows: list[Mapping[str, Any]] = []

@@ -75,14 +75,14 @@ def about(params: Strict) -> str:
 
 
 def lacks(params: Strict, means: Means) -> str | None:
-    """Nobody said who asks, and there is no webhook to hear instead."""
+    """What keeps every route from being heard. If one can be, the source runs, and those that cannot are seen to be degraded."""
     assert isinstance(params, QuantConnectParams)
     who = means.quantconnect
-    if params.webhook.enabled and not who.webhook_secret:
-        return "its webhook needs a secret: set QUANTCONNECT_WEBHOOK_SECRET, 16 characters or more"
-    if who.complete or not params.polls or params.webhook.enabled:
+    if (params.polls and who.complete) or (params.webhook.enabled and who.webhook_secret):
         return None
-    return "nobody said who asks: set QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN"
+    if params.webhook.enabled:
+        return "its webhook needs a secret: set QUANTCONNECT_WEBHOOK_SECRET, 16 characters or more"
+    return "nobody said who asks: set QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN" if params.polls else None
 
 
 def timeframes(config: SourceConfig, params: Strict) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ async def test_what_the_service_cannot_do_is_one_line_with_a_remedy(qc: Shell) -
     assert err.count("\n") == 1
     code, out, err = await qc("stop", "77", "--yes")
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith("error: QuantConnect live/read: ")
+    assert err.splitlines()[-1].startswith("error: project 77 never ran live, or is none of this account")
     assert "Traceback" not in err
 
 
@@ -198,3 +198,13 @@ async def test_signals_are_followed_by_asking_again_where_no_bot_runs(qc: Shell,
         process.send_signal(signal.SIGINT)
         _, err = await process.communicate()
     assert (process.returncode, err.decode()) == (130, "interrupted\n")
+
+
+async def test_whoever_follows_a_silent_service_is_told_that_it_is_asked(qc: Shell, home: Path) -> None:
+    process = await started(home, ["signals", "-f", "--every", "5"])
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        assert await process.stderr.readline() == b"no bot runs here: the service is asked every 5 s\n"
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert process.returncode == 130

@@ -175,6 +175,14 @@ async def test_a_project_that_is_gone_is_an_error(ground: Ground) -> None:
         await do(ground, "qc.deploy", project=1)
 
 
+@pytest.mark.parametrize("case", ["qc.stop", "qc.liquidate"])
+async def test_a_project_that_never_ran_is_named_with_where_to_look(case: str, ground: Ground) -> None:
+    with pytest.raises(UseCaseError, match="project 99 never ran live, or is none of this account"):
+        await do(ground, case, project=99)
+    with pytest.raises(UseCaseError, match="project 99 never ran live"):
+        await do(ground, "qc.algorithm", id="99")
+
+
 async def test_another_brokerage_needs_words_that_are_bound_to_it(simulator: QuantConnectSimulator, ground: Ground) -> None:
     project = project_of(simulator)
     binance = {"id": "BinanceBrokerage", "binance-exchange-name": "Binance"}

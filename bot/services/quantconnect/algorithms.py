@@ -17,7 +17,7 @@ from bot.services.quantconnect.account import projects
 from bot.services.quantconnect.paper import PaperResult, paper_result
 from bot.services.quantconnect.shelf import Listing, let_go, shelved
 from bot.services.use_case import Ground, UseCaseError
-from sources.quantconnect.errors import QcError
+from sources.quantconnect.errors import Kind, QcError
 
 if TYPE_CHECKING:
     from sources.quantconnect.calls import Page
@@ -118,6 +118,17 @@ class Detailed:
         }
 
 
+async def live_of(client: Client, project: int) -> LiveAlgorithm:
+    """The newest deployment of a project; `UseCaseError` where it never had one, or is none of the account's."""
+    try:
+        return await client.live.read(project)
+    except QcError as error:
+        if error.kind not in {Kind.BAD_REQUEST, Kind.NOT_FOUND}:
+            raise
+        message = f"project {project} never ran live, or is none of this account ({error.reason}); see `qc algorithms`"
+        raise UseCaseError(message) from error
+
+
 async def algorithm(ground: Ground, name: str, report: Report, *, rows: int = 20) -> Detailed:
     """The newest deployment of a project; `name` is the project's id, or the deployment's. `rows` of orders and trades.
 
@@ -126,7 +137,7 @@ async def algorithm(ground: Ground, name: str, report: Report, *, rows: int = 20
     client = await client_of(ground)
     project, deployment = await _found(ground, name)
     report(Progress("algorithm"))
-    live = await client.live.read(project)
+    live = await live_of(client, project)
     if deployment and live.deploy_id != deployment:
         message = f"{deployment} is not the newest deployment of project {project}, {live.deploy_id} is: "
         raise UseCaseError(message + "of older ones only the list tells")

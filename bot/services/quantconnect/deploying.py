@@ -17,7 +17,7 @@ import structlog
 from bot.runtime.jobs import Progress, Report
 from bot.secrets import Secrets
 from bot.services.quantconnect.access import client_of
-from bot.services.quantconnect.algorithms import changed
+from bot.services.quantconnect.algorithms import changed, live_of
 from bot.services.use_case import Ground, UseCaseError
 from sources.quantconnect.client_live import MASTER, PAPER, Plan, paper
 from sources.quantconnect.errors import Kind, QcError
@@ -325,7 +325,7 @@ _ON_ITS_WAY = frozenset({LiveStatus.UNKNOWN, LiveStatus.UNDEFINED, LiveStatus.PE
 
 
 async def _running(client: Client, project: int) -> LiveAlgorithm:
-    live = await client.live.read(project)
+    live = await live_of(client, project)
     if not live.active:
         message = f"no live algorithm of project {project} runs: {live.deploy_id or 'the last one'} is {live.status.value}"
         raise UseCaseError(message)

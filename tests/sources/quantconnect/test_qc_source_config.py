@@ -8,9 +8,10 @@ import pytest
 
 from bot.core.decision import Tier
 from sources.config import SourceConfig, SourceConfigError, read_yaml
+from sources.means import Means
 from sources.quantconnect.insights import Way
-from sources.quantconnect.loading import quantconnect_params, quantconnect_source
-from sources.quantconnect.settings import Credentials
+from sources.quantconnect.loading import lacks, quantconnect_params, quantconnect_source
+from sources.quantconnect.settings import Credentials, QuantConnectParams
 
 YAML = """\
 # Opinions of QuantConnect's live algorithms.
@@ -68,6 +69,23 @@ def test_what_is_wrong_is_one_line_with_file_key_and_remedy(tmp_path: Path, old:
     with pytest.raises(SourceConfigError, match=complaint) as caught:
         quantconnect_params(file, config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("routes", "who", "lacking"),
+    [
+        ("webhook, insights", Credentials("1", "t"), ""),
+        ("webhook, insights", Credentials(webhook_secret="s" * 16), ""),
+        ("webhook, insights", Credentials(), "its webhook needs a secret"),
+        ("webhook", Credentials("1", "t"), "its webhook needs a secret"),
+        ("insights", Credentials(webhook_secret="s" * 16), "nobody said who asks"),
+    ],
+)
+def test_a_source_lacks_something_only_where_no_route_of_it_can_be_heard(routes: str, who: Credentials, lacking: str) -> None:
+    on = {route: {"enabled": True} for route in routes.split(", ")}
+    params = QuantConnectParams.model_validate({"projects": [1], **on})
+    assert (lacks(params, Means(quantconnect=who)) or "").startswith(lacking)
+    assert bool(lacks(params, Means(quantconnect=who))) == bool(lacking)
 
 
 def test_credentials_are_not_shown() -> None:
