@@ -1,13 +1,13 @@
 """A source's own past: its last decisions with what became of them, and why its open positions were entered.
 
-It learns of outcomes from the desk's facts and looks nothing up. What was entered before a restart is read back from the records
-by the decision that opened it.
+It learns of outcomes from the desk's facts and looks nothing up. After a restart the last decisions are read back from the
+records, and so is why the open positions were entered; what became of those decisions is then not known, and said to be so.
 """
 
 from __future__ import annotations
 
 import json
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,7 +18,7 @@ import structlog
 from bot.core.decision import Action, Decision, Fate
 from bot.core.facts import DecisionFate, Fact, LotClosed
 from bot.store.errors import StoreUnavailable
-from sources.llm.answer import Unusable, read_fields
+from sources.llm.answer import Answer, Unusable, read_fields
 from sources.llm.records import DECIDED
 from sources.llm.snapshot import OwnDecision, Thesis
 from sources.llm.wording import plain
@@ -34,6 +34,8 @@ _PER_SYMBOL = 12
 _MOST_SYMBOLS = 1_000
 _MOST_THESES = 1_000
 _LONGEST = 600
+_MOST_RECALLED = 40
+_UNKNOWN = "unknown"
 
 
 @dataclass(slots=True)
@@ -97,21 +99,45 @@ class Past:
         return next((one for one in self._made.get(symbol, ()) if one.id == decision), None)
 
     async def recall(self, briefing: Briefing, records: Records) -> None:
-        """Read back why the open positions of this source were entered; what cannot be read is done without."""
+        """Read back the last decisions, and why the open positions were entered; what cannot be read is done without."""
         opened = [held.decision_id for held in briefing.held if held.source == self._source and held.decision_id]
         try:
+            for symbol, made in await _decisions(self._source, records):
+                kept = self._made.setdefault(symbol, deque(maxlen=_PER_SYMBOL))
+                if len(kept) < _PER_SYMBOL and all(one.id != made.id for one in kept):
+                    kept.append(made)  # they come newest first
             for decision in opened:
                 thesis = None if decision in self._theses else await _recorded(decision, records)
                 if thesis is not None:
                     self.remember(decision, thesis)
         except StoreUnavailable as error:
-            log.warning("llm_theses_unread", source=self._source, error=str(error))
+            log.warning("llm_past_unread", source=self._source, error=str(error))
 
 
 def _told(one: _Made, equity: float) -> OwnDecision:
     pnl = float(one.pnl) / equity if one.pnl is not None and equity > 0 else None
-    outcome = "open" if one.pnl is None else "won" if one.pnl > 0 else "lost"
-    return OwnDecision(one.at, one.action, one.confidence, one.reasoning, one.fate, pnl, outcome)
+    return OwnDecision(one.at, one.action, one.confidence, one.reasoning, one.fate, pnl, _outcome(one))
+
+
+def _outcome(one: _Made) -> str:
+    if one.pnl is None:
+        return _UNKNOWN if one.fate == _UNKNOWN else "open"
+    return "won" if one.pnl > 0 else "lost"
+
+
+async def _decisions(source: str, records: Records) -> list[tuple[str, _Made]]:
+    """The last decisions of a source that rest on one answer alone, newest first, with their symbols."""
+    lines = [one for one in await records.lines(source=source, limit=_MOST_RECALLED) if one.decision and one.outcome == DECIDED]
+    answers = Counter(line.decision for line in lines)
+    found = []
+    for line in lines:
+        texts = await records.texts(line.id) if answers[line.decision] == 1 else None
+        answer = None if texts is None else _answer_in(texts.validation)
+        if answer is not None:
+            reasoning = plain(answer.reasoning, _LONGEST)
+            made = _Made(str(line.decision), line.ts, answer.action, answer.confidence, reasoning, _UNKNOWN)
+            found.append((line.symbol, made))
+    return found
 
 
 async def _recorded(decision: str, records: Records) -> Thesis | None:
@@ -130,11 +156,16 @@ def validation_of(fields: Mapping[str, object], problems: Sequence[str] = ()) ->
 
 
 def thesis_in(validation: str) -> Thesis | None:
-    """The reverse, of an accepted buy; None for anything else."""
-    try:
-        answer = read_fields(json.loads(validation)["answer"])
-    except (ValueError, KeyError, TypeError, Unusable):
-        return None
-    if answer.action is not Action.BUY:
+    """The thesis in what a record keeps of an accepted buy; None for anything else."""
+    answer = _answer_in(validation)
+    if answer is None or answer.action is not Action.BUY:
         return None
     return Thesis(plain(answer.reasoning, _LONGEST), plain(answer.invalidation, _LONGEST))
+
+
+def _answer_in(validation: str) -> Answer | None:
+    """The reverse of `validation_of`."""
+    try:
+        return read_fields(json.loads(validation)["answer"])
+    except (ValueError, KeyError, TypeError, Unusable):
+        return None

@@ -133,7 +133,7 @@ class LlmSource:
             async with asyncio.timeout(_RECALL_SECONDS):
                 await self._past.recall(port.briefing(), self._thinker.minds.records)
         except TimeoutError:
-            log.warning("llm_theses_unread", source=self.spec.name, seconds=_RECALL_SECONDS)
+            log.warning("llm_past_unread", source=self.spec.name, seconds=_RECALL_SECONDS)
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._terms.params.concurrency):
                 tasks.create_task(self._work(port), name=f"llm worker {number}")

@@ -210,15 +210,17 @@ class Thinker:
 
     async def _cost(self, consultation: Consultation) -> Decimal:
         """USD of every try, those that failed included."""
-        calls, reply = consultation.purse.calls, consultation.reply
-        if not calls or (reply is not None and len(calls) == 1):
-            return Decimal(0) if reply is None else reply.cost
+        calls, reply = list(consultation.purse.calls), consultation.reply
+        spent = Decimal(0) if reply is None else reply.cost
+        failed = calls if reply is None else calls[:-1]  # the last one answered
+        if not failed:
+            return spent
         try:
             rows = await self.minds.costs.calls(source=self._source, limit=_COST_ROWS)
         except StoreUnavailable as error:
             log.warning("llm_cost_unread", source=self._source, error=str(error))
-            return Decimal(0) if reply is None else reply.cost
-        return sum((row.usd for row in rows if row.id in calls), Decimal(0))
+            return spent
+        return spent + sum((row.usd for row in rows if row.id in failed), Decimal(0))
 
 
 async def _ended(task: asyncio.Task[Advice]) -> None:

@@ -245,6 +245,11 @@ async def test_the_entry_thesis_is_in_the_next_prompt_and_survives_a_restart(sql
             await world.port.until(lambda: len(world.port.decisions) + len(world.port.abstentions) == 3)
             found = await again.decide(SYMBOL)
         assert body(found)["untrusted_words"]["p1"] == expected
+        told = body(found)["recent_decisions"]
+        assert [one["fate"] for one in told] == ["waiting", "unknown", "unknown"]  # those of before the restart came last
+        assert {one["outcome"] for one in told[1:]} == {"unknown"}
+        words = body(found)["untrusted_words"]
+        assert words["d3"]["reasoning"] == bought.reasoning
 
 
 async def test_a_position_that_is_held_can_be_sold(sqlite_url: str) -> None:
