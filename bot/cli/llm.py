@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bot.cli import learning, llm_prompts
+from bot.cli import learning, llm_eval, llm_prompts
 from bot.cli.exits import ExitCode
 from bot.cli.options import AsJson, ConfigDir, DataDir, settings_for
 from bot.cli.qc_asking import Yes, agreed, ink, shown
@@ -159,6 +159,7 @@ def cost(
 
 
 app.command("calibration")(learning.calibration)
+llm_eval.register(app)
 
 
 def ms(moment: datetime) -> int:

@@ -13,7 +13,7 @@ from bot.services.llm.prompt_cases import stored_template
 from bot.services.use_case import Ground, UseCaseError
 from sources.config import SourceConfig
 from sources.llm.answer import Unusable, decision_schema, in_words, read
-from sources.llm.asking import Ask, LlmError, Reply, Role, Schema
+from sources.llm.asking import Ask, Reply, Role, Schema, Trouble
 from sources.llm.cache import NotRecorded, Question, Recorded, RecordedReply
 from sources.llm.deciding import Scene, Wanted, confident, judge
 from sources.llm.leaks import Guard
@@ -78,7 +78,7 @@ class Panel:
     known: dict[tuple[int, str], Reply] = field(default_factory=dict)
     missing: list[tuple[int, Candidate]] = field(default_factory=list)
     usd: Decimal = Decimal(0)
-    unpriced: list[str] = field(default_factory=list)
+    unpriced: list[tuple[int, Candidate]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -102,12 +102,11 @@ class Asker:
                 if reply is not None:
                     panel.known[number, str(candidate)] = reply
                     continue
+                if candidate.model.price is None:  # nobody asks it, whatever the budget
+                    panel.unpriced.append((number, candidate))
+                    continue
                 panel.missing.append((number, candidate))
-                try:
-                    panel.usd += self.minds.router.reservation(await self._ask_of(moment), candidate.model)
-                except LlmError:  # it has no price, and will not be asked
-                    panel.unpriced.append(str(candidate))
-        panel.unpriced = sorted(set(panel.unpriced))
+                panel.usd += self.minds.router.reservation(await self._ask_of(moment), candidate.model)
         return panel
 
     async def opinions(self, panel: Panel, report: Report) -> Mapping[str, Sequence[Opinion]]:
@@ -115,6 +114,8 @@ class Asker:
         found: dict[str, dict[int, Opinion]] = {str(candidate): {} for candidate in panel.candidates}
         for (number, name), reply in panel.known.items():
             found[name][number] = self._judged(panel.moments[number], reply, recorded=True)
+        for number, candidate in panel.unpriced:
+            found[str(candidate)][number] = Opinion(panel.moments[number], reason=Trouble.UNPRICED.value)
         gate, done = asyncio.Semaphore(_AT_ONCE), 0
         pace = self._pace(len(panel.missing))
 

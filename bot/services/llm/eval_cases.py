@@ -188,7 +188,7 @@ def _estimate(panel: Panel, run: Run, source: str) -> dict[str, object]:
         "recorded": len(panel.known),
         "calls": len(panel.missing),
         "usd_at_most": usd(panel.usd),
-        "unpriced": panel.unpriced,
+        "unpriced": sorted({str(candidate) for _, candidate in panel.unpriced}),
     }
 
 
@@ -211,7 +211,8 @@ def _twin(name: str, number: int) -> str:
 def _trial(name: str, opinions: Sequence[Opinion], earned: Mapping[str, Earning] | None, rounds: int) -> Trial:
     cost, paid = sum((one.cost for one in opinions), Decimal(0)), sum((one.paid for one in opinions), Decimal(0))
     mine = None if earned is None else earned[name]
-    twins = [] if earned is None else [earned[_twin(name, number)].pnl for number in range(rounds)]
+    traded = any(one.trades for one in opinions)
+    twins = [] if earned is None or not traded else [earned[_twin(name, number)].pnl for number in range(rounds)]
     decided = [one.wanted.confidence for one in opinions if one.wanted is not None]
     stated = {decision.id: decision.confidence for decision in script_of(name, opinions)}
     record = (

@@ -61,7 +61,8 @@ class Stage:
         place = 0
         try:
             for event in self._market():
-                while place < len(waiting) and waiting[place].created <= event.at:
+                # What closed at the moment of a decision was known to it; what comes with the next event was not.
+                while place < len(waiting) and waiting[place].created < event.at:
                     _hear(desk, Proposed(waiting[place].created, waiting[place]), closed)
                     place += 1
                 _hear(desk, event, closed)
