@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bot.runtime.jobs import Progress
+from bot.services.ideas import apart
 from bot.services.ideas.answer import Template
 from bot.services.ideas.asking import PAYER
 from bot.services.ideas.specification import IdeaRefused
@@ -20,7 +25,7 @@ from simulators.llm.faults import Fault, Mode
 from simulators.llm.server import LlmSimulator
 from sources.loading import load_source, load_sources
 from tests.backtest.candle_data import walk, write_csv
-from tests.services.asking_ground import MODELS, asking, do
+from tests.services.asking_ground import MODELS, Told, asking, do
 from tests.services.test_ideas_specification import ANSWER, BOUNDS, idea
 from tests.sources.llm.llm_service import RESPONSE, says, serving
 
@@ -97,6 +102,41 @@ async def test_an_idea_is_kept_switched_off_with_its_backtest_beside_it_and_only
     assert [(row["source"], row["enabled"], row["figures"]["trades"]) for row in listed["ideas"]] == [
         (content["source"], False, kept["backtest"]["trades"])
     ]
+
+
+async def test_a_trial_tells_how_far_it_is_and_ends_with_its_asker(ground: Ground, data: Path, tmp_path: Path) -> None:
+    given = idea().model_dump(mode="json")
+    told = Told()
+    await do(ground, "idea.backtest", told, specification=given, data=[str(data)])
+    assert told.all[-1].done == told.all[-1].total == 1_500
+    large = write_csv(tmp_path / "large.csv", walk("BTC/USDT", 60_000))
+    began = asyncio.Event()
+
+    def hear(progress: Progress) -> None:
+        if progress.done:
+            began.set()
+
+    async def asked() -> None:
+        case = use_case("idea.backtest")
+        await case.run(ground, case.read({"specification": given, "data": [str(large)]}), hear)
+
+    task = asyncio.create_task(asked())
+    async with asyncio.timeout(30):
+        await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    children = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False)
+    assert "bot.services.ideas.apart" not in children.stdout
+
+
+async def test_a_trial_knows_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("ARBITER_KEY_FILE", "somewhere")
+    monkeypatch.setenv("SOMETHING", "else")
+    there = apart._environment()
+    assert "SOMETHING" in there
+    assert not {"OPENAI_API_KEY", "ARBITER_KEY_FILE"} & set(there)
 
 
 async def test_words_of_a_model_cannot_leave_the_comment(ground: Ground) -> None:

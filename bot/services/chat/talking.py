@@ -31,6 +31,7 @@ from sources.llm.wording import plain, plain_json
 MOST_ROUNDS = 6
 LONGEST_QUESTION = 4_000
 _MOST_CALLS = 8  # in one round
+_MOST_LOOKED_UP = 60_000  # characters of all look-ups for one answer
 _REMEMBERED = 20  # messages of the thread that are told again
 _LONGEST_REMEMBERED = 12_000  # characters of all of them
 _OUTPUT_TOKENS = 3_000
@@ -167,12 +168,13 @@ class Assistant:
         """The answers to all calls of a round; those beyond the bound are told so."""
         answers = []
         for place, call in enumerate(reply.tool_calls):
-            if place < _MOST_CALLS:
+            looked_up = sum(each["characters"] for each in going.tools)
+            if place < _MOST_CALLS and looked_up < _MOST_LOOKED_UP:
                 told, good = await going.toolbox.use(call)
                 made = {"name": plain(call.name, 40), "arguments": plain_json(call.arguments or {}), "ok": good}
                 going.tools.append(made | {"characters": len(told)})
             else:
-                told = orjson.dumps({"error": f"{_MOST_CALLS} look-ups at once are enough"}).decode()
+                told = orjson.dumps({"error": "that is enough looked up; answer by what there is"}).decode()
             answers.append(Message(Speaker.TOOL, told, answers=call.id))
         return answers
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ class Trial:
         return {name: value for name, value in self.result.items() if name not in left_out} | {"line": self.line}
 
 
-def try_out(specification: Specification, data: Sequence[Path], loaded: Loaded) -> Trial:
-    """Run it over the candles of these files; takes seconds of a thread. `RecordedDataError`, `ConfigError` as the backtest's."""
+def try_out(specification: Specification, data: Sequence[Path], loaded: Loaded, progress: Callable[[int, int], None]) -> Trial:
+    """Run it over the candles of these files, which takes its time; errors are those of a backtest."""
     from bot.backtest.result import BacktestResult  # noqa: PLC0415 - numpy and polars, only where a backtest runs
     from bot.services.backtesting import backtest  # noqa: PLC0415
 
@@ -54,12 +55,10 @@ def try_out(specification: Specification, data: Sequence[Path], loaded: Loaded) 
         sources.mkdir()
         (sources / "idea.yaml").write_text(yaml.safe_dump(specification.yaml(), sort_keys=False), encoding="utf-8")
         options = BacktestOptions(data=tuple(data), sources=(specification.source,), symbols=specification.symbols or None)
-        found = backtest(options, replace(loaded, directory=Path(folder)), lambda done, total: None)
+        found = backtest(options, replace(loaded, directory=Path(folder)), progress)
     assert isinstance(found, BacktestResult)  # no look-ahead check was asked for
     return Trial(found.as_json())
 
 
 def _day(at: int) -> str:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
     return datetime.fromtimestamp(at / 1000, UTC).date().isoformat()

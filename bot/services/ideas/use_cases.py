@@ -14,10 +14,11 @@ from pydantic import Field, model_validator
 
 from bot.runtime.jobs import Progress, Report, Result
 from bot.services.ideas.answer import TIMEFRAMES, Template
+from bot.services.ideas.apart import try_apart
 from bot.services.ideas.asking import LONGEST_SENTENCE, Wish, ask_for
 from bot.services.ideas.shelf import Origin, keep, refuse_twin, result_of, shelf, twin_of
 from bot.services.ideas.specification import Bounds, Specification, checked
-from bot.services.ideas.trial import Trial, try_out
+from bot.services.ideas.trial import Trial
 from bot.services.llm.access import minds_of
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 
@@ -123,7 +124,7 @@ def _rows(directory: Path) -> list[dict[str, object]]:
 
 async def _tried(ground: Ground, told: Specification, data: Sequence[Path], report: Report) -> Trial:
     report(Progress("backtesting", note=told.source))
-    return await asyncio.to_thread(try_out, told, tuple(data), ground.loaded)
+    return await try_apart(told, data, ground.loaded, report)
 
 
 def _read(given: dict[str, Any]) -> Specification:
