@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from importlib.metadata import version as package_version
 from typing import Any
 
@@ -14,10 +15,11 @@ from bot.app.alone import alone_in
 from bot.app.commands import Operator
 from bot.app.ending import aside, signals, terminable, within
 from bot.app.instruments import Instruments
+from bot.app.learners import Learners
 from bot.app.live import LiveSide
 from bot.app.opening import Opening
 from bot.app.parts import balances, ground, journal_limits, outlets, run_id
-from bot.app.readings import bind_memory, bind_readings
+from bot.app.readings import bind_readings
 from bot.app.status import Status
 from bot.app.telling import MinuteCount, Start, banner, minute, summary
 from bot.app.world import World, open_world
@@ -42,22 +44,19 @@ from bot.runtime.supervision import Supervisor, release
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
 from bot.services.llm.access import with_minds
-from bot.services.memory.beginning import begin_memory
-from bot.services.memory.live import LiveMemory
-from bot.services.memory.opening import HELD
-from bot.services.memory.subjects import timeframe_of
+from bot.services.llm.news import open_news
 from bot.services.use_case import UseCaseError, explained
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
-from research.memory.errors import ResearchError
-from sources.loading import LoadedSource
 from sources.means import Means
+from sources.news.feeds import Feeds
+from sources.news.veto import settle
 
 log = structlog.get_logger(__name__)
 
 # A stop is over within 5 s, whatever hangs: first the answers under way and the helpers, beside them the jobs, then the desk
-# twice, the journal and beside it the outlets and the memory; the world's sockets, last, have nothing to lose.
+# twice, the journal and beside it the outlets and what learns; the world's sockets, last, have nothing to lose.
 _HELPER_SECONDS = 0.8
 _ANSWER_SECONDS = 0.5
 _JOB_SECONDS = 0.8
@@ -65,7 +64,7 @@ _SERVICE_SECONDS = 0.2
 _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
-_MEMORY_SECONDS = 1.0
+_LEARNER_SECONDS = 1.0
 _WORLD_SECONDS = 0.8
 _SNAPSHOT_SECONDS = 300.0
 _SNAPSHOT_INPUTS = 50_000
@@ -156,9 +155,12 @@ class _Run:
         )  # fmt: skip
         self.ground = ground(loaded, secrets, clock.now, world, self.id, self.outlets.notify)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
+        self.learners = Learners(self.settings)
+        self.feeds: Feeds | None = None
         self.jobs = Jobs(clock.now, self.outlets.publish, explained)
-        self.opening = Opening(self.settings, world, recovered, self.shell, self.host, self.means, self._know, self.live_side)
-        self.memory: LiveMemory | None = None
+        self.opening = Opening(
+            self.settings, world, recovered, self.shell, self.host, self.means, self.learners.know, self.live_side
+        )
         self.operator = Operator(
             self.shell, self.host, self.status.report, self.opening.admit, self.ground, self.jobs, self.live_side
         )  # fmt: skip
@@ -187,7 +189,9 @@ class _Run:
         """Everything that the desk needs around it before the first event."""
         bind_readings(self.shell, self.world, self.host, self.live_side)
         await self.outlets.start()
-        self.memory = await self._remembered()
+        await self.learners.begin(
+            self.world, self.shell.desk.portfolio, self.ground, self.host, self.port, self.outlets.metrics
+        )  # fmt: skip
         self.opening.begin_books()
         self.opening.means = self.means = await self._means()
         self.opening.let_sources_in()
@@ -204,28 +208,14 @@ class _Run:
         if not asking:
             return means
         try:
-            return await with_minds(means, self.ground, self.loaded.directory)
+            means = await with_minds(means, self.ground, self.loaded.directory)
+            if self.settings.news.enabled and not self.world.simulated:
+                self.feeds = await open_news(self.ground)
+                means = replace(means, news=self.feeds.block, veto=settle)
+            return means
         except UseCaseError as error:
             self.world.notices.append(f"no language model is asked in this run: {error}")
             return means
-
-    def _know(self, source: LoadedSource) -> None:
-        if self.memory is not None:
-            self.memory.know(source.config.source, timeframe_of(source), source.symbols(self.settings.exchange.symbols))
-
-    async def _remembered(self) -> LiveMemory | None:
-        """The memory, caught up with the journal; a store that cannot be used costs only what it would have learnt."""
-        settings, world = self.settings, self.world
-        try:
-            memory = await begin_memory(settings, world.book, world.sources, self.shell.desk.portfolio, self.clock.now)
-        except ResearchError as error:
-            world.notices.append(f"nothing is remembered in this run: {error}")
-            return None
-        if memory is not None:
-            self.ground.held[HELD] = memory.store
-            bind_memory(self.outlets.metrics, memory, self.port)
-            self.port.adjust = memory.adjust if settings.memory.adjust_confidence else None
-        return memory
 
     async def _trade(self) -> None:
         """Everything that lives as long as the run; the desk outlives the rest by the time it takes to empty its inbox."""
@@ -236,8 +226,9 @@ class _Run:
         start("minutes", self._tell_minutes)
         start("snapshots", self._keep_snapshots)
         start("upkeep", self._keep_journal_small)
-        if self.memory is not None:
-            start("memory", self.memory.run)
+        self.learners.start(start)
+        if self.feeds is not None:
+            start("news", self.feeds.run)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.options.duration):
@@ -292,13 +283,12 @@ class _Run:
         """
         self._tell_worth()
         outlets = asyncio.create_task(self.outlets.close(), name="close-outlets")
-        memory = None if self.memory is None else asyncio.create_task(self.memory.close(_MEMORY_SECONDS), name="close-memory")
+        learners = asyncio.create_task(self.learners.close(_LEARNER_SECONDS), name="close-learners")
         try:
             await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
         finally:
             await within("outlets", outlets, _OUTLET_SECONDS)
-            if memory is not None:
-                await within("memory", memory, _MEMORY_SECONDS)
+            await within("learners", learners, _LEARNER_SECONDS)
 
     async def _obey(self, command: Command) -> CommandResult:
         return await self.operator(command)
@@ -307,8 +297,7 @@ class _Run:
         self.watcher.saw(fact)
         self.instruments.saw(fact)
         self.host.saw(fact)
-        if self.memory is not None:
-            self.memory.saw(fact)
+        self.learners.saw(fact)
 
     def _ready(self) -> list[str]:
         return self.status.ready()

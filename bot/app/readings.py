@@ -9,6 +9,7 @@ from bot.app.world import World
 from bot.outlets.metrics import Metrics
 from bot.runtime.hosting import Port, SourceHost
 from bot.runtime.shell import Shell
+from bot.services.learning.live import LiveCalibration
 from bot.services.memory.live import LiveMemory
 
 
@@ -51,5 +52,17 @@ def bind_memory(metrics: Metrics, memory: LiveMemory, port: Port) -> None:
             "failed": memory.failures,
             "unfollowed": memory.unfollowed,
             "unadjusted": port.unadjusted,
+        },
+    )
+
+
+def bind_learning(metrics: Metrics, calibration: LiveCalibration) -> None:
+    """Bind what calibration counts."""
+    metrics.bind(
+        "bot_calibration_faults",
+        lambda: {
+            "dropped": calibration.dropped,
+            "failed": calibration.failures,
+            "unfollowed": calibration.unfollowed,
         },
     )

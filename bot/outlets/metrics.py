@@ -75,6 +75,7 @@ READINGS: Mapping[str, Gauged] = MappingProxyType(
         "bot_source_troubles": Gauged("Ailments of a source that goes on nevertheless.", "source"),
         "bot_memory_faults": Gauged("Trades and decisions that the memory could not serve.", "fault", counter=True),
         "bot_memory_backlog": Gauged("Closed trades that wait to be remembered."),
+        "bot_calibration_faults": Gauged("Outcomes and decisions that calibration could not serve.", "fault", counter=True),
         "bot_notifications": Gauged("Notifications by what became of them.", "outcome", counter=True),
     }
 )

@@ -134,6 +134,11 @@ class SourceHost:
         spec = self._specs[name] = replace(self._specs[name], paused=paused)
         self._inbox.put_command(SourceJoined(self._port.now(), spec, actor))
 
+    def set_threshold(self, name: str, threshold: float, actor: str) -> None:
+        """Hear a source from another confidence (0..1) on; `KeyError` if there is none of that name."""
+        spec = self._specs[name] = replace(self._specs[name], threshold=threshold)
+        self._inbox.put_command(SourceJoined(self._port.now(), spec, actor))
+
     async def remove(self, name: str, actor: str) -> None:
         """Take a source out; its waiting decisions are cancelled, its shadow is kept. `KeyError` if there is none."""
         del self._specs[name]

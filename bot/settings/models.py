@@ -39,6 +39,7 @@ from bot.settings.kinds import (
 )
 from bot.settings.learning import LearningSettings
 from bot.settings.llm import LlmSettings
+from bot.settings.news import NewsroomSettings
 from bot.settings.sizing import BUILT_IN_SIZINGS, SizingSettings, with_built_in
 
 _SECRET_OPTION = re.compile(r"(?i)(api_?key|secret|password|token|private_?key|passphrase)")
@@ -395,6 +396,7 @@ class Settings(BaseSettings):
     memory: MemorySettings = MemorySettings()
     learning: LearningSettings = LearningSettings()
     llm: LlmSettings = LlmSettings()
+    news: NewsroomSettings = NewsroomSettings()
     risk: RiskSettings = RiskSettings()
 
     @classmethod

@@ -57,6 +57,9 @@ def _lines(model: BaseModel, indent: str) -> Iterator[str]:
             for key, below in value.items():
                 yield f"{indent}  {key}:"
                 yield from _lines(below, indent + "    ")
+        elif isinstance(value, tuple) and any(isinstance(below, BaseModel) for below in value):
+            yield f"{indent}{name}:{comment}"
+            yield from (f"{indent}  - {_row(each)}" for each in value)
         elif isinstance(value, dict) and any(isinstance(below, tuple) for below in value.values()):
             yield f"{indent}{name}:{comment}"
             for key, listed in value.items():
