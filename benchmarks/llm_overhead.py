@@ -12,10 +12,11 @@ from __future__ import annotations
 import sqlite3
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import count as counting
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -233,7 +234,7 @@ async def _rig() -> AsyncIterator[_Rig]:
                     access = Access(Router({"local": provider}, {Role.DECISION: (candidate,)}, now=port.now), {}, {})
                     stores = Records(database, str), Replies(database), PromptStore(database, port.now), Costs(database)
                     minds = Minds(access, ledger, *stores, database, port.now, "bench")
-                    thinker = Thinker(_SPEC.name, params, minds, Templates(minds.prompts, port.now), every_s=300.0)
+                    thinker = Thinker(_SPEC.name, params, minds, Templates(minds.prompts, _hours().__next__), every_s=300.0)
                     past = Past(_SPEC.name)
                     terms = Terms(_SPEC, params, _TIMEFRAMES, 7_200_000)
                     considering = Considering(terms, thinker, past)
@@ -244,6 +245,11 @@ async def _rig() -> AsyncIterator[_Rig]:
                     await provider.close()
         finally:
             await database.close()
+
+
+def _hours() -> Iterator[int]:
+    """A clock that is an hour later at each look: between two candles what was read of the database has grown old."""
+    return counting(0, 3_600_000)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -100,7 +101,7 @@ class LlmSource:
         opened = None if self._port is None else self._circuit.open(self._port.now())
         if opened is not None and self._port is not None:
             minutes = (opened.until - self._port.now()) / 60_000
-            found.append(f"it pauses itself for {minutes:.0f} min more, until {opened.until} ms: {opened.reason}")
+            found.append(f"it pauses itself for {minutes:.0f} min more, until {_utc(opened.until)}: {opened.reason}")
         if self._trouble:
             found.append(self._trouble)
         return found
@@ -220,7 +221,7 @@ class LlmSource:
         opened = self._circuit.open(now)
         if opened is not None:
             self._asked[symbol] = now
-            why = f"it pauses itself until {opened.until} ms: {opened.reason}"
+            why = f"it pauses itself until {_utc(opened.until)}: {opened.reason}"
             return await self._nothing(port, symbol, trigger, Unusable(opened.code, why), dry_run=dry_run)
         try:
             snapshot = self._considering.look(symbol, port, briefing)
@@ -295,6 +296,10 @@ class LlmSource:
     def standing(self) -> Mapping[str, int]:
         """What became of questions, by a word each: decisions, abstentions, gated, cooling, coalesced, dropped, errors, trips."""
         return {**self.counts, "trips": self._circuit.trips, "waiting": self._waiting.qsize()}
+
+
+def _utc(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%H:%M UTC")
 
 
 def _held(briefing: Briefing, symbol: str) -> str:

@@ -115,21 +115,20 @@ class Thinker:
     async def prepare(self, snapshot: Snapshot) -> Prepared:
         """The prompt, and who is to be asked; `Unusable` where nobody may be."""
         schema = decision_schema((snapshot.symbol,))
-        advising = asyncio.create_task(self._advice())  # in the database's thread, while the prompt is written
         try:
-            template = await self._templates.get(self._params.template)
-            await asyncio.sleep(0)
+            # Two looks into the database at once: each is a thread's way there and back.
+            template, advice = await asyncio.gather(self._templates.get(self._params.template), self._advice())
             rendered = template.render(snapshot, replace(self._terms, schema=in_words(schema)))
             rendered.check(self.guard)
-            advice = await advising
         except (TemplateError, StoreUnavailable) as error:
             reason = "template"
             raise Unusable(reason, str(error)) from error
         except PromptLeak as error:
             reason = "leak"
             raise Unusable(reason, str(error)) from error
-        finally:
-            await _ended(advising)
+        if advice is Advice.OFF:
+            reason = "budget"
+            raise Unusable(reason, "the budget is used up, or cannot be read: nobody is asked")
         ask = rendered.ask(schema, max_output_tokens=self._params.max_output_tokens, every_s=self._every_s)
         payer = Payer(self._source, Role.DECISION, ask.prompt_hash, self.minds.run, self._limits)
         version = VERSION if template.version else f"{VERSION}+{template.hash[:12]}"
@@ -149,11 +148,7 @@ class Thinker:
 
     async def _advice(self) -> Advice:
         self.minds.ledger.purse(Payer(self._source, Role.DECISION, limits=self._limits))  # so that it knows our own limits
-        advice = await self.minds.ledger.advice(self._source)
-        if advice is Advice.OFF:
-            reason = "budget"
-            raise Unusable(reason, "the budget is used up, or cannot be read: nobody is asked")
-        return advice
+        return await self.minds.ledger.advice(self._source)
 
     def _members(self, ask: Ask, advice: Advice) -> list[tuple[Candidate, ...] | None]:
         """Whom each member of this question asks; `Unusable` where the role rests or nobody can be asked."""
@@ -221,12 +216,6 @@ class Thinker:
             log.warning("llm_cost_unread", source=self._source, error=str(error))
             return spent
         return spent + sum((row.usd for row in rows if row.id in failed), Decimal(0))
-
-
-async def _ended(task: asyncio.Task[Advice]) -> None:
-    """Leave no task behind, whatever became of it."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def limits_in_words(bounds: BoundsParams) -> str:

@@ -237,6 +237,7 @@ async def test_the_entry_thesis_is_in_the_next_prompt_and_survives_a_restart(sql
         assert bought.action is Action.BUY
         source.saw(_fate(bought.id, Fate.EXECUTED))
         world.port.hold(decision=bought.id)
+        world.port.at += 1_000
         expected = {"thesis": bought.reasoning, "invalidation": bought.evidence["invalidation"]}
         assert body(await source.decide(SYMBOL, port=world.port))["untrusted_words"]["p1"] == expected
         again = a_source(world.minds)  # as after a restart
