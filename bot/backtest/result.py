@@ -84,6 +84,7 @@ class BacktestResult:
     """A backtest, whole. Times are milliseconds UTC; `seconds` is what it took, `bars_per_second` its pace.
 
     `hold_return` is what buying the same worth of every symbol at the first open and holding it would have given, without fees.
+    With `leak_risk` some decisions may rest on what came after them, for a model that was asked about its past may know it.
     """
 
     data: tuple[str, ...]
@@ -108,6 +109,7 @@ class BacktestResult:
     halted: bool
     notices: tuple[str, ...]
     config: Mapping[str, object]
+    leak_risk: bool = False
 
     @property
     def passed(self) -> bool:
@@ -155,6 +157,7 @@ class BacktestResult:
             "fills": len(self.fills),
             "hold_return": self.hold_return,
             "halted": self.halted,
+            "leak_risk": self.leak_risk,
             "pnl": self.pnl,
             "shadow_pnl": self.shadow_pnl,
             "decisions": {

@@ -64,6 +64,16 @@ def backtest(
     analyse: Annotated[bool, typer.Option("--analyse", help="Learn from it: keep what it teaches in the memory.")] = False,
     data_dir: DataDir = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of --lookahead-check.")] = None,
+    llm_replies: Annotated[
+        str | None, typer.Option(metavar="RUN|any", help="Let language models take part by answers recorded in a run, or in any.")
+    ] = None,
+    allow_leak: Annotated[
+        bool,
+        typer.Option("--allow-leak", help="Ask models what is not recorded, which costs money; they may know what came next."),
+    ] = False,
+    llm_cutoff: Annotated[
+        str | None, typer.Option(metavar="DATE", help="The models know nothing after this day (UTC): later data are no leak.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the full desk, the paper broker and every enabled source over recorded candles.
@@ -79,6 +89,12 @@ def backtest(
         message = f"{start} is not before {end}"
         raise typer.BadParameter(message, param_hint="--from / --to")
 
+    if allow_leak and (analyse or lookahead_check):
+        message = (
+            "what a model may have remembered is not to be learnt from, nor asked for again and again; leave one of them out"
+        )
+        raise typer.BadParameter(message, param_hint=f"{'--analyse' if analyse else '--lookahead-check'} / --allow-leak")
+
     from bot.settings.run import BacktestOptions, FillModel
 
     options = BacktestOptions(
@@ -92,6 +108,9 @@ def backtest(
         seed=seed,
         sources=tuple(source) if source else None,
         timeframe=timeframe,
+        llm_replies=llm_replies,
+        allow_leak=allow_leak,
+        llm_cutoff=moment(llm_cutoff, "--llm-cutoff"),
     )
     raise typer.Exit(_run_backtest(options, report, as_json, data_dir, analyse=analyse))
 
@@ -116,7 +135,8 @@ def _run_backtest(
         from bot.services.reporting import sheet_of_backtest, write_page
 
         written = write_page(sheet_of_backtest(found, options), report)
-    learnt = _learnt(loaded, found) if analyse and isinstance(found, BacktestResult) else None
+    learns = analyse and isinstance(found, BacktestResult) and not found.leak_risk  # what was remembered teaches nothing
+    learnt = _learnt(loaded, found) if learns and isinstance(found, BacktestResult) else None
     if as_json:
         say_json(found.as_json() | ({} if written is None else {"report": str(written)}) | ({} if learnt is None else learnt))
     else:

@@ -7,11 +7,13 @@ left out, and the result says so.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from time import perf_counter
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bot.backtest.engine import BacktestEngine, Curve, FactSink, Line
 from bot.backtest.lookahead import Happened, LookaheadReport, check_lookahead
@@ -22,6 +24,7 @@ from bot.core.desk import DeskConfig, Drive
 from bot.core.facts import DecisionSeen, Fact, FillBooked
 from bot.core.inputs import Input, TradingState
 from bot.core.market import Instrument, MarketView, timeframe_ms
+from bot.core.protocols import StepSource
 from bot.market.recorded import RecordedMarket
 from bot.services.assembly import desk_config
 from bot.services.recorded_data import instrument_of, read_market
@@ -29,12 +32,31 @@ from bot.services.specs import with_settings
 from bot.settings import ConfigError, Loaded, Problem, Settings, public
 from bot.settings.run import BacktestOptions, FillModel
 from sources.base import RuleSource
+from sources.llm.params import LlmParams
 from sources.loading import LoadedSource, load_sources
 from sources.recorded import Cue, RecordedSource
+
+if TYPE_CHECKING:
+    from sources.llm.backtesting import BacktestMind, Rooms
 
 Progress = Callable[[int, int], None]
 
 _DEFAULT_SEED = 7
+
+
+@runtime_checkable
+class AsksModels(Protocol):
+    """A source whose decisions language models made."""
+
+    @property
+    def told(self) -> Mapping[str, int]:
+        """Decisions, and abstentions by their reason."""
+        ...
+
+    @property
+    def leaked(self) -> int:
+        """Decisions that may rest on what came after them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +67,17 @@ class Plan:
     instruments: dict[str, Instrument]
     sources: tuple[LoadedSource, ...]
     notices: tuple[str, ...]
+    rooms: Rooms | None = None
 
     def engine(self, market: RecordedMarket, sink: FactSink) -> BacktestEngine:
         """An engine of its own with fresh sources."""
-        steps: list[RuleSource] = []
+        steps: list[StepSource] = []
         recordings: list[RecordedSource] = []
+        minds: list[BacktestMind] = []
         for source in self.sources:
+            if self.rooms is not None and isinstance(source.params, LlmParams):
+                minds.append(self.rooms.source(source.config, source.params, market.symbols))
+                continue
             step, life = source.step(market.symbols), source.live(market.symbols)
             if step is not None:
                 steps.append(step)
@@ -58,7 +85,18 @@ class Plan:
                 recordings.append(life)
         script = heapq.merge(*(_lines(source, market.span[0]) for source in recordings), key=attrgetter("at"))
         speakers = [source.spec for source in recordings]
-        return BacktestEngine(self.config, self.instruments, steps, sink=sink, scripted=script, speakers=speakers)
+
+        def see(fact: Fact) -> None:
+            sink(fact)
+            for mind in minds:
+                mind.saw(fact)
+
+        steps += minds
+        told = see if minds else sink
+        engine = BacktestEngine(self.config, self.instruments, steps, sink=told, scripted=script, speakers=speakers)
+        for mind in minds:
+            mind.books = engine.desk.briefing
+        return engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +126,25 @@ def backtest(options: BacktestOptions, loaded: Loaded, progress: Progress) -> Ba
     `RecordedDataError` for data that cannot be used, `ConfigError` or `SourceConfigError` for a configuration that cannot.
     """
     market = read_market(options.data, symbols=options.symbols, start=options.start, end=options.end)
-    plan = plan_for(market, options, loaded)
-    if options.lookahead_check:
-        seed = _DEFAULT_SEED if options.seed is None else options.seed
-        return check_lookahead(market, lambda data, until: happenings(plan, data, until), seed=seed, progress=progress)
-    return run_backtest(plan, market, options, loaded.settings, progress)
+    with _rooms(options, loaded) as rooms:
+        plan = plan_for(market, options, loaded, rooms)
+        if options.lookahead_check:
+            seed = _DEFAULT_SEED if options.seed is None else options.seed
+            return check_lookahead(market, lambda data, until: happenings(plan, data, until), seed=seed, progress=progress)
+        return run_backtest(plan, market, options, loaded.settings, progress)
 
 
-def plan_for(market: RecordedMarket, options: BacktestOptions, loaded: Loaded) -> Plan:
-    """Who trades what in these data; `ConfigError` if nobody can."""
+def _rooms(options: BacktestOptions, loaded: Loaded) -> AbstractContextManager[Rooms | None]:
+    """Language models, where they are asked for; what they take is loaded only then."""
+    if options.llm_replies is None and not options.allow_leak:
+        return nullcontext()
+    from bot.services.llm.past_minds import past_minds  # noqa: PLC0415 - brings the database and the templates
+
+    return past_minds(options, loaded)
+
+
+def plan_for(market: RecordedMarket, options: BacktestOptions, loaded: Loaded, rooms: Rooms | None = None) -> Plan:
+    """Who trades what in these data; `ConfigError` if nobody can. `rooms` have the language models that may be asked."""
     settings = loaded.settings
     currency = settings.paper.currency
     timeframe = next(iter(market.series.values())).timeframe
@@ -108,12 +156,12 @@ def plan_for(market: RecordedMarket, options: BacktestOptions, loaded: Loaded) -
             remedy = "name symbols of that currency with --symbols, or set paper.currency"
             raise ConfigError(Problem("configuration", "paper.currency", currency, f"{symbol} is not priced in it", remedy))
     described = [with_settings(source, settings) for source in _enabled(options, loaded)]
-    local, notices = _local(described)
+    local, notices = _local(described, minds=rooms is not None)
     sources, coarse = _fitting(local, timeframe)
     sources, elsewhere = _present(sources, market.symbols)
     config = desk_config(settings, drive=Drive.CANDLES, drive_timeframe=timeframe, next_open=options.fill is FillModel.NEXT_OPEN)
     instruments = {name: instrument_of(series, settings.paper) for name, series in market.series.items()}
-    return Plan(config, instruments, tuple(sources), (*notices, *coarse, *elsewhere))
+    return Plan(config, instruments, tuple(sources), (*notices, *coarse, *elsewhere), rooms)
 
 
 def run_backtest(
@@ -161,8 +209,9 @@ def run_backtest(
         overrides=tuple(gathered.overrides),
         open_positions=_open_positions(engine),
         halted=engine.desk.state.risk.state is TradingState.HALTED,
-        notices=(*plan.notices, *stopped, *_notices(engine)),
+        notices=(*plan.notices, *stopped, *_notices(engine), *_kept(plan)),
         config=public(settings),
+        leak_risk=any(source.leaked for source in engine.sources if isinstance(source, AsksModels)),
     )
 
 
@@ -204,12 +253,14 @@ def _enabled(options: BacktestOptions, loaded: Loaded) -> list[LoadedSource]:
     return [replace(source, config=source.config.model_copy(update={"enabled": True})) for source in chosen]
 
 
-def _local(sources: Sequence[LoadedSource]) -> tuple[list[LoadedSource], list[str]]:
+def _local(sources: Sequence[LoadedSource], *, minds: bool) -> tuple[list[LoadedSource], list[str]]:
     """The sources that can be asked about the past, and what is to be said of the others; `ConfigError` if there is none."""
-    local = [source for source in sources if source.service is None]
-    asked = [source for source in sources if source.service is not None]
+    local = [source for source in sources if source.service is None or (minds and isinstance(source.params, LlmParams))]
+    asked = [source for source in sources if source not in local]
     if not local:
         first, remedy = asked[0], "switch on a rule, or name one with --source"
+        if isinstance(first.params, LlmParams):
+            remedy += "; or have a language model answer from its records with --llm-replies any"
         fault = "it speaks with a service outside, which knows nothing of the past"
         raise ConfigError(Problem(str(first.file), "kind", str(first.config.kind), fault, remedy))
     return local, [f"{source.config.source} is left out: a backtest asks no service outside" for source in asked]
@@ -220,7 +271,7 @@ def _fitting(sources: Sequence[LoadedSource], base: str) -> tuple[list[LoadedSou
 
     `ConfigError` if there is none.
     """
-    fitting = [source for source in sources if source.rule is None or _fits(source.config.timeframe, base)]
+    fitting = [source for source in sources if all(_fits(wanted, base) for wanted in _candles(source))]
     unfit = [source for source in sources if source not in fitting]
     if not unfit:
         return fitting, []
@@ -232,6 +283,13 @@ def _fitting(sources: Sequence[LoadedSource], base: str) -> tuple[list[LoadedSou
         raise ConfigError(Problem(str(first.file), "timeframe", first.config.timeframe, fault, remedy))
     names = ", ".join(f"{source.config.source} ({source.config.timeframe})" for source in unfit)
     return fitting, [f"left out, because {base} data cannot give their candles: {names}; {remedy}"]
+
+
+def _candles(source: LoadedSource) -> tuple[str, ...]:
+    """The candles that a source wants to see."""
+    if isinstance(source.params, LlmParams):
+        return (source.config.timeframe, *source.params.timeframes)
+    return () if source.rule is None else (source.config.timeframe,)
 
 
 def _fits(timeframe: str, base: str) -> bool:
@@ -273,7 +331,7 @@ def _source_results(plan: Plan, engine: BacktestEngine, gathered: Gathered) -> t
     results = []
     for source in plan.sources:
         name, shadow = source.config.source, shadows[source.config.source]
-        timeframe = source.config.timeframe if source.rule is not None else "-"
+        timeframe = source.config.timeframe if _candles(source) else "-"
         pnl, alone = earned.get(name, 0.0), shadow.portfolio.equity - opening
         results.append(source_result(name, source.config.tier.label, timeframe, gathered, pnl, alone, shadow.trades))
     return tuple(results)
@@ -298,4 +356,23 @@ def _notices(engine: BacktestEngine) -> list[str]:
         for source in engine.sources
         if isinstance(source, RuleSource) and source.faults
     ]
-    return notices
+    return [*notices, *_of_models(engine)]
+
+
+def _kept(plan: Plan) -> Iterator[str]:
+    if plan.rooms is not None and plan.rooms.minds.asks:
+        yield "its answers are recorded: the same backtest with `--llm-replies any` asks nobody"
+
+
+def _of_models(engine: BacktestEngine) -> Iterator[str]:
+    """How the sources that ask language models fared, and whether what they said can be trusted."""
+    for source in engine.sources:
+        if not isinstance(source, AsksModels):
+            continue
+        told = dict(source.told)
+        decided = told.pop("decisions", 0)
+        rest = ", ".join(f"{reason} {number}" for reason, number in told.items())
+        yield f"{source.spec.name} decided {decided} times" + (f" and abstained: {rest}" if rest else "")
+        if source.leaked:
+            why = "are about a past that its models may know: expect less of it live"
+            yield f"LEAK RISK: {source.leaked} decisions of {source.spec.name} {why}"

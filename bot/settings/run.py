@@ -184,6 +184,9 @@ class BacktestOptions:
 
     The symbols are those of the data. `sources` names who takes part, None meaning every source that is switched on; `timeframe`
     replaces that of every source.
+
+    `llm_replies` lets sources of language models take part by recorded answers: those of a run, or of `any`. With `allow_leak`
+    what is not recorded is asked and paid for. `llm_cutoff` (ms UTC) is the last moment that the models may know of.
     """
 
     data: tuple[Path, ...]
@@ -196,6 +199,9 @@ class BacktestOptions:
     seed: int | None = None
     sources: tuple[str, ...] | None = None
     timeframe: str | None = None
+    llm_replies: str | None = None
+    allow_leak: bool = False
+    llm_cutoff: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
