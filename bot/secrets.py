@@ -261,7 +261,7 @@ class Vault:
     def _write(self, secrets: dict[str, _Box]) -> None:
         """Replace the file whole, with mode 0600 from its first byte."""
         written = self._file.model_copy(update={"secrets": dict(sorted(secrets.items()))})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         draft.unlink(missing_ok=True)
         handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

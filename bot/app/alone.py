@@ -23,7 +23,7 @@ def alone_in(data_dir: Path) -> Iterator[None]:
     The file stays, empty but for the process id: what counts is the lock, which the system takes back from whoever dies.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         fault = f"cannot be written to ({error.strerror or error})"

@@ -13,6 +13,7 @@ from sources.quantconnect.settings import Credentials
 if TYPE_CHECKING:
     from simulators.exchange.server import ExchangeSimulator
 
+_WEBHOOK_SECRET = "the secret of a simulated webhook"  # noqa: S105 - a simulator's, not a secret
 _ALGORITHM = {"bars": "second", "period": "10", "threshold": "0.0004", "lasts": "8"}
 
 
@@ -44,7 +45,7 @@ async def _quantconnect(stack: AsyncExitStack, exchange: ExchangeSimulator, symb
     service = await stack.enter_async_context(QuantConnectSimulator(spec=spec, seed=market.seed))
     # One symbol only, so that on the others the lower tiers are seen to settle their conflicts among themselves.
     await service.deploy(parameters={**_ALGORITHM, "tickers": symbols[-1].replace("/", "")})
-    return Credentials(service.user, service.token, base_url=service.url)
+    return Credentials(service.user, service.token, _WEBHOOK_SECRET, service.url)
 
 
 async def _llm(stack: AsyncExitStack, seed: int, settings: AccessSettings) -> tuple[AccessSettings, Mapping[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version as package_version
 from typing import Any
@@ -45,12 +46,15 @@ from bot.secrets import Secrets
 from bot.services.assembly import desk_config
 from bot.services.llm.access import with_minds
 from bot.services.llm.news import open_news
+from bot.services.running import HELD as RUNNING
+from bot.services.running import Running
 from bot.services.use_case import UseCaseError, explained
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
 from sources.means import Means
 from sources.news.feeds import Feeds
+from sources.news.items import Item
 from sources.news.veto import settle
 
 log = structlog.get_logger(__name__)
@@ -194,6 +198,7 @@ class _Run:
         )  # fmt: skip
         self.opening.begin_books()
         self.opening.means = self.means = await self._means()
+        self.ground.held[RUNNING] = Running(self.port, self.host.life, lambda: self.host.specs, self._news)
         self.opening.let_sources_in()
         self._tell_worth()
         paths = {"config": str(self.loaded.directory or "defaults"), "data": str(self.settings.bot.data_dir)}
@@ -216,6 +221,9 @@ class _Run:
         except UseCaseError as error:
             self.world.notices.append(f"no language model is asked in this run: {error}")
             return means
+
+    def _news(self) -> Iterable[Item] | None:
+        return None if self.feeds is None else self.feeds.archive
 
     async def _trade(self) -> None:
         """Everything that lives as long as the run; the desk outlives the rest by the time it takes to empty its inbox."""

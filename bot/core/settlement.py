@@ -46,6 +46,7 @@ class Settlement:
         if refused is not None or spec is None:
             fate, denial, reason = refused or (Fate.DENIED, Denial.UNKNOWN_SOURCE, "")
             self.standing.finish(decision, fate, denial=denial, reason=reason)
+            self._thought(decision)
             return
         bench = state.bench(decision.symbol)
         bench.opinions[decision.source] = decision
@@ -68,6 +69,12 @@ class Settlement:
                 state.remind(bench.settle_at, Due.SETTLE, decision.symbol)
         if not spec.settle_ms or bench.settle_at <= state.now:
             self.settle(bench)
+
+    def _thought(self, decision: Decision) -> None:
+        """A source has spoken, though in vain: whoever waited for it need not any more."""
+        bench = self.state.benches.get(decision.symbol)
+        if bench is not None and bench.release(decision.source):
+            self.due(bench)
 
     def claim(self, claim: Claim) -> None:
         """A source thinks: lower tiers wait, within the bound that its settings give."""

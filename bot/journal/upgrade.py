@@ -97,7 +97,7 @@ def upgrade(url: str) -> None:
     Raises `JournalCorrupt` for a damaged, foreign or newer journal, `JournalUnavailable` if it cannot be reached.
     """
     if not is_postgres(url):
-        sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
+        sqlite_path(url).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if examine(url) != HEAD:
         _migrate(url, HEAD)
 

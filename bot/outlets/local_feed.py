@@ -29,7 +29,7 @@ from bot.outlets.rendezvous import FEED_FILE, Rendezvous
 
 _log = structlog.get_logger(__name__)
 
-LINE_LIMIT = 65_536
+LINE_LIMIT = 1 << 20
 _CHUNK = 65_536
 
 

@@ -30,7 +30,7 @@ class Rendezvous:
 
     def write(self, data_dir: Path) -> None:
         """Put the file in place, whole and with mode 0600 from its first byte."""
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = data_dir / f".{FEED_FILE}.{os.getpid()}"
         draft.unlink(missing_ok=True)
         handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

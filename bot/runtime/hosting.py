@@ -104,6 +104,10 @@ class SourceHost:
         """The sources that are pure steps."""
         return tuple(self._steps.values())
 
+    def life(self, name: str) -> LiveSource | None:
+        """The source with a life of its own of that name."""
+        return self._lives.get(name)
+
     @property
     def feeds(self) -> set[tuple[str, str]]:
         """Every (symbol, timeframe) that somebody wants to see."""

@@ -196,10 +196,17 @@ class Ledger:
 
         Never raises for the database: a settlement that cannot be written waits.
         """
+        await self._end(self._answered(ticket, cost, usage))
+
+    def settle_aside(self, ticket: Ticket, cost: Decimal, usage: Usage) -> asyncio.Task[None]:
+        """The same, for who has an answer to act upon: until it is written the reservation counts, which is more."""
+        return self._own(self._settled(self._answered(ticket, cost, usage)))
+
+    def _answered(self, ticket: Ticket, cost: Decimal, usage: Usage) -> Settlement:
         pico = to_pico(cost)
         if pico is None:
             log.warning("llm_cost_is_no_amount", call=ticket.id, cost=str(cost))
-        await self._end(Settlement(ticket.id, State.SETTLED, pico, self._now(), "answered", usage))
+        return Settlement(ticket.id, State.SETTLED, pico, self._now(), "answered", usage)
 
     async def lost(self, ticket: Ticket) -> None:
         """Nobody knows whether it was billed: the reservation counts as spent. Never raises, as `settle`."""
@@ -361,6 +368,7 @@ class LedgerPurse:
         self._ledger = ledger
         self._payer = payer
         self.calls: list[str] = []  # as many as the chain has tries
+        self._settling: list[asyncio.Task[None]] = []
 
     async def reserve(self, candidate: Candidate, amount: Decimal) -> Ticket:
         """Set `amount` USD aside, or `BudgetRefused`."""
@@ -369,8 +377,8 @@ class LedgerPurse:
         return ticket
 
     async def settle(self, ticket: Ticket, cost: Decimal, usage: Usage) -> None:
-        """The answer arrived and cost this."""
-        await self._ledger.settle(ticket, cost, usage)
+        """The answer arrived and cost this; nobody who has it waits for the disk."""
+        self._settling.append(self._ledger.settle_aside(ticket, cost, usage))
 
     async def lost(self, ticket: Ticket) -> None:
         """Nobody knows whether it was billed."""
@@ -382,4 +390,6 @@ class LedgerPurse:
 
     async def decided(self, decision: str, outcome: str | None = None) -> None:
         """Say which decision the question led to (empty: none), and in a word how the answer was taken."""
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=_PATIENCE_S)
         await self._ledger.decided(self.calls, decision, outcome)

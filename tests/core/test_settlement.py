@@ -243,6 +243,17 @@ def test_the_claimants_decision_ends_its_claim() -> None:
     assert desk.fate(llm) is Fate.NOTHING_TO_SELL
 
 
+def test_a_decision_that_is_refused_ends_its_sources_claim_too() -> None:
+    desk = windowed((LLM, {"threshold": 0.9}))
+    desk.claim(LLM, 5_000)
+    rule = desk.propose(BUY, RULE)
+    desk.wait(1_000)
+    assert not desk.venue.orders
+    refused = desk.propose(SELL, LLM)
+    assert desk.fate(refused) is Fate.BELOW_THRESHOLD
+    assert desk.order.decision_id == rule.id
+
+
 def test_a_claim_of_a_middle_tier_holds_when_the_top_one_passes_its_turn() -> None:
     desk = windowed((QC, {"hold_blocks": False}))
     desk.claim(LLM, 5_000)
