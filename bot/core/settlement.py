@@ -291,6 +291,15 @@ class Settlement:
             self.trading.tracker.cancel(against, "a contrary verdict")
             self.state.lapsing.setdefault(against.request.id, Fate.OUTRANKED)
 
+    def _why(self, bench: Bench, winner: Decision, ranking: Ranking) -> str:
+        """Why this one won: against those who came after it, and after whom, if those before it gave way."""
+        place = next((place for place, each in enumerate(ranking.candidates) if each is winner), 0)
+        if not place:
+            return ranking.reason
+        gave_way = ", ".join(decision.source for decision in ranking.candidates[:place])
+        among = self.arbiter.rank(ranking.candidates[place:], list(bench.opinions.values()))
+        return f"{among.reason}, after {gave_way} gave way"
+
     def _verdict(self, bench: Bench, winner: Decision, ranking: Ranking, verdict_id: str, attempt: Attempt | None) -> None:
         position = self.state.portfolio.amount(bench.symbol)
         losers = tuple(
@@ -311,7 +320,7 @@ class Settlement:
                 winner.action,
                 winner.confidence,
                 losers,
-                ranking.reason,
+                self._why(bench, winner, ranking),
                 target,
                 position,
             )

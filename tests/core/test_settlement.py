@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.core.decision import Action, Denial, Fate, Tier
-from bot.core.facts import ClaimMade
+from bot.core.facts import ClaimMade, Verdict
 from bot.core.inputs import Proposed, SourceJoined, SourceLeft
 from tests.core.desks import OTHER_RULE, denial_of, windowed
 from tests.factories import ETH, LLM, QC, RULE, DeskHarness, a_config, a_decision, a_source
@@ -185,6 +185,14 @@ def test_proposals_without_a_price_do_not_pile_up_timers() -> None:
         desk.wait(10)
     settling = [deadline for deadline in desk.desk.state.deadlines if deadline[2].value == "settle"]
     assert len(settling) <= 1
+
+
+def test_a_verdict_says_who_gave_way_to_its_winner() -> None:
+    desk = windowed()
+    desk.propose(Action.HOLD, LLM)
+    desk.propose(BUY, RULE)
+    desk.wait(300)
+    assert desk.of(Verdict)[-1].reason == f"{RULE} alone spoke, after {LLM} gave way"
 
 
 # Claims.
