@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import orjson
 from bot.runtime.jobs import Progress
 from bot.secrets import Secrets
 from bot.services.ground import own_ground
+from bot.services.llm.access import minds_of
 from bot.services.use_case import Ground, use_case
 from bot.settings import load
 from simulators.llm.server import LlmSimulator
@@ -83,3 +85,11 @@ async def do(ground: Ground, case_name: str, told: Told | None = None, /, **args
     case = use_case(case_name)
     found: Mapping[str, Any] = await case.run(ground, case.read(args), told or Told())
     return json.loads(orjson.dumps(found))
+
+
+async def settled(ground: Ground) -> None:
+    """Until the ledger has written what answers cost: whoever has an answer does not wait for that."""
+    minds = await minds_of(ground)
+    async with asyncio.timeout(10):
+        while (await minds.costs.total(0, 2**53)).held:
+            await asyncio.sleep(0.01)

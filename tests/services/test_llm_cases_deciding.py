@@ -18,7 +18,7 @@ from sources.llm.loading import llm_source
 from sources.llm.params import LlmParams
 from tests.app.worlds import a_configuration
 from tests.services.llm_bot import a_port, with_bot
-from tests.services.llm_ground import NOW, Clock, do, llm_settings, standing
+from tests.services.llm_ground import NOW, Clock, do, llm_settings, settled, standing
 
 SOURCE = "llm:main"
 
@@ -48,6 +48,7 @@ async def test_a_dry_run_tells_snapshot_prompt_answer_and_decision_and_the_desk_
         assert found["snapshot"]["body"]["symbol"] == "BTC/USDT"
         assert float(found["usd"]) > 0
         assert (port.decisions, port.abstentions, port.claims) == ([], [], [])
+        await settled(ground)
         status = await do(ground, "llm.status")
         assert Decimal(status["usage"]["day"]["usd"]) == Decimal(found["usd"]), "a dry run is paid for"
 
@@ -72,6 +73,13 @@ async def test_nothing_is_sent_where_no_bot_runs(tmp_path: Path) -> None:
         with pytest.raises(UseCaseError, match="no bot is running"):
             await do(ground, "llm.decide", symbol="BTC/USDT", send=True)
         assert simulator.requests() == []
+
+
+async def test_a_simulated_world_never_looks_at_a_real_market(tmp_path: Path) -> None:
+    async with LlmSimulator() as simulator, standing(tmp_path, simulator) as ground:
+        ground.simulated = True
+        with pytest.raises(UseCaseError, match="only its bot knows it"):
+            await do(ground, "llm.decide", symbol="BTC/USDT")
 
 
 async def test_without_a_bot_the_market_is_the_venues(venue: ExchangeSimulator, tmp_path: Path) -> None:
@@ -126,6 +134,7 @@ async def test_questions_are_listed_and_one_is_told_with_its_texts(tmp_path: Pat
 async def test_costs_add_up_whatever_they_are_told_by(tmp_path: Path, by: str) -> None:
     async with LlmSimulator() as simulator, standing(tmp_path, simulator) as ground:
         await do(ground, "llm.test", call=True)
+        await settled(ground)
         found = await do(ground, "llm.costs", by=by)
         assert sum(Decimal(line["usd"]) for line in found["lines"]) == Decimal(found["total"]["usd"]) > 0
         assert sum(line["calls"] for line in found["lines"]) == 4

@@ -10,7 +10,7 @@ from bot.services.use_case import UseCaseError
 from simulators.llm.server import LlmSimulator
 from sources.llm.prompts.files import shipped
 from tests.services.llm_bot import a_port, with_bot
-from tests.services.llm_ground import NOW, do, standing
+from tests.services.llm_ground import NOW, do, settled, standing
 
 BODY = shipped().body
 OTHER = BODY.replace("You trade one spot market", "You trade a single spot market")
@@ -90,6 +90,7 @@ async def test_results_count_what_was_asked_with_each_version(tmp_path: Path) ->
         await do(ground, "llm.decide", symbol="BTC/USDT")
         await do(ground, "llm.prompt-save", name="decide", body=OTHER, activate=True)
         await do(ground, "llm.decide", symbol="BTC/USDT")
+        await settled(ground)
         rows = (await do(ground, "llm.prompt-results", name="decide"))["results"]
         assert [(row["version"], row["asked"]) for row in rows] == [(1, 1), (0, 1)]
         assert all(row["outcomes"] == {"dry-run": 1} and float(row["usd"]) > 0 for row in rows)

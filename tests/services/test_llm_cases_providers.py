@@ -12,7 +12,7 @@ from bot.services.llm.use_cases import USE_CASES
 from bot.services.use_case import UseCaseError
 from simulators.llm.faults import Fault, Mode
 from simulators.llm.server import LlmSimulator
-from tests.services.llm_ground import MODELS, do, standing
+from tests.services.llm_ground import MODELS, do, settled, standing
 
 
 def by_provider(found: Any) -> dict[str, Any]:
@@ -39,6 +39,7 @@ async def test_with_a_call_every_model_answers_and_its_cost_is_in_the_ledger(tmp
         calls = {row["provider"]: row["calls"][0] for row in found["providers"]}
         assert {name: call["model"] for name, call in calls.items()} == MODELS
         assert all(call["good"] and float(call["usd"]) > 0 for call in calls.values())
+        await settled(ground)
         usage = (await do(ground, "llm.status"))["usage"]["day"]
         assert usage["calls"] == 4
         assert float(usage["usd"]) == pytest.approx(sum(float(call["usd"]) for call in calls.values()))
@@ -66,6 +67,7 @@ async def test_one_provider_can_be_tried_alone_and_an_unknown_one_is_refused(tmp
 async def test_candidates_have_prices_availability_and_the_latencies_of_the_ledger(tmp_path: Path) -> None:
     async with LlmSimulator() as simulator, standing(tmp_path, simulator, keys=("openai",)) as ground:
         await do(ground, "llm.test", call=True)
+        await settled(ground)
         found = (await do(ground, "llm.models"))["roles"]["decision"]
         rows = {row["provider"]: row for row in found}
         assert rows["openai"]["available"]

@@ -54,7 +54,7 @@ async def costs(ground: Ground, args: CostArgs, report: Report) -> Result:
         message = f"llm.costs: since: {since} is not before {until}; give an earlier moment"
         raise UseCaseError(message)
     minds = await minds_of(ground)
-    pnl = await realised(ground.loaded.settings.database_url, since)
+    pnl = await realised(ground.loaded.settings.database_url, since, until)
     try:
         lines = await _lines(minds, args, since, until, pnl)
         total, earned = await minds.costs.total(since, until), await minds.costs.earned(pnl)

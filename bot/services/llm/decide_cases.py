@@ -94,6 +94,9 @@ async def _of_our_own(ground: Ground, args: DecideArgs) -> _Asked:
     if args.symbol not in (config.symbols or (args.symbol,)):
         config = config.model_copy(update={"symbols": (args.symbol,)})
     port = bot.port if bot is not None else None
+    if port is None and ground.simulated:
+        message = "the market of this world is simulated, and only its bot knows it: ask for a source of that bot"
+        raise UseCaseError(message)
     if port is None:
         settings, shown = ground.loaded.settings, timeframes(config, params)
         view = await look_at_venue(settings, [args.symbol], shown, params.depth, ground.now)

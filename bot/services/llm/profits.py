@@ -17,15 +17,16 @@ MOST = 10_000
 
 _PAGE = 1_000
 _MOST_LOTS = 100_000
+_EVER = 2**62
 
 
-async def realised(url: str, since: int = 0) -> Mapping[str, Decimal]:
-    """Net result by decision in the accounting currency, of LLM lots that closed at `since` (ms UTC) or later, newest first.
+async def realised(url: str, since: int = 0, until: int = _EVER) -> Mapping[str, Decimal]:
+    """Net result by decision in the accounting currency, of LLM lots that closed from `since` to before `until` (ms UTC).
 
-    At most `MOST` decisions. `UseCaseError` where the journal cannot be read.
+    At most `MOST` decisions, those of the newest lots. `UseCaseError` where the journal cannot be read.
     """
     try:
-        return await asyncio.to_thread(_realised, url, since)
+        return await asyncio.to_thread(_realised, url, since, until)
     except JournalError as error:
         raise UseCaseError(str(error)) from error
 
@@ -38,7 +39,7 @@ async def journaled(url: str, ids: Sequence[str]) -> Mapping[str, JournaledDecis
         raise UseCaseError(str(error)) from error
 
 
-def _realised(url: str, since: int) -> Mapping[str, Decimal]:
+def _realised(url: str, since: int, until: int) -> Mapping[str, Decimal]:
     found: dict[str, Decimal] = {}
     before: int | None = None
     with Queries(url) as queries:
@@ -46,7 +47,7 @@ def _realised(url: str, since: int) -> Mapping[str, Decimal]:
             lots = queries.lots(limit=_PAGE, before=before)
             for lot in lots:
                 decision = lot.opening_decision
-                if decision is None or lot.opener_tier is not Tier.LLM or lot.at < since:
+                if decision is None or lot.opener_tier is not Tier.LLM or not since <= lot.at < until:
                     continue
                 if decision in found or len(found) < MOST:
                     found[decision] = found.get(decision, Decimal(0)) + lot.pnl

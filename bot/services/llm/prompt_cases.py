@@ -215,7 +215,7 @@ async def results(ground: Ground, args: ResultArgs, report: Report) -> Result:
     until = ground.now() + 1 if args.until is None else args.until
     since = max(0, until - 90 * _DAY_MS) if args.since is None else args.since
     minds = await minds_of(ground)
-    pnl = await realised(ground.loaded.settings.database_url, since)
+    pnl = await realised(ground.loaded.settings.database_url, since, until)
     found = await _stored(minds.prompts.results(args.name, since, until, pnl=pnl, limit=args.limit))
     rows = [
         {

@@ -72,9 +72,11 @@ async def try_access(ground: Ground, args: TestArgs, report: Report) -> Result:
     report(Progress("keys", 0, len(names)))
     able = [minds.access.providers[name] for name in names if name in minds.access.providers]
     checks = {check.provider: check for check in await check_keys(able, args.deadline_s)}
+    good = {name for name, check in checks.items() if check.good}
+    for name in good:  # one that was left alone for its key or credit is asked again
+        minds.router.enable(name)
     tests: dict[str, list[ModelTest]] = defaultdict(list)
     if args.call:
-        good = {name for name, check in checks.items() if check.good}
         async for provider, found in _asked(minds, good, args.deadline_s, report):
             tests[provider].append(found)
     asked = set(settings.asked)
