@@ -23,6 +23,14 @@ def usd(amount: str | None) -> str:
     return f"{value:.2f}" if abs(value) >= 10 or value == 0 else f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.6f}"
 
 
+def clamped(clamp: Found) -> Iterator[str]:
+    """A number that the checks made smaller."""
+    given, used = (
+        f"{value:.6g}" if isinstance(value, float) else str(value) for value in (clamp.get("given"), clamp.get("used"))
+    )
+    yield "  " + clean(f"clamped {clamp.get('name')}: {given} -> {used}")
+
+
 def _millis(value: int | None) -> str:
     return "-" if value is None else f"{value} ms"
 
@@ -186,7 +194,7 @@ def cost_lines(found: Found, ink: Ink = PLAIN) -> Iterator[str]:
     brought = (
         f"{told['decisions']} closed decisions brought {float(told['pnl']):+,.2f} {currency} and cost {usd(told['usd'])} USD"
     )
-    yield f"  {brought}: {ink.signed(net, f'{net:+,.2f}')}"
+    yield f"  {brought}: {ink.signed(net, f'{net:+,.2f}' if abs(net) >= 1 else f'{net:+.6f}')}"
 
 
 def _cost(one: Found) -> list[object]:
@@ -223,12 +231,12 @@ def question_lines(found: Found) -> Iterator[str]:
         who = f"{one['source']} asked {one['provider']}/{one['model']} about {one['symbol']}"
         yield clean(f"{when(one['ts'])} UTC  {who}: {one['outcome']}")
         became = f"decision {one['decision'] or '-'}, fate {one['fate'] or '-'}, P&L {one['pnl'] or '-'}"
-        yield clean(f"  {became}, template {one['template'] or '-'}")
+        yield "  " + clean(f"{became}, template {one['template'] or '-'}")
         for name in ("prompt", "reply", "validation"):
             yield f"--- {name}" if one[name] is not None else f"--- {name}: kept no longer"
             yield from plain(one[name])
         for clamp in one["clamps"]:
-            yield clean(f"  clamped {clamp.get('name')}: {clamp.get('given')} -> {clamp.get('used')}")
+            yield from clamped(clamp)
     if found.get("calls"):
         rows = [
             [
@@ -265,7 +273,7 @@ def decide_lines(found: Found, ink: Ink = PLAIN, *, texts: bool = False) -> Iter
             yield from (f"  {line}" for line in table(["model", "says", "conf.", "USD", "latency", "problem"], rows))
         for one in thought["answers"]:
             for clamp in one["clamps"]:
-                yield clean(f"  clamped {clamp.get('name')}: {clamp.get('given')} -> {clamp.get('used')}")
+                yield from clamped(clamp)
         if texts:
             yield f"--- prompt ({thought['template']})"
             yield from plain(thought["prompt"])

@@ -52,7 +52,9 @@ def recalled(state: str, at: int) -> Recalled:
         message = f"the recorded market state is of another format: it lacks {', '.join(lacking) or f'format {FORMAT}'}"
         raise NotRecallable(message)
     canonical = state.encode()
-    shortest = min(body["timeframes"], key=timeframe_ms, default="")
+    # Canonical JSON has sorted them by name; a configuration lists them from the shortest on.
+    body["timeframes"] = dict(sorted(body["timeframes"].items(), key=lambda frame: timeframe_ms(frame[0])))
+    shortest = next(iter(body["timeframes"]), "")
     snapshot = Snapshot(
         symbol=str(body["symbol"]),
         at=at,
