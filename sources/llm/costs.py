@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, TextClause, bindparam, text
 
 from bot.store.database import Database
 from sources.llm.asking import Usage
-from sources.llm.ledger_rows import to_usd
+from sources.llm.ledger_rows import SIMULATED, to_usd
 from sources.llm.paging import LARGEST_PAGE, page
 
 MOST_DECISIONS = 10_000  # in one comparison with profits
@@ -110,17 +110,22 @@ class Earned:
 
 
 class Costs:
-    """Queries over the ledger. Times are ms UTC, `since` inclusive, `until` exclusive; an answer has at most `limit` lines."""
+    """Queries over the ledger. Times are ms UTC, `since` inclusive, `until` exclusive; an answer has at most `limit` lines.
 
-    def __init__(self, database: Database) -> None:
+    They tell of real money, or of what `simulated` worlds spent.
+    """
+
+    def __init__(self, database: Database, *, simulated: bool = False) -> None:
         self._database = database
+        self._apart = SIMULATED if simulated else ""
+        self._of_world = f"source {'LIKE' if simulated else 'NOT LIKE'} '{SIMULATED}%'"
 
     async def by(self, by: By, since: int, until: int, *, limit: int = 100, after: str | None = None) -> list[CostLine]:
         """Lines in the order of their keys; the next page begins after the last key of this one."""
         key = _EXPRESSION[by]
         asked = text(
             f"SELECT {key} AS named, {_SUMS} FROM llm_calls "  # noqa: S608 - both are constants of this module
-            f"WHERE ts >= :since AND ts < :until AND state <> 'released' AND {key} > :after "
+            f"WHERE {self._of_world} AND ts >= :since AND ts < :until AND state <> 'released' AND {key} > :after "
             f"GROUP BY {key} ORDER BY named LIMIT :limit"
         )
         values = {"since": since, "until": until, "after": after or "", "limit": page(limit)}
@@ -129,8 +134,8 @@ class Costs:
     async def total(self, since: int, until: int) -> CostLine:
         """All of it in one line."""
         asked = text(
-            f"SELECT 'total' AS named, {_SUMS} FROM llm_calls "  # noqa: S608 - a constant of this module
-            "WHERE ts >= :since AND ts < :until AND state <> 'released'"
+            f"SELECT 'total' AS named, {_SUMS} FROM llm_calls "  # noqa: S608 - constants of this module
+            f"WHERE {self._of_world} AND ts >= :since AND ts < :until AND state <> 'released'"
         )
         (row,) = await self._rows(asked, {"since": since, "until": until})
         return _line(row)
@@ -138,8 +143,9 @@ class Costs:
     async def decisions(self, since: int, until: int, *, limit: int = 100, after: str | None = None) -> list[DecisionCost]:
         """What each decision cost, in the order of their ids; the next page begins after the last id of this one."""
         asked = text(
-            "SELECT decision, min(source) AS source, count(*) AS calls, sum(pico) AS pico FROM llm_calls "
-            "WHERE decision > :after AND ts >= :since AND ts < :until GROUP BY decision ORDER BY decision LIMIT :limit"
+            "SELECT decision, min(source) AS source, count(*) AS calls, sum(pico) AS pico FROM llm_calls "  # noqa: S608
+            f"WHERE {self._of_world} AND decision > :after AND ts >= :since AND ts < :until "
+            "GROUP BY decision ORDER BY decision LIMIT :limit"
         )
         found = await self._rows(asked, {"since": since, "until": until, "after": after or "", "limit": page(limit)})
         return [DecisionCost(str(row.decision), str(row.source), int(row.calls), to_usd(int(row.pico))) for row in found]
@@ -152,12 +158,12 @@ class Costs:
     async def calls(self, *, source: str | None = None, limit: int = 100, before: tuple[int, str] | None = None) -> list[CallRow]:
         """Calls, newest first, of one source or of all; the next page is that before (ts, id) of the last one here."""
         ts, id_ = before or (2**62, "")
-        of_source = "" if source is None else "source = :source AND "
+        of_source = f"{self._of_world} AND " if source is None else "source = :source AND "
         asked = text(
             f"SELECT * FROM llm_calls WHERE {of_source}"  # noqa: S608 - a constant of this function
             "(ts < :ts OR (ts = :ts AND id < :id)) ORDER BY ts DESC, id DESC LIMIT :limit"
         )
-        values = {"ts": ts, "id": id_, "limit": page(limit), **({} if source is None else {"source": source})}
+        values = {"ts": ts, "id": id_, "limit": page(limit), **({} if source is None else {"source": self._apart + source})}
         return [_call(row) for row in await self._rows(asked, values)]
 
     async def earned(self, pnl: Mapping[str, Decimal]) -> list[Earned]:

@@ -11,7 +11,7 @@ import contextlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Self, TypeVar
 
@@ -24,6 +24,7 @@ from sources.llm.asking import Role, Usage
 from sources.llm.budget import NO_LIMITS_OF_ITS_OWN, Advice, Alert, Budget, BudgetRefused, Limit, SourceBudget
 from sources.llm.ledger_limits import Limits
 from sources.llm.ledger_rows import (
+    SIMULATED,
     Held,
     NewCall,
     Settlement,
@@ -91,12 +92,16 @@ class LedgerCounters:
 class Ledger:
     """Limits, reservations and what became of them; other processes may have theirs on the same database.
 
-    `now` gives ms UTC. `told` is called with each alert, on the running loop, and must return at once.
+    `now` gives ms UTC. `told` is called with each alert, on the running loop, and must return at once. What a `simulated` world
+    spends is kept apart under `simulated/` and the source's name, with totals of its own.
     """
 
-    def __init__(self, database: Database, budget: Budget, *, now: Callable[[], int], told: Told, seconds: float) -> None:
+    def __init__(
+        self, database: Database, budget: Budget, *, now: Callable[[], int], told: Told, seconds: float, simulated: bool = False
+    ) -> None:
         self._database = database
         self._budget = budget
+        self._apart = SIMULATED if simulated else ""
         self._now = now
         self._told = told
         self._seconds = seconds
@@ -111,12 +116,21 @@ class Ledger:
         self.counters = LedgerCounters()
 
     @classmethod
-    async def open(cls, database: Database, budget: Budget, *, now: Callable[[], int], told: Told, seconds: float = 10.0) -> Self:
+    async def open(
+        cls,
+        database: Database,
+        budget: Budget,
+        *,
+        now: Callable[[], int],
+        told: Told,
+        seconds: float = 10.0,
+        simulated: bool = False,
+    ) -> Self:
         """Book what dead processes left, and begin. The database stays its opener's to close.
 
         `seconds` is how long a call may wait for its turn. Raises `StoreUnavailable`.
         """
-        ledger = cls(database, budget, now=now, told=told, seconds=seconds)
+        ledger = cls(database, budget, now=now, told=told, seconds=seconds, simulated=simulated)
         await ledger.sweep()
         return ledger
 
@@ -127,12 +141,13 @@ class Ledger:
 
     def purse(self, payer: Payer) -> LedgerPurse:
         """What the router pays one question from, however many candidates it tries."""
-        self._of_source[payer.source] = payer.limits
+        self._of_source[self._apart + payer.source] = payer.limits
         return LedgerPurse(self, payer)
 
     async def reserve(self, payer: Payer, candidate: Candidate, amount: Decimal | None, fallback: int = 0) -> Ticket:
         """Set USD aside, durably; None is an unknown price. `BudgetRefused` if a limit or the database forbids it."""
-        doing = asyncio.create_task(self._reserve(payer, candidate, amount, fallback))
+        named = replace(payer, source=self._apart + payer.source)
+        doing = asyncio.create_task(self._reserve(named, candidate, amount, fallback))
         try:
             return await asyncio.shield(doing)
         except asyncio.CancelledError:
@@ -270,7 +285,7 @@ class Ledger:
 
     async def advice(self, source: str = "") -> Advice:
         """What a source should do now; OFF if the ledger cannot be read."""
-        at = self._now()
+        at, source = self._now(), self._apart + source
         try:
             return await self._database.run(lambda connection: self._limits.advice(connection, source, at))
         except StoreUnavailable as error:
@@ -279,7 +294,7 @@ class Ledger:
 
     async def standing(self, source: str = "") -> list[Standing]:
         """How far the limits are used now. Raises `StoreUnavailable`."""
-        at = self._now()
+        at, source = self._now(), self._apart + source
         found = await self._database.run(lambda connection: self._limits.standing(connection, source, at))
         return [
             Standing(cap.kind, cap.scope, cap.period, to_usd(cap.limit), to_usd(seen.spent), to_usd(seen.held))

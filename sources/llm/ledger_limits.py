@@ -8,7 +8,20 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from sources.llm.budget import NO_LIMITS_OF_ITS_OWN, Advice, Alert, Budget, BudgetRefused, Limit, SourceBudget, utc_day
-from sources.llm.ledger_rows import MINUTE_MS, TOTAL, Cap, NewCall, Total, first_alert, recent, to_pico, to_usd, totals
+from sources.llm.ledger_rows import (
+    MINUTE_MS,
+    SIMULATED,
+    TOTAL,
+    Cap,
+    NewCall,
+    Total,
+    first_alert,
+    recent,
+    to_pico,
+    to_usd,
+    total_of,
+    totals,
+)
 
 _WHOLE = Decimal(1)
 
@@ -80,10 +93,10 @@ class Limits:
     def _caps(self, source: str, day: str) -> list[Cap]:
         month = day[:7]
         common = [
-            Cap(Limit.DAY, TOTAL, day, to_pico(self._budget.per_day) or 0),
-            Cap(Limit.MONTH, TOTAL, month, to_pico(self._budget.per_month) or 0),
+            Cap(Limit.DAY, total_of(source), day, to_pico(self._budget.per_day) or 0),
+            Cap(Limit.MONTH, total_of(source), month, to_pico(self._budget.per_month) or 0),
         ]
-        if not source:
+        if source in (TOTAL, SIMULATED):
             return common
         _, per_day = self._narrowed(source)
         return [Cap(Limit.SOURCE_DAY, source, day, to_pico(per_day) or 0), *common]

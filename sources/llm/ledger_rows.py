@@ -18,6 +18,7 @@ from sources.llm.budget import LARGEST, PICO, Limit, utc_day
 
 MINUTE_MS = 60_000
 TOTAL = ""  # the scope of all sources together
+SIMULATED = "simulated/"  # what the names of sources in a simulated world begin with, and the scope of all of them together
 _INTEGER = 2**31 - 1  # what a column of counts holds
 
 
@@ -218,6 +219,11 @@ def _count(tokens: int) -> int:
     return min(max(tokens, 0), _INTEGER)
 
 
+def total_of(source: str) -> str:
+    """The scope that a source is summed up in: what a simulated world spends is nobody's money."""
+    return SIMULATED if source.startswith(SIMULATED) else TOTAL
+
+
 def _add(connection: Connection, source: str, day: str, *, held: int, spent: int) -> None:
     connection.execute(
         text(
@@ -225,5 +231,5 @@ def _add(connection: Connection, source: str, day: str, *, held: int, spent: int
             "(:all, :day, :held, :spent), (:all, :month, :held, :spent) ON CONFLICT (scope, period) DO UPDATE "
             "SET held = llm_totals.held + excluded.held, spent = llm_totals.spent + excluded.spent"
         ),
-        {"source": source, "all": TOTAL, "day": day, "month": day[:7], "held": held, "spent": spent},
+        {"source": source, "all": total_of(source), "day": day, "month": day[:7], "held": held, "spent": spent},
     )

@@ -183,15 +183,16 @@ async def open_minds(
     change: Callable[[Change], None] | None = None,
     retention: Retention | None = None,
     run: str = "",
+    simulated: bool = False,
 ) -> AsyncIterator[Minds]:
     """Open everything; the journal must be there already. `StoreUnavailable` if the ledger's database cannot be used.
 
     `secret` gives a secret's value by its name, `redact` takes all of them out of a text. `alert` hears of budgets, `change` of
-    providers and models; both must return at once.
+    providers and models; both must return at once. What a `simulated` world spends is kept apart.
     """
     database = await open_tables(database_url)
     try:
-        ledger = await Ledger.open(database, budget, now=now, told=alert)
+        ledger = await Ledger.open(database, budget, now=now, told=alert, simulated=simulated)
         try:
             async with opened(settings, secret, now, on_change=change) as access:
                 yield Minds(
@@ -200,7 +201,7 @@ async def open_minds(
                     Records(database, redact, retention),
                     Replies(database),
                     PromptStore(database, now),
-                    Costs(database),
+                    Costs(database, simulated=simulated),
                     database,
                     now,
                     run,

@@ -51,6 +51,7 @@ async def minds_of(ground: Ground) -> Minds:
         change=lambda change: ground.notify(_of_change(change)),
         retention=_retention(settings.llm),
         run=ground.run,
+        simulated=ground.simulated,
     )
     try:
         await asyncio.to_thread(upgrade, settings.database_url)

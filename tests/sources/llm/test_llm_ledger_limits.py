@@ -10,7 +10,7 @@ import pytest
 
 from sources.llm.asking import Role, Usage
 from sources.llm.budget import Advice, Alert, Budget, BudgetRefused, Limit, SourceBudget
-from sources.llm.costs import By
+from sources.llm.costs import By, Costs
 from sources.llm.ledger import Ledger, Payer
 from sources.llm.purse import Purse, PurseEmpty
 from tests.sources.llm.ledger_world import DAY, HOUR, LUNA, MINUTE, OPUS, OTHER, SOURCE, USAGE, WIDE, ledger_world
@@ -257,3 +257,26 @@ def test_a_budget_that_limits_nothing_is_refused(wrong: dict[str, Decimal]) -> N
 def test_a_call_must_be_charged_to_somebody() -> None:
     with pytest.raises(ValueError, match="source"):
         Payer("", Role.DECISION)
+
+
+async def test_what_a_simulated_world_spends_is_nobodys_money(database_url: str) -> None:
+    async with ledger_world(database_url, replace(WIDE, per_day=Decimal("0.10"))) as world:
+        simulated = await Ledger.open(
+            world.database, world.budget, now=lambda: world.at, told=world.alerts.append, simulated=True
+        )
+        for _ in range(10):
+            await simulated.settle(await simulated.reserve(SOURCE, LUNA, CENT), CENT, USAGE)
+        with pytest.raises(BudgetRefused):
+            await simulated.reserve(SOURCE, LUNA, CENT)
+        assert await simulated.advice() is Advice.OFF
+
+        real = await world.ledger()
+        assert await real.advice(SOURCE.source) is Advice.NORMAL
+        assert [each.spent for each in await real.standing()] == [Decimal(0), Decimal(0)]
+        await real.settle(await real.reserve(SOURCE, LUNA, CENT), CENT, USAGE)
+        assert (await world.costs.total(0, world.at + 1)).usd == CENT
+        apart = Costs(world.database, simulated=True)
+        assert (await apart.total(0, world.at + 1)).usd == 10 * CENT
+        assert [line.key for line in await apart.by(By.SOURCE, 0, world.at + 1)] == [f"simulated/{SOURCE.source}"]
+        assert len(await apart.calls(source=SOURCE.source)) == 10
+        assert len(await world.costs.calls()) == 1
