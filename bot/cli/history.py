@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from bot.settings.run import BacktestOptions
 
 
+LlmReplies = Annotated[
+    str | None, typer.Option(metavar="RUN|any", help="Let language models take part by answers recorded in a run, or in any.")
+]
+AllowLeak = Annotated[
+    bool, typer.Option("--allow-leak", help="Pay models for what is not recorded; they may know what came next.")
+]
+LlmCutoff = Annotated[
+    str | None, typer.Option(metavar="DATE", help="The models know nothing after this day (UTC): later data are no leak.")
+]
+
+
 class Fill(StrEnum):
     """Which price a backtest fills at."""
 
@@ -64,16 +75,9 @@ def backtest(
     analyse: Annotated[bool, typer.Option("--analyse", help="Learn from it: keep what it teaches in the memory.")] = False,
     data_dir: DataDir = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of --lookahead-check.")] = None,
-    llm_replies: Annotated[
-        str | None, typer.Option(metavar="RUN|any", help="Let language models take part by answers recorded in a run, or in any.")
-    ] = None,
-    allow_leak: Annotated[
-        bool,
-        typer.Option("--allow-leak", help="Ask models what is not recorded, which costs money; they may know what came next."),
-    ] = False,
-    llm_cutoff: Annotated[
-        str | None, typer.Option(metavar="DATE", help="The models know nothing after this day (UTC): later data are no leak.")
-    ] = None,
+    llm_replies: LlmReplies = None,
+    allow_leak: AllowLeak = False,
+    llm_cutoff: LlmCutoff = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the full desk, the paper broker and every enabled source over recorded candles.
@@ -82,18 +86,10 @@ def backtest(
     data have is left out, with a notice.
     """
     first, last, chosen = moment(start, "--from"), moment(end, "--to"), symbols_of(symbols)
-    if lookahead_check and (report is not None or analyse):
-        message = "a look-ahead check has no figures to show or to learn from; leave one of them out"
-        raise typer.BadParameter(message, param_hint=f"{'--analyse' if report is None else '--report'} / --lookahead-check")
+    _agree(lookahead_check, report, analyse, allow_leak)
     if first is not None and last is not None and first >= last:
         message = f"{start} is not before {end}"
         raise typer.BadParameter(message, param_hint="--from / --to")
-
-    if allow_leak and (analyse or lookahead_check):
-        message = (
-            "what a model may have remembered is not to be learnt from, nor asked for again and again; leave one of them out"
-        )
-        raise typer.BadParameter(message, param_hint=f"{'--analyse' if analyse else '--lookahead-check'} / --allow-leak")
 
     from bot.settings.run import BacktestOptions, FillModel
 
@@ -113,6 +109,16 @@ def backtest(
         llm_cutoff=moment(llm_cutoff, "--llm-cutoff"),
     )
     raise typer.Exit(_run_backtest(options, report, as_json, data_dir, analyse=analyse))
+
+
+def _agree(lookahead_check: bool, report: Path | None, analyse: bool, allow_leak: bool) -> None:
+    """Options that do not go together are a usage error."""
+    if lookahead_check and (report is not None or analyse):
+        message = "a look-ahead check has no figures to show or to learn from; leave one of them out"
+        raise typer.BadParameter(message, param_hint=f"{'--analyse' if report is None else '--report'} / --lookahead-check")
+    if allow_leak and (analyse or lookahead_check):
+        message = "what a model may remember is not to be learnt from, nor paid for again and again; leave one of them out"
+        raise typer.BadParameter(message, param_hint=f"{'--analyse' if analyse else '--lookahead-check'} / --allow-leak")
 
 
 def _run_backtest(
