@@ -15,7 +15,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -152,8 +152,19 @@ async def from_the_records(
 
 def with_records(minds: Minds, run: str | None) -> PastMinds:
     """Minds that ask where the records, of one run or (None) of all, have no answer."""
-    known: dict[str, Any] = {one.name: getattr(minds, one.name) for one in fields(Minds)}
-    return PastMinds(**known, of_run=run, asks=True).again()
+    return PastMinds(
+        minds.access,
+        minds.ledger,
+        minds.records,
+        minds.replies,
+        minds.prompts,
+        minds.costs,
+        minds.database,
+        minds.now,
+        minds.run,
+        of_run=run,
+        asks=True,
+    ).again()
 
 
 @dataclass(frozen=True, slots=True)
