@@ -143,16 +143,7 @@ class _Run:
         self.instruments = Instruments(world.feed.venue, self.settings.exchange.symbols, world.inbox, clock, traders)
         self.port = Port(world.inbox, desk, clock.now)
         self.host = SourceHost(world.inbox, self.port, self.supervisor)
-        self.live_side: LiveSide | None = None
-        if account is None:
-            turn, paper = self.shell.cycle.turn, PaperAccount.of(balances(desk))
-            broker = PaperBroker(desk.state.instruments, self.config.fills, turn, account=paper)
-            self.shell.connect(broker, self.host, broker)
-        else:
-            self.live_side = LiveSide.of(account, self.shell, self.settings, recovered.account, watcher.noticed)
-            self.live_side.keep = self._keep_snapshot
-            self.shell.connect(self.live_side.broker, self.host)
-            world.notices.extend(self.live_side.plan(self.settings, self.config.balance))
+        self.live_side = self._connected(account)
         self.start = Start.of(self.shell, clock.now())
         self.status = Status(
             self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side
@@ -168,6 +159,20 @@ class _Run:
         self.operator = Operator(
             self.shell, self.host, self.status.report, self.opening.admit, self.ground, self.jobs, self.live_side
         )  # fmt: skip
+
+    def _connected(self, account: OpenAccount | None) -> LiveSide | None:
+        """Connect the shell with the paper broker, or with that of the account, whose side of the run this gives."""
+        desk = self.shell.desk
+        if account is None:
+            turn, paper = self.shell.cycle.turn, PaperAccount.of(balances(desk))
+            broker = PaperBroker(desk.state.instruments, self.config.fills, turn, account=paper)
+            self.shell.connect(broker, self.host, broker)
+            return None
+        side = LiveSide.of(account, self.shell, self.settings, self.recovered.account, self.watcher.noticed)
+        side.keep = self._keep_snapshot
+        self.shell.connect(side.broker, self.host)
+        self.world.notices.extend(side.plan(self.settings, self.config.balance))
+        return side
 
     async def live(self) -> RunSummary:
         """Begin, trade, end."""

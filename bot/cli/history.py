@@ -85,11 +85,9 @@ def backtest(
     A source sees the candles it asks for, joined from smaller ones where need be; one that asks for smaller candles than the
     data have is left out, with a notice.
     """
-    first, last, chosen = moment(start, "--from"), moment(end, "--to"), symbols_of(symbols)
+    chosen = symbols_of(symbols)
+    first, last = _span(start, end)
     _agree(lookahead_check, report, analyse, allow_leak)
-    if first is not None and last is not None and first >= last:
-        message = f"{start} is not before {end}"
-        raise typer.BadParameter(message, param_hint="--from / --to")
 
     from bot.settings.run import BacktestOptions, FillModel
 
@@ -109,6 +107,15 @@ def backtest(
         llm_cutoff=moment(llm_cutoff, "--llm-cutoff"),
     )
     raise typer.Exit(_run_backtest(options, report, as_json, data_dir, analyse=analyse))
+
+
+def _span(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """First moment and first after the last, in ms; the one must be before the other."""
+    first, last = moment(start, "--from"), moment(end, "--to")
+    if first is not None and last is not None and first >= last:
+        message = f"{start} is not before {end}"
+        raise typer.BadParameter(message, param_hint="--from / --to")
+    return first, last
 
 
 def _agree(lookahead_check: bool, report: Path | None, analyse: bool, allow_leak: bool) -> None:
