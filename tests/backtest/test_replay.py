@@ -129,8 +129,10 @@ import sys
 from bot.cli import main
 sys.argv = ["bot", "replay", "latest", "--data-dir", sys.argv[1], "--json"]
 code = main()
-foreign = {"ccxt", "sources", "execution", "simulators", "aiohttp", "redis"}
-sys.stderr.write(f"{code} {sorted(foreign & {name.partition('.')[0] for name in sys.modules})}")
+foreign = {"ccxt", "execution", "simulators", "aiohttp", "redis", "openai", "anthropic"}
+named = {name.partition('.')[0] for name in sys.modules}
+makes = {"sources.loading", "sources.rules", "sources.quantconnect", "sources.llm.source", "sources.llm.minds"}
+sys.stderr.write(f"{code} {sorted(foreign & named | makes & set(sys.modules))}")
 """
 
 

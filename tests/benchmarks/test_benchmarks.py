@@ -23,6 +23,7 @@ FIGURES = {
     "burst": {"burst-trades"},
     "journal": {"journal-rows", "journal-intent-p50", "journal-intent-p99"},
     "start": {"start-help", "start-first-decision", "start-memory"},
+    "llm": {"llm-overhead-p50", "llm-overhead-p99"},
     "snapshot": {"llm-snapshot", "llm-prompt"},
     "construction": {"construction-quote", "construction-candle"},
     "send": {"live-send-sqlite-p50", "live-send-sqlite-p99", "live-send-postgres-p50", "live-send-postgres-p99"},

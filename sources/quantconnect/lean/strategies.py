@@ -57,8 +57,16 @@ class Strategy:
         return tuple(self.rule(self.params).indicators())
 
 
+UNCARRIED: Mapping[str, str] = {
+    "composed": "is data that the bot interprets, and has no text of its own to carry; write it as a rule, or choose another kind"
+}
+"""Kinds of rules that no algorithm can be written from, and why."""
+
+
 def strategy_of(kind: str, params: Mapping[str, Any]) -> Strategy:
     """The strategy of a name; `LeanError` for an unknown one and for wrong parameters."""
+    if kind in UNCARRIED:
+        raise LeanError("backtest", "strategy.kind", kind, UNCARRIED[kind])
     template = TEMPLATES.get(kind)
     name = kind if template is None else template.rule
     rule = _rule(name)

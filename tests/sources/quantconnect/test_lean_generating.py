@@ -21,10 +21,10 @@ from sources.quantconnect.lean.checking import check_project
 from sources.quantconnect.lean.config import BacktestConfig, StrategyConfig
 from sources.quantconnect.lean.errors import LeanError
 from sources.quantconnect.lean.generating import export_rule, generate
-from sources.quantconnect.lean.strategies import TEMPLATES, strategy_of
+from sources.quantconnect.lean.strategies import TEMPLATES, UNCARRIED, strategy_of
 from tests.sources.quantconnect.lean_twins import BEGIN, DAY, config_of, joined, ran, said, said_locally, walk
 
-KINDS = list(dict.fromkeys((*TEMPLATES, *RULES)))
+KINDS = [kind for kind in dict.fromkeys((*TEMPLATES, *RULES)) if kind not in UNCARRIED]
 HOUR = 3_600_000
 
 
@@ -430,7 +430,17 @@ def test_a_symbol_market_or_currency_is_a_literal_or_refused(symbol: str, market
     except LeanError as error:
         text = ""
         refused = error.key
-    assert refused in {"symbol", "market", "currency"} if not text else check_project({"main.py": text}) == []
+    if not text:
+        assert refused in {"symbol", "market", "currency"}
+        return
+    # A currency that is not the pair's is odd, and nothing worse.
+    assert {finding.check for finding in check_project({"main.py": text})} <= {"currency-without-pair"}
+
+
+@pytest.mark.parametrize("kind", UNCARRIED)
+def test_a_rule_without_a_text_of_its_own_is_refused_with_a_reason(kind: str) -> None:
+    with pytest.raises(LeanError, match=r"strategy\.kind.*composed"):
+        generate(config_of(kind))
 
 
 @pytest.mark.parametrize(("capital", "said"), [(Decimal(5000), "5000"), (Decimal("0.25"), "0.25"), (Decimal("1E+6"), "1000000")])
