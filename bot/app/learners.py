@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bot.app.readings import bind_learning, bind_memory
 from bot.app.world import World
+from bot.core.decision import Action, Tier
 from bot.core.facts import Fact
 from bot.core.portfolio import Portfolio
 from bot.outlets.metrics import Metrics
@@ -25,6 +26,7 @@ from bot.settings import Settings
 from research.memory.errors import ResearchError
 from sources.loading import LoadedSource
 
+_STATED = 0.7
 Start = Callable[[str, Callable[[], Awaitable[None]]], None]
 
 
@@ -59,6 +61,19 @@ class Learners:
         """Hear of a source that comes while the bot runs."""
         if self.memory is not None:
             self.memory.know(source.config.source, timeframe_of(source), source.symbols(self.settings.exchange.symbols))
+
+    def weight(self, host: SourceHost, now: Callable[[], int]) -> Callable[[str], float]:
+        """What a model's word counts in an ensemble: what its 0.7 came to so far, against 0.7; 1 where nothing is learnt."""
+
+        def weigh(member: str) -> float:
+            if self.calibration is None:
+                return 1.0
+            model, at = member.partition("/")[2], now()
+            asking = [spec.name for spec in host.specs.values() if spec.tier is Tier.LLM]
+            worth = [self.calibration.calibrated(name, model, Action.BUY.value, _STATED, at) for name in asking]
+            return sum(worth) / len(worth) / _STATED if worth else 1.0
+
+        return weigh
 
     def saw(self, fact: Fact) -> None:
         """Take what is to be learnt from a fact; returns at once."""

@@ -219,6 +219,7 @@ class _Run:
             return means
         try:
             means = await with_minds(means, self.ground, self.loaded.directory)
+            means = replace(means, weight=self.learners.weight(self.host, self.clock.now))
             if self.settings.news.enabled and not self.world.simulated:
                 self.feeds = await open_news(self.ground)
                 means = replace(means, news=self.feeds.block, veto=settle)
