@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 ARGS   ?=
-# Test files at once: many of them wait for a process or a clock.
+# Test files at once: many of them wait for a process or a clock, and more would make clocks run out.
 WORKERS ?= 2
 
 .PHONY: help setup paper demo test lint format bench soak docs locks clean

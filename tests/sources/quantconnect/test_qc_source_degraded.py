@@ -26,7 +26,7 @@ ORGANIZATION = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 MESSAGE = b'{"id": "o1", "symbol": "BTCUSDT", "side": "buy", "price": 1.0, "time": "2026-03-02T11:00:00Z", "ttl": 3600}'
 STORED = {"key": "latest.json", "size": len(MESSAGE), "md5": "m", "preview": MESSAGE.decode()}
 BUILT = {"compileId": "aa-bb", "state": "BuildSuccess", "logs": []}
-HASTY = replace(QUICK, call_s=0.2)
+HASTY = replace(QUICK, call_s=0.6)
 FILL = {**ORDER, "lastFillTime": "2026-03-02T11:00:00Z"}
 
 
