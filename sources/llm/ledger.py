@@ -139,6 +139,10 @@ class Ledger:
         """The common limits."""
         return self._budget
 
+    def booked_as(self, source: str) -> str:
+        """Under which name the calls of a source are in the book."""
+        return self._apart + source
+
     def purse(self, payer: Payer) -> LedgerPurse:
         """What the router pays one question from, however many candidates it tries."""
         self._of_source[self._apart + payer.source] = payer.limits

@@ -253,6 +253,15 @@ async def refused(ground: Ground, session: str) -> str:
     pytest.fail("nothing stopped it")
 
 
+async def test_a_session_in_a_simulated_world_has_its_limit_too(tmp_path: Path) -> None:
+    async with scripted(tmp_path, [says("Yes.")], llm__budget__per_session="0.012") as (ground, _, _):
+        ground.simulated = True
+        first = await do(ground, "chat.ask", question="Q?")
+        assert Decimal(first["spent"]) > 0
+        refusal = await refused(ground, first["session"]["id"])
+        assert "source-day" in refusal or "per_session" in refusal
+
+
 async def test_a_session_spends_no_more_than_its_limit_and_says_so(tmp_path: Path) -> None:
     clock = Clock()
     async with scripted(tmp_path, [says("Yes.")], llm__budget__per_session="0.012") as (ground, service, _):

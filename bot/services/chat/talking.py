@@ -105,7 +105,7 @@ class Assistant:
         if going.fault and not going.words.length and not going.toolbox.proposals:
             message = f"there is no answer: {going.fault}"
             raise UseCaseError(message)
-        spent = await self.store.spent(payer.source)
+        spent = await self.store.spent(self.minds.ledger.booked_as(payer.source))
         yield Answer(line, tuple(going.toolbox.proposals), spent, limit)
 
     async def _rounds(self, going: _Going) -> AsyncGenerator[str | Looking, None]:
@@ -198,7 +198,8 @@ class Assistant:
     async def _payer(self, session: Session, limit: Decimal) -> Payer:
         """Who pays: the session, with what is left of its limit. `UseCaseError` where nothing is."""
         source = payer_of(session)
-        before, spent = await self.store.spent(source, utc_day(self.ground.now())), await self.store.spent(source)
+        booked, today = self.minds.ledger.booked_as(source), utc_day(self.ground.now())
+        before, spent = await self.store.spent(booked, today), await self.store.spent(booked)
         if spent >= limit:
             message = f"this session has cost {_usd(spent)} of {_usd(limit)} USD (llm.budget.per_session): begin a new one"
             raise UseCaseError(message)

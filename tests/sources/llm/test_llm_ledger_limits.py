@@ -279,4 +279,5 @@ async def test_what_a_simulated_world_spends_is_nobodys_money(database_url: str)
         assert (await apart.total(0, world.at + 1)).usd == 10 * CENT
         assert [line.key for line in await apart.by(By.SOURCE, 0, world.at + 1)] == [f"simulated/{SOURCE.source}"]
         assert len(await apart.calls(source=SOURCE.source)) == 10
+        assert (await apart.calls())[0].source == simulated.booked_as(SOURCE.source)
         assert len(await world.costs.calls()) == 1
