@@ -131,8 +131,10 @@ sys.argv = ["bot", "replay", "latest", "--data-dir", sys.argv[1], "--json"]
 code = main()
 foreign = {"ccxt", "execution", "simulators", "aiohttp", "redis", "openai", "anthropic"}
 named = {name.partition('.')[0] for name in sys.modules}
-makes = {"sources.loading", "sources.rules", "sources.quantconnect", "sources.llm.source", "sources.llm.minds"}
-sys.stderr.write(f"{code} {sorted(foreign & named | makes & set(sys.modules))}")
+# Of the sources only what the settings are made of: nothing that makes one, or asks anybody.
+plain = {"base", "config", "llm", "llm.asking", "llm.models", "llm.settings", "news", "news.items", "news.settings"}
+made = {name for name in sys.modules if name.startswith("sources.")} - {f"sources.{name}" for name in plain}
+sys.stderr.write(f"{code} {sorted(foreign & named | made)}")
 """
 
 
