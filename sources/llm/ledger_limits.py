@@ -39,7 +39,7 @@ class Limits:
         if to_usd(pico) > per_call:
             reason = f"this call may cost {to_usd(pico)} USD and one may cost {per_call}: ask for less, or raise budget.per_call"
             return BudgetRefused(Limit.PER_CALL, reason)
-        if recent(connection, call.ts - MINUTE_MS) >= self._budget.calls_per_minute:
+        if recent(connection, call.ts - MINUTE_MS, call.source) >= self._budget.calls_per_minute:
             reason = f"{self._budget.calls_per_minute} calls in this minute are enough (budget.calls_per_minute): wait"
             return BudgetRefused(Limit.RATE, reason)
         for cap, seen in self._seen(connection, call.source, utc_day(call.ts)):

@@ -99,9 +99,13 @@ def to_usd(pico: int) -> Decimal:
     return usd.quantize(Decimal(1)) if usd == usd.to_integral_value() else usd
 
 
-def recent(connection: Connection, since: int) -> int:
-    """How many calls were sent, or may be about to be, after that moment."""
-    asked = text("SELECT count(*) FROM llm_calls WHERE ts > :since AND state <> :released")
+def recent(connection: Connection, since: int, source: str) -> int:
+    """How many calls of the source's world were sent, or may be about to be, after that moment."""
+    of_world = "LIKE" if source.startswith(SIMULATED) else "NOT LIKE"
+    asked = text(
+        f"SELECT count(*) FROM llm_calls WHERE ts > :since AND state <> :released "  # noqa: S608 - constants of this function
+        f"AND source {of_world} '{SIMULATED}%'"
+    )
     return int(connection.execute(asked, {"since": since, "released": State.RELEASED.value}).scalar_one())
 
 

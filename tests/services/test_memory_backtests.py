@@ -14,7 +14,7 @@ from bot.journal.queries import Queries
 from bot.journal.upgrade import upgrade
 from bot.market.recorded import RecordedMarket
 from bot.services.backtesting import Plan, plan_for, run_backtest
-from bot.services.memory.backtests import analyse_backtest, remember_backtest, remember_result
+from bot.services.memory.backtests import analyse_backtest, remember_backtest
 from bot.services.memory.opening import memory_of
 from bot.services.memory.subjects import strategy_of, subject_for, subject_of, timeframe_of
 from bot.services.memory.trades import trades_of
@@ -73,10 +73,11 @@ def test_the_same_run_analysed_twice_is_the_same_evidence(tmp_path: Path) -> Non
 
 
 async def test_a_local_run_is_remembered_with_the_parameters_of_its_source(tmp_path: Path) -> None:
-    result, _ = ran(tmp_path, market_of(walk(BTC)), "sma-cross")
+    result, plan = ran(tmp_path, market_of(walk(BTC)), "sma-cross")
     ground = a_ground(tmp_path)
     async with ground.closing:
-        [lesson] = await remember_result(ground, result)
+        [evidence] = analyse_backtest(result, ground.now(), plan.sources)
+        lesson = await remember_backtest(ground, evidence)
         store = await memory_of(ground)
         assert list(await store.lessons(Subject(BTC, RULE, "5m"), NOW)) == [lesson]
         assert lesson.figures.trades == len(trades_of(result.trades))

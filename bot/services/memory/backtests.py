@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from bot.backtest.result import BacktestResult, SourceResult
 from bot.core.decision import derive_id
 from bot.services.memory.opening import memory_of, policy_of
-from bot.services.memory.subjects import apart, configured_sources, subject_of
+from bot.services.memory.subjects import apart, subject_of
 from bot.services.memory.trades import ClosedTrade, by_subject, trades_of
 from bot.services.use_case import Ground, UseCaseError
 from research.memory.errors import ResearchError
@@ -45,15 +45,6 @@ async def remember_backtest(ground: Ground, evidence: BacktestEvidence) -> Lesso
         except ResearchError as error:
             raise UseCaseError(str(error)) from error
     return lesson_of_backtest(evidence, policy_of(settings.memory))
-
-
-async def remember_result(ground: Ground, result: BacktestResult) -> list[Lesson]:
-    """Keep what a local backtest teaches of each of its sources, on each symbol; see `remember_backtest`.
-
-    Parameters are those of the configuration's sources now.
-    """
-    evidence = analyse_backtest(result, ground.now(), configured_sources(ground))
-    return [await remember_backtest(ground, each) for each in evidence]
 
 
 def analyse_backtest(result: BacktestResult, known_at: int, sources: Iterable[LoadedSource] = ()) -> tuple[BacktestEvidence, ...]:

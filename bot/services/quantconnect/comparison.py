@@ -130,12 +130,6 @@ class Comparison:
         }
 
 
-def reduced(body: Mapping[str, object]) -> dict[str, object]:
-    """What a comparison reads of a written result: a command to a running bot has a bounded length."""
-    wanted = {"currency", "daily_equity", *(figure.name for figure in FIGURES)}
-    return {name: value for name, value in body.items() if name in wanted}
-
-
 def compare(contenders: Sequence[Contender]) -> Comparison:
     """Side by side, in the order given."""
     curves = [each.rebased() for each in contenders]

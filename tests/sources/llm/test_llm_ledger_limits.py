@@ -281,3 +281,16 @@ async def test_what_a_simulated_world_spends_is_nobodys_money(database_url: str)
         assert len(await apart.calls(source=SOURCE.source)) == 10
         assert (await apart.calls())[0].source == simulated.booked_as(SOURCE.source)
         assert len(await world.costs.calls()) == 1
+
+
+async def test_calls_of_a_simulated_world_take_no_turn_of_the_real_one(database_url: str) -> None:
+    async with ledger_world(database_url, replace(WIDE, calls_per_minute=1)) as world:
+        simulated = await Ledger.open(
+            world.database, world.budget, now=lambda: world.at, told=world.alerts.append, simulated=True
+        )
+        await simulated.reserve(SOURCE, LUNA, CENT)
+        real = await world.ledger()
+        await real.reserve(SOURCE, LUNA, CENT)
+        for ledger in (simulated, real):
+            with pytest.raises(BudgetRefused, match="calls_per_minute"):
+                await ledger.reserve(SOURCE, LUNA, CENT)
