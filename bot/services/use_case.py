@@ -76,13 +76,17 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class UseCase(Generic[A]):
-    """One use case: its name such as `qc.backtest`, one sentence about it, the model of its arguments, and what does it."""
+    """One use case: its name such as `qc.backtest`, one sentence about it, the model of its arguments, and what does it.
+
+    `quick`: it answers at once, else it is a job. `reads`: it only reads tables, so that any process may perform it by itself.
+    """
 
     name: str
     about: str
     args: type[A]
     run: Callable[[Ground, A, Report], Awaitable[Result]]
     quick: bool = False
+    reads: bool = False
 
     def read(self, given: Mapping[str, object]) -> A:
         """The arguments; `UseCaseError` says in one line what is wrong with them."""
