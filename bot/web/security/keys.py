@@ -1,0 +1,54 @@
+"""Random keys, and what is kept of them.
+
+A key is 256 bits of chance, so its plain SHA-256 is all that has to be kept: there is nothing to guess from a dictionary and
+nothing for salt or scrypt to slow down. Only a password would need those, and the control room stores none: `WEB_PASSWORD` stays
+among the secrets. A copy of the database opens no door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+
+import orjson
+
+TOKEN_PREFIX = "arb_"
+_BYTES = 32
+_LONGEST = 128
+
+
+def new_key() -> str:
+    """256 random bits, safe in URLs, headers and cookies."""
+    return secrets.token_urlsafe(_BYTES)
+
+
+def new_id() -> str:
+    """A public name for a session or a token."""
+    return secrets.token_hex(4)
+
+
+def digest(key: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def plausible(key: str) -> bool:
+    """Whether it is worth a look into the database."""
+    return 0 < len(key) <= _LONGEST and key.isascii()
+
+
+def bound(key: bytes, *parts: str) -> str:
+    """An HMAC-SHA256 over parts whose borders cannot be moved."""
+    return hmac.new(key, orjson.dumps(list(parts)), hashlib.sha256).hexdigest()
+
+
+def canonical(params: Mapping[str, object]) -> str:
+    """Parameters as text that does not depend on their order."""
+    return orjson.dumps(dict(params), default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
+
+
+def same(one: str, other: str) -> bool:
+    """Equality that takes as long for a near miss as for a far one."""
+    return hmac.compare_digest(hashlib.sha256(one.encode()).digest(), hashlib.sha256(other.encode("utf-8", "replace")).digest())

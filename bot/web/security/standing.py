@@ -1,0 +1,26 @@
+"""What the gate needs of the control room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from starlette.requests import HTTPConnection
+
+from bot.secrets import Secrets
+from bot.settings import Loaded
+from bot.web.security.store import AccessStore
+
+
+class Standing(Protocol):
+    """The part of `bot.web.room.ControlRoom` that access is decided on."""
+
+    loaded: Loaded
+    secrets: Secrets
+    access: AccessStore
+    now: Callable[[], int]
+
+
+def room_of(connection: HTTPConnection) -> Standing:
+    """The control room that serves this connection."""
+    return cast("Standing", connection.app.state.room)
