@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
+from bot.outlets.admission import LONGEST_MS, wall_ms
 from bot.outlets.command import CommandResult
 from bot.outlets.envelope import Channel
 from bot.outlets.errors import Disconnected, NotRunning, Refused
 from bot.outlets.rendezvous import FEED_FILE, Rendezvous
 
 _LINE_LIMIT = 16 * 1024 * 1024
+_SKEW_MS = 2_000
+
+
+def new_nonce() -> str:
+    """A name that no other command has."""
+    return secrets.token_urlsafe(18)
 
 
 @dataclass(frozen=True, slots=True)
 class FeedMessage:
-    """A message as a client reads it: fields of the envelope. A `resync` has no `seq`; its `data` tells how many were dropped."""
+    """A message as a client reads it: fields of the envelope, and `payload`, the line as it came, to be passed on.
+
+    A `resync` has no `seq`; its `data` tells how many were dropped.
+    """
 
     type: str
     seq: int
@@ -31,6 +42,8 @@ class FeedMessage:
     corr: str | None
     data: Mapping[str, Any]
     simulated: bool
+    run: str = ""
+    payload: bytes = field(default=b"", repr=False)
 
     @property
     def channel(self) -> str:
@@ -38,11 +51,12 @@ class FeedMessage:
         return self.type.partition(".")[0]
 
     @classmethod
-    def of(cls, line: Mapping[str, Any]) -> FeedMessage:
-        """From a parsed envelope or resync."""
+    def of(cls, line: Mapping[str, Any], payload: bytes = b"") -> FeedMessage:
+        """From a parsed envelope or resync, and the bytes that it was parsed from."""
         if line["type"] == "resync":
-            return cls("resync", 0, "", None, {"dropped": line["dropped"]}, simulated=False)
-        return cls(line["type"], line["seq"], line["ts"], line["corr"], line["data"], line["simulated"])
+            return cls("resync", 0, "", None, {"dropped": line["dropped"]}, simulated=False, payload=payload)
+        told = (line["type"], line["seq"], line["ts"], line["corr"], line["data"], line["simulated"], line["run"])
+        return cls(*told, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +115,46 @@ class LocalClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
-    async def command(self, name: str, args: Mapping[str, object] | None = None, *, timeout: float = 35.0) -> CommandResult:
-        """Send a command and wait for its answer.
+    async def command(
+        self,
+        name: str,
+        args: Mapping[str, object] | None = None,
+        *,
+        timeout: float = 35.0,
+        nonce: str | None = None,
+        actor: str | None = None,
+    ) -> CommandResult:
+        """Send a command to the run that said hello, and wait for its answer; the bot refuses it once `timeout` is over.
 
-        `Disconnected` if the bot goes away first, `TimeoutError` if it does not answer: either way it may have been carried out.
+        Whoever asks again with the `nonce` of before gets the answer of before, `repeated`. An `actor` (1 to 64 printable
+        characters) is more exact than that of the connection. `Disconnected` if the bot goes away first, `TimeoutError` if it
+        does not answer: either way it may have been carried out.
         """
-        return await self._ask({"command": name, "args": dict(args or {})}, timeout)
+        ahead = min(int(timeout * 1_000) + _SKEW_MS, LONGEST_MS - _SKEW_MS)
+        request: dict[str, object] = {
+            "command": name,
+            "args": dict(args or {}),
+            "nonce": nonce or new_nonce(),
+            "expires": wall_ms() + ahead,
+            "bot": self.hello.bot,
+            "run": self.hello.run,
+        }
+        return await self._ask(request if actor is None else {**request, "actor": actor}, timeout)
 
-    async def follow(self, channels: Iterable[Channel] | None = None, *, timeout: float = 5.0) -> AsyncIterator[FeedMessage]:
-        """Messages of these channels (of all, if None), from now until the bot goes away.
+    async def refollow(self, channels: Iterable[Channel] | None = None, *, timeout: float = 5.0) -> None:
+        """Follow these channels (all, if None) from now on, instead of those before: what `follow` gives goes on with them.
 
-        A `resync` among them says that this client was too slow and must ask for what it shows afresh.
+        What had arrived of the others is still given.
         """
         wish: object = True if channels is None else [channel.value for channel in channels]
         await self._ask({"follow": wish}, timeout)
+
+    async def follow(self, channels: Iterable[Channel] | None = None, *, timeout: float = 5.0) -> AsyncIterator[FeedMessage]:
+        """Messages of these channels (of all, if None), from now until the bot goes away; one at a time may follow.
+
+        A `resync` among them says that this client was too slow and must ask for what it shows afresh.
+        """
+        await self.refollow(channels, timeout=timeout)
         while True:
             while self._messages:
                 yield self._messages.popleft()
@@ -152,11 +192,12 @@ class LocalClient:
         """Sort what arrives into answers and messages, until the bot hangs up."""
         try:
             while True:
-                line = orjson.loads(await self._reader.readuntil(b"\n"))
+                payload = (await self._reader.readuntil(b"\n")).removesuffix(b"\n")
+                line = orjson.loads(payload)
                 if "ok" in line:
                     self._answer(line)
                 else:
-                    self._keep(FeedMessage.of(line))
+                    self._keep(FeedMessage.of(line, payload))
         except (OSError, EOFError, asyncio.LimitOverrunError, ValueError, LookupError):
             return
         finally:
@@ -169,7 +210,7 @@ class LocalClient:
     def _answer(self, line: Mapping[str, Any]) -> None:
         answer = self._waiting.get(line["id"])
         if answer is not None and not answer.done():
-            answer.set_result(CommandResult(line["ok"], line["error"], line.get("result")))
+            answer.set_result(CommandResult(line["ok"], line["error"], line.get("result"), line.get("repeated", False)))
 
     def _keep(self, message: FeedMessage) -> None:
         if len(self._messages) >= self._limit:

@@ -2,7 +2,7 @@
 
 Newline-delimited JSON. A client greets with the token of `feed.json`; without it, it learns nothing. Each client has a queue of
 its own: one that reads too slowly loses its oldest messages, is told how many by a `resync`, and slows nobody. Commands run to
-their end even if the client that sent them has gone.
+their end even if the client that sent them has gone; each says whom it is for, until when, and by a nonce that it is no other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 import orjson
 import structlog
 
-from bot.outlets.command import Command, CommandHandler, CommandResult
+from bot.outlets.admission import LONGEST_ACTOR, Admission, AdmissionLimits, NotAdmitted, Refusal, Request, request_of
+from bot.outlets.command import CommandHandler, CommandResult
 from bot.outlets.envelope import SCHEMA, Channel, Identity, Message
 from bot.outlets.errors import AlreadyRunning, NotRunning, OutletError, Refused
 from bot.outlets.local_client import LocalClient
@@ -66,8 +67,8 @@ class LocalFeed:
     ) -> None:
         self._data_dir = data_dir
         self._identity = identity
-        self._handler = handler
         self._settings = settings or LocalSettings()
+        self.admission = Admission(identity, handler, AdmissionLimits(seconds=self._settings.command))
         self._token = secrets.token_urlsafe(32)
         self._clients: dict[int, _Client] = {}
         self._tasks: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
@@ -173,7 +174,7 @@ class LocalFeed:
             token = greeting.get("token")
             actor = greeting.get("actor", "local")
             known = isinstance(token, str) and hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
-            if not known or not isinstance(actor, str) or not 0 < len(actor) <= 64 or not actor.isprintable():
+            if not known or not isinstance(actor, str) or not 0 < len(actor) <= LONGEST_ACTOR or not actor.isprintable():
                 self._refused += 1
                 _log.warning("local_client_refused")
                 writer.write(
@@ -220,20 +221,12 @@ class LocalFeed:
                     commands.create_task(self._carry_out(client, request, room))
 
     async def _carry_out(self, client: _Client, request: dict[str, object], room: asyncio.Semaphore) -> None:
-        """One command. A boundary: a failing handler becomes an answer, and never ends the connection."""
-        name, args = request.get("command"), request.get("args") or {}
+        """One command, answered whatever becomes of it."""
         self._commands += 1
         try:
-            if not isinstance(name, str) or not isinstance(args, dict):
-                result = CommandResult(ok=False, error='a request looks like {"id": 1, "command": "status", "args": {}}')
-            else:
-                async with asyncio.timeout(self._settings.command):
-                    result = await self._handler(Command(name, args, client.actor))
-        except TimeoutError:
-            result = CommandResult(ok=False, error=f"{name} took longer than {self._settings.command:g} s")
-        except Exception as error:  # noqa: BLE001 - the handler's faults belong in the log, and in the answer only by name
-            _log.exception("command_failed", command=name)
-            result = CommandResult(ok=False, error=f"{name} failed ({type(error).__name__}); the bot's log says why")
+            result = await self.admission.carry_out(_addressed(request, client.actor))
+        except NotAdmitted as refusal:
+            result = self.admission.count(refusal)
         finally:
             room.release()
         client.reply(request.get("id"), result)
@@ -278,6 +271,8 @@ class _Client:
         answer: dict[str, object] = {"id": request, "ok": result.ok, "error": result.error}
         if result.result is not None:
             answer["result"] = result.result
+        if result.repeated:
+            answer["repeated"] = True
         self._replies.append(_line(answer))
         self._signal()
 
@@ -332,6 +327,14 @@ def _parsed(line: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def _addressed(said: dict[str, object], actor: str) -> Request:
+    """The command in a line. A client of this feed knows which run it speaks to, and must say so."""
+    request = request_of(said, actor)
+    if request.run is None:
+        raise NotAdmitted(Refusal.MALFORMED, f"{request.command.name} needs `run`: for which start of the bot it is meant")
+    return request
 
 
 def _channels(wish: object) -> frozenset[Channel]:

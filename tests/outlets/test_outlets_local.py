@@ -112,7 +112,8 @@ async def test_commands_are_answered_and_carry_who_asked(tmp_path: Path, identit
         unknown = await client.command("dance")
     assert status == CommandResult(ok=True, result={"state": "active", "args": {"verbose": True}})
     assert unknown == CommandResult(ok=False, error="there is no command 'dance'")
-    assert desk.asked[0] == Command("status", {"verbose": True}, "control-room")
+    asked = desk.asked[0]
+    assert asked == Command("status", {"verbose": True}, "control-room", asked.nonce)
 
 
 async def test_a_slow_command_does_not_hold_up_a_quick_one(tmp_path: Path, identity: Identity, desk: Desk) -> None:
