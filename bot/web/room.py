@@ -1,0 +1,209 @@
+"""What every route stands on: the journal to read, the link to the bot, and who may do what.
+
+Reading happens in this process; whatever changes something or spends money is a command to the bot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import structlog
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from bot.journal.errors import JournalError
+from bot.journal.queries import Queries
+from bot.journal.records import Run
+from bot.journal.run import BookKey
+from bot.outlets.command import CommandResult
+from bot.outlets.errors import Disconnected
+from bot.runtime.jobs import Progress
+from bot.secrets import Secrets
+from bot.services.ground import own_ground
+from bot.services.use_case import Ground, UseCase, UseCaseError, explained, use_case
+from bot.settings import Loaded
+from bot.web.problems import Problem, not_found
+from bot.web.security.principal import Principal
+from bot.web.security.store import AccessStore
+from bot.web.stream.link import BotAway, BotLink
+from bot.web.stream.ring import Ring
+
+if TYPE_CHECKING:
+    from bot.web.world import World
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Answer = Mapping[str, Any]
+
+_READ_SECONDS = 20.0
+_STATUS_SECONDS = 0.5
+_COMMAND_SECONDS = 35.0
+
+
+@dataclass(slots=True)
+class _Fresh:
+    """One answer for all who ask within half a second, and one question for all who wait."""
+
+    _at: float = -1.0
+    _value: Answer | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def get(self, ask: Callable[[], Any]) -> Answer:
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._value is None or now - self._at > _STATUS_SECONDS:
+                self._value = None
+                self._value, self._at = await ask(), now
+            return self._value
+
+
+@dataclass(slots=True)
+class ControlRoom:
+    """One control room; `now` is in ms UTC. Made by `bot.web.server.open_room`."""
+
+    loaded: Loaded
+    secrets: Secrets
+    queries: Queries
+    link: BotLink
+    ring: Ring
+    access: AccessStore
+    now: Callable[[], int]
+    version: str
+    closing: AsyncExitStack
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    held: dict[str, Any] = field(default_factory=dict)
+    _grounds: dict[bool, Ground] = field(default_factory=dict)
+    _status: _Fresh = field(default_factory=_Fresh)
+    _run: Run | None = None
+
+    async def read(self, work: Callable[[Queries], T]) -> T:
+        """What a question to the journal finds, asked in a thread; `Problem` 503 if the journal cannot be read."""
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                return await asyncio.to_thread(work, self.queries)
+        except JournalError as error:
+            raise Problem(503, "The journal cannot be read", str(error)) from error
+        except TimeoutError as error:
+            raise Problem(503, "The journal is slow", f"no answer within {_READ_SECONDS:g} s; try again") from error
+
+    async def run(self) -> Run | None:
+        """The run that is shown: the one that the bot is in, else the journal's newest; None for an empty journal."""
+        hello = self.link.hello
+        wanted = "latest" if hello is None else hello.run
+        if self._run is None or self._run.id != wanted:
+            self._run = await self.read(lambda queries: queries.run(wanted))
+        return self._run
+
+    async def world(self) -> World:
+        """Where this is, as every page says."""
+        from bot.web.world import World  # noqa: PLC0415 - it needs the room's type
+
+        return World.of(await self.run(), self.link.hello, self.loaded)
+
+    async def book(self) -> BookKey:
+        """The books that are shown; `Problem` 503 while there are none."""
+        run = await self.run()
+        if run is None:
+            raise Problem(503, "Nothing to show yet", "the journal holds no run: start the bot, such as `python -m bot --paper`")
+        return BookKey(run.bot, run.mode, run.venue, run.world)
+
+    async def status(self) -> Answer:
+        """How the bot does, at most half a second old however many ask; `Problem` 503 while none runs."""
+        return await self._status.get(self._ask_status)
+
+    async def ask(self, name: str, args: Mapping[str, object], principal: Principal, *, nonce: str | None = None) -> Answer:
+        """Have a use case performed: here if it only reads, else by the bot; one that takes a while answers `{"job": id}`.
+
+        `Problem` 404 for no such use case, 422 for wrong arguments, 409 if it cannot be done, 503 while no bot runs.
+        """
+        try:
+            case = use_case(name)
+        except UseCaseError as error:
+            raise not_found(str(error)) from error
+        if case.reads:
+            return await self._perform(case, args)
+        _checked(case, args)
+        answer = await self.command("do", {"use_case": name, "args": dict(args)}, principal, nonce=nonce)
+        return dict(answer["result"]) if "result" in answer else answer
+
+    async def command(self, name: str, args: Mapping[str, object], principal: Principal, *, nonce: str | None = None) -> Answer:
+        """Have the bot do something; what it answers. `Problem` 409 with its reason if it refuses, 503 while none runs."""
+        done = await self._send(name, args, principal.actor, nonce)
+        if not done.ok:
+            raise Problem(409, "Not done", done.error or "the bot did not say why", result=dict(done.result or {}))
+        return dict(done.result or {})
+
+    async def ground(self) -> Ground:
+        """What reading use cases stand on here: a simulated world keeps things apart from the real one."""
+        run = await self.run()
+        simulated = run is not None and run.simulated
+        if simulated not in self._grounds:
+            made = await self.closing.enter_async_context(own_ground(self.loaded, self.secrets, self.now))
+            made.simulated = simulated
+            made.run = "" if run is None else run.id
+            self._grounds[simulated] = made
+        return self._grounds[simulated]
+
+    async def _perform(self, case: UseCase[Any], args: Mapping[str, object]) -> Answer:
+        given = _checked(case, args)
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                return dict(await case.run(await self.ground(), given, _unheard))
+        except UseCaseError as error:
+            raise Problem(409, "Cannot be answered", str(error)) from error
+        except TimeoutError as error:
+            raise Problem(503, "Slow", f"{case.name} has no answer after {_READ_SECONDS:g} s") from error
+        except Exception as error:
+            line = explained(error)
+            if line is None:
+                raise
+            raise Problem(503, "Cannot be answered", line) from error
+
+    async def _ask_status(self) -> Answer:
+        done = await self._send("status", {}, "control-room", None)
+        if not done.ok or done.result is None:
+            raise Problem(503, "The bot does not answer", done.error or "")
+        return done.result
+
+    async def _send(self, name: str, args: Mapping[str, object], actor: str, nonce: str | None) -> CommandResult:
+        try:
+            return await self.link.command(name, args, actor=actor, nonce=nonce, timeout=_COMMAND_SECONDS)
+        except BotAway as error:
+            raise Problem(503, "No bot is running", str(error)) from error
+        except Disconnected as error:
+            raise Problem(
+                503, "The bot went away", f"{name} may or may not have been carried out; look before you repeat it"
+            ) from error
+        except TimeoutError as error:
+            raise Problem(
+                503, "The bot does not answer", f"{name} may or may not be carried out yet; look before you repeat it"
+            ) from error
+
+
+def _checked(case: UseCase[Any], args: Mapping[str, object]) -> Any:
+    try:
+        return case.read(args)
+    except UseCaseError as error:
+        raise Problem(422, "Not acceptable as it is", str(error)) from error
+
+
+def _unsure(name: str) -> str:
+    return f"{name} may or may not have been carried out; look before you repeat it"
+
+
+def _unheard(progress: Progress) -> None:
+    del progress
+
+
+def room_of(connection: HTTPConnection) -> ControlRoom:
+    """The control room that serves a request."""
+    room: ControlRoom = connection.app.state.room
+    return room
+
+
+Room = Annotated[ControlRoom, Depends(room_of)]

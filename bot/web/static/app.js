@@ -1,0 +1,329 @@
+// The one script of the control room. Pages are made by the server; this keeps their parts fresh, draws charts, and sends forms.
+// A part of a page says by attributes what it wants:
+//   data-src="/ui/queue" data-bells="queue decisions"   load this fragment, and again whenever one of these bells rings
+//   data-chart="/ui/charts/equity" data-bells="equity"  the same for a chart
+//   form data-api="POST /api/v1/kill"                   send its fields as JSON; a 428 asks the person first
+//   a data-drawer="/ui/decisions/ID"                    open the fragment beside the page; the href works without this script
+
+const THROTTLE_MS = 250, LATE_S = 10, LOST_S = 30, RETRY_MS = 2000;
+const root = document.documentElement, body = document.body;
+const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
+const $ = (selector, within = document) => within.querySelector(selector);
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const element = (tag, attributes = {}, ...children) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) name in made && name !== "list" ? (made[name] = value) : made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+};
+
+// What went wrong, as a problem document says it, whatever it was.
+async function problemOf(answer) {
+  try { return await answer.json(); } catch { return { title: answer.statusText || "No answer", detail: "", status: answer.status }; }
+}
+const told = (problem) => [problem.title, problem.detail].filter(Boolean).join(": ");
+
+// ---- fragments
+
+const waiting = new WeakMap();
+function refresh(part) {
+  const held = waiting.get(part);
+  if (held?.running) { held.again = true; return held.done; }
+  const state = { running: true, again: false };
+  waiting.set(part, state);
+  state.done = load(part).finally(() => setTimeout(() => {
+    state.running = false;
+    if (state.again && part.isConnected) refresh(part);
+  }, THROTTLE_MS));
+  return state.done;
+}
+
+async function load(part) {
+  if (part.dataset.chart) return drawChart(part);
+  part.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(part.dataset.src, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+    if (answer.status === 401) return leave();
+    if (!answer.ok) return failed(part, await problemOf(answer));
+    swap(part, await answer.text());
+  } catch (error) {
+    failed(part, { title: "The control room does not answer", detail: "trying again" });
+    setTimeout(() => part.isConnected && refresh(part), RETRY_MS);
+  } finally { part.removeAttribute("aria-busy"); }
+}
+
+function swap(part, text) {
+  if (part.dataset.last === text.length + ":" + hash(text)) return;
+  part.dataset.last = text.length + ":" + hash(text);
+  const open = new Set($$("details[open][id]", part).map((one) => one.id));
+  const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+  const known = new Set($$("[data-key]", part).map((one) => one.dataset.key));
+  part.innerHTML = text;
+  for (const one of $$("details[id]", part)) if (open.has(one.id)) one.open = true;
+  if (known.size) for (const one of $$("[data-key]", part)) if (!known.has(one.dataset.key)) one.classList.add("arrived");
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  adopt(part);
+  part.dispatchEvent(new CustomEvent("swapped", { bubbles: true }));
+}
+
+function hash(text) {
+  let sum = 0;
+  for (let i = 0; i < text.length; i++) sum = (sum * 31 + text.charCodeAt(i)) | 0;
+  return sum;
+}
+
+function failed(part, problem) {
+  delete part.dataset.last;
+  const again = element("button", { type: "button", textContent: "Try again", onclick: () => refresh(part) });
+  part.replaceChildren(element("div", { className: "panel-error", role: "alert" }, element("p", { textContent: told(problem) }), again));
+}
+
+const leave = () => location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
+
+// ---- charts: figures come from the server, plotly's library is fetched with the first of them
+
+let library;
+const plotly = () => (library ??= new Promise((done, refused) => {
+  const script = element("script", { src: body.dataset.plotly });
+  script.onload = () => done(window.Plotly);
+  script.onerror = () => { library = undefined; refused(new Error("plotly")); };
+  document.head.append(script);
+}));
+const dark = () => root.dataset.theme === "dark" || (root.dataset.theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+
+async function drawChart(part) {
+  part.setAttribute("aria-busy", "true");
+  try {
+    const address = new URL(part.dataset.chart, location.href);
+    address.searchParams.set("theme", dark() ? "dark" : "light");
+    const [answer, Plotly] = await Promise.all([fetch(address, { headers: { Accept: "application/json" } }), plotly()]);
+    if (answer.status === 401) return leave();
+    if (!answer.ok) return failed(part, await problemOf(answer));
+    const text = await answer.text();
+    if (part.dataset.last === text.length + ":" + hash(text)) return;
+    part.dataset.last = text.length + ":" + hash(text);
+    const { figure, summary, table } = JSON.parse(text);
+    let plot = $(":scope > .plot", part);
+    if (!plot) { plot = element("div", { className: "plot" }); part.replaceChildren(plot, element("div", { className: "words" })); }
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-label", summary);
+    await Plotly.react(plot, figure.data, figure.layout, { displaylogo: false, responsive: true, displayModeBar: "hover" });
+    describe($(":scope > .words", part), summary, table);
+    part.dataset.drawn = "true";
+  } catch (error) {
+    failed(part, { title: "The chart cannot be drawn", detail: String(error.message || error) });
+  } finally { part.removeAttribute("aria-busy"); }
+}
+
+// The chart in words and as a table, for whoever cannot see it.
+function describe(host, summary, table) {
+  const open = $("details", host)?.open ?? false;
+  const head = element("tr", {}, ...table.columns.map((name) => element("th", { scope: "col", textContent: name })));
+  const rows = table.rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", { className: typeof cell === "number" ? "num" : "", textContent: cell ?? "–" }))));
+  const made = element("table", { className: "data" }, element("thead", {}, head), element("tbody", {}, ...rows));
+  const words = element("details", { open }, element("summary", { textContent: "As a table" }), element("p", { textContent: summary }), element("div", { className: "scroll", tabIndex: 0 }, made));
+  host.replaceChildren(words);
+}
+
+// ---- the doorbell: one stream for the tab, closed while nobody looks
+
+let stream, listening = new Map(), lastHeard = Date.now(), wasOpen = false;
+const parts = () => $$("[data-src],[data-chart]");
+const refreshAll = () => parts().filter((part) => part.dataset.bells !== undefined).forEach(refresh);
+
+function ring(bell, event) {
+  lastHeard = Date.now();
+  for (const part of parts()) if ((part.dataset.bells ?? "").split(" ").includes(bell)) refresh(part);
+  document.dispatchEvent(new CustomEvent("bell", { detail: { bell, data: event?.data } }));
+}
+
+function listen(bell) {
+  if (!bell || listening.has(bell)) return;
+  const heard = (event) => ring(bell, event);
+  listening.set(bell, heard);
+  stream?.addEventListener(bell, heard);
+}
+
+function connect() {
+  if (stream || document.hidden || !body.dataset.events) return;
+  stream = new EventSource(body.dataset.events);
+  stream.onopen = () => { lastHeard = Date.now(); if (wasOpen) refreshAll(); wasOpen = true; };
+  stream.onmessage = () => { lastHeard = Date.now(); };
+  for (const [bell, heard] of listening) stream.addEventListener(bell, heard);
+  stream.addEventListener("hello", (event) => { lastHeard = Date.now(); greet(JSON.parse(event.data)); });
+  stream.addEventListener("pulse", () => { lastHeard = Date.now(); });
+  stream.addEventListener("resync", () => { lastHeard = Date.now(); refreshAll(); });
+  stream.onerror = () => { if (stream?.readyState === EventSource.CLOSED) { disconnect(); setTimeout(connect, RETRY_MS); } };
+}
+function disconnect() { stream?.close(); stream = undefined; }
+
+// A page made in one run must not show another world's badge.
+function greet(hello) {
+  if (hello.run && body.dataset.run && hello.run !== body.dataset.run) location.reload();
+}
+
+// ---- forms
+
+function fieldsOf(form) {
+  const sent = {};
+  for (const field of form.elements) {
+    if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
+    const value = field.type === "checkbox" ? field.checked : field.value;
+    const kind = field.dataset.type ?? (field.type === "number" ? "number" : "");
+    if (value === "" && !("keepEmpty" in field.dataset)) continue;
+    place(sent, field.name.split("."), typed(value, kind));
+  }
+  return sent;
+}
+function typed(value, kind) {
+  if (kind === "number") return Number(value);
+  if (kind === "json") return JSON.parse(value);
+  if (kind === "list") return String(value).split(/[\s,]+/).filter(Boolean);
+  if (kind === "time") return Date.parse(value + "Z");
+  return value;
+}
+function place(target, path, value) {
+  for (const name of path.slice(0, -1)) target = target[name] ??= {};
+  target[path.at(-1)] = value;
+}
+
+async function send(form, submitter) {
+  const said = $("[role=alert]", form) ?? form.appendChild(element("p", { className: "alert", role: "alert" }));
+  const done = $(".done", form);
+  said.textContent = "";
+  if (done) done.textContent = "";
+  let sent;
+  try { sent = fieldsOf(form); } catch (error) { said.textContent = "One of the fields is not JSON: " + error.message; return; }
+  if (submitter?.name) place(sent, submitter.name.split("."), typed(submitter.value, submitter.dataset.type));
+  let [method, address] = (submitter?.dataset.api ?? form.dataset.api).split(" ");
+  address = address.replace(/\{(\w+)\}/g, (_, name) => { const value = sent[name]; delete sent[name]; return encodeURIComponent(value); });
+  const buttons = $$("button", form).filter((one) => !one.disabled);
+  buttons.forEach((one) => (one.disabled = true));
+  form.setAttribute("aria-busy", "true");
+  try {
+    const answer = await call(method, address, sent);
+    if (answer === null) return;
+    if (!answer.ok) { said.textContent = told(await problemOf(answer)); return; }
+    const result = answer.status === 204 ? {} : await answer.json();
+    succeed(form, result, done);
+  } catch (error) { said.textContent = "The control room does not answer: it may or may not have been done. Look before you repeat it."; }
+  finally { buttons.forEach((one) => (one.disabled = false)); form.removeAttribute("aria-busy"); }
+}
+
+// One call; where the server wants to be sure, the person is asked and the same call is repeated with what they confirmed.
+export async function call(method, address, sent, extra = {}) {
+  const headers = { Accept: "application/json", "X-CSRF-Token": csrf, ...extra };
+  if (method !== "GET") { headers["Content-Type"] = "application/json"; headers["Idempotency-Key"] ??= crypto.randomUUID(); }
+  const answer = await fetch(address, { method, headers, credentials: "same-origin", body: method === "GET" ? undefined : JSON.stringify(sent) });
+  if (answer.status === 401) { leave(); return null; }
+  if (answer.status !== 428 || extra.Confirmation) return answer;
+  const problem = await answer.json();
+  if (!(await confirmed(problem.text ?? problem.detail))) return null;
+  return call(method, address, sent, { Confirmation: problem.confirmation });
+}
+
+function confirmed(text) {
+  const dialog = $("#confirm");
+  $(".text", dialog).textContent = text;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true }));
+}
+
+function succeed(form, result, done) {
+  if (form.dataset.then === "reload") return location.reload();
+  if (form.dataset.then?.startsWith("/")) return location.assign(form.dataset.then.replace(/\{([\w.]+)\}/g, (_, path) => encodeURIComponent(path.split(".").reduce((at, name) => at?.[name], result) ?? "")));
+  if (result.job && form.dataset.job) follow($(form.dataset.job), result.job);
+  else if (done) done.textContent = form.dataset.done ?? "Done.";
+  else toast(form.dataset.done ?? "Done.");
+  if ("reset" in form.dataset) form.reset();
+  (form.dataset.refresh ?? "").split(" ").filter(Boolean).forEach((selector) => $$(selector).forEach(refresh));
+  form.dispatchEvent(new CustomEvent("answered", { bubbles: true, detail: result }));
+}
+
+// A job is followed by its own fragment, which stops asking by itself once it has ended.
+function follow(host, job) {
+  host.dataset.src = "/ui/jobs/" + encodeURIComponent(job) + (host.dataset.view ? "?view=" + encodeURIComponent(host.dataset.view) : "");
+  host.dataset.bells = "jobs";
+  listen("jobs");
+  delete host.dataset.last;
+  refresh(host);
+  host.scrollIntoView({ block: "nearest" });
+}
+
+export function toast(text, kind = "good") {
+  const one = element("div", { className: "notice " + kind, role: "status", textContent: text });
+  $(".toasts").append(one);
+  setTimeout(() => one.remove(), 6000);
+}
+
+// ---- the drawer
+
+async function drawer(address) {
+  const dialog = $("#drawer"), host = $(".inside", dialog);
+  host.replaceChildren(element("p", { className: "soft", textContent: "Loading…" }));
+  if (!dialog.open) dialog.showModal();
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  if (answer.status === 401) return leave();
+  if (!answer.ok) return failed(host, await problemOf(answer));
+  host.innerHTML = await answer.text();
+  adopt(host);
+}
+
+// ---- what is new on the page: from the server's first answer, or swapped in later
+
+function adopt(within) {
+  for (const part of $$("[data-src],[data-chart]", within)) {
+    (part.dataset.bells ?? "").split(" ").forEach(listen);
+    if (part.dataset.chart || !part.firstElementChild) refresh(part);
+  }
+  for (const one of $$("time[datetime]", within)) {
+    if (one.dataset.local) continue;
+    one.dataset.local = "true";
+    one.title += "\n" + new Date(one.dateTime).toLocaleString() + " here";
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.api && !event.submitter?.dataset.api) return;
+  event.preventDefault();
+  send(form, event.submitter);
+});
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-drawer]");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); drawer(link.dataset.drawer); return; }
+  const close = event.target.closest("[data-close]");
+  if (close) close.closest("dialog").close(close.dataset.close);
+  const burger = event.target.closest(".burger");
+  if (burger) burger.setAttribute("aria-expanded", String($(".menu").classList.toggle("open")));
+  const copy = event.target.closest("[data-copy]");
+  if (copy) navigator.clipboard?.writeText(copy.dataset.copy).then(() => toast("Copied."));
+  const theme = event.target.closest("[data-theme-switch]");
+  if (theme) chooseTheme(dark() ? "light" : "dark");
+});
+document.addEventListener("change", (event) => {
+  const field = event.target;
+  if (field.matches("[data-theme-choice]")) chooseTheme(field.value);
+  if (field.form?.matches("[data-auto]")) field.form.requestSubmit();
+});
+
+function chooseTheme(name) {
+  root.dataset.theme = name;
+  document.cookie = "theme=" + name + "; path=/; max-age=31536000; samesite=strict";
+  for (const part of $$("[data-chart]")) { delete part.dataset.last; refresh(part); }
+}
+
+setInterval(() => {
+  const age = Math.round((Date.now() - lastHeard) / 1000), fresh = $("#fresh");
+  if (!fresh) return;
+  fresh.dataset.age = age >= LOST_S ? "lost" : age >= LATE_S ? "late" : "good";
+  fresh.textContent = age >= LOST_S ? `no news for ${age} s` : `updated ${age} s ago`;
+}, 1000);
+
+document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else { connect(); } });
+addEventListener("pagehide", disconnect);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => root.dataset.theme === "auto" && chooseTheme("auto"));
+["link", "risk"].forEach(listen);
+adopt(document);
+connect();
