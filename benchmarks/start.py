@@ -70,7 +70,7 @@ def _running() -> Iterator[subprocess.Popen[bytes]]:
     """A `--demo` of its own books; ended politely, by force when it does not end."""
     with tempfile.TemporaryDirectory() as folder:
         command = [*_BOT, "--demo", "--no-redis", "--no-web", "--seed", "7", "--data-dir", folder]
-        environment = {**os.environ, "ARBITER_METRICS__ENABLED": "false"}
+        environment = {**os.environ, "ARBITER_METRICS__ENABLED": "false", "ARBITER_WEB__ENABLED": "false"}
         with (Path(folder) / "stderr").open("wb") as stderr:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment)
         alarm = Timer(_PATIENCE, process.kill)

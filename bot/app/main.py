@@ -14,6 +14,8 @@ import structlog
 from bot.app.account import OpenAccount, native_protection, open_account, opening_cash, refuse_unless_meant
 from bot.app.alone import alone_in
 from bot.app.commands import Operator
+from bot.app.control_room import TASK as CONTROL_ROOM
+from bot.app.control_room import ControlRoomProcess
 from bot.app.ending import aside, signals, terminable, within
 from bot.app.instruments import Instruments
 from bot.app.learners import Learners
@@ -47,7 +49,8 @@ from bot.services.assembly import desk_config
 from bot.services.llm.access import with_minds
 from bot.services.llm.news import open_news
 from bot.services.running import HELD as RUNNING
-from bot.services.running import Running
+from bot.services.running import Described, Running
+from bot.services.specs import unheard, with_settings
 from bot.services.use_case import UseCaseError, explained
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
@@ -88,7 +91,11 @@ async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: Ru
     live = options.mode is RunMode.LIVE
     if live:
         refuse_unless_meant(loaded, secrets)
-    with terminable(), alone_in(data_dir):
+    with terminable(), alone_in(data_dir), contextlib.ExitStack() as held:
+        room = None
+        if settings.web.enabled:
+            room = ControlRoomProcess(loaded, secrets, watcher.noticed)
+            held.callback(room.close)
         journal = await asyncio.to_thread(Journal.open, settings.database_url, data_dir, journal_limits(settings))
         world = await open_world(options, loaded, clock, lambda name: secrets.get(name) is not None)
         account: OpenAccount | None = None
@@ -97,7 +104,7 @@ async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: Ru
                 account = await open_account(loaded, secrets, clock.now, world)
             recovered = await asyncio.to_thread(recover, settings.database_url, data_dir, world.book)
             await asyncio.to_thread(journal.complete, recovered.run, recovered.untold)
-            return await _Run(options, loaded, secrets, watcher, clock, journal, world, recovered, account).live()
+            return await _Run(options, loaded, secrets, watcher, clock, journal, world, recovered, account, room).live()
         finally:
             if account is not None:
                 await within("account", account.close(), _WORLD_SECONDS)
@@ -118,9 +125,10 @@ class _Run:
         world: World,
         recovered: Recovered,
         account: OpenAccount | None,
+        room: ControlRoomProcess | None,
     ) -> None:
         self.options, self.loaded, self.watcher, self.clock = options, loaded, watcher, clock
-        self.journal, self.world = journal, world
+        self.journal, self.world, self.room = journal, world, room
         self.settings = loaded.settings
         self.version = package_version("arbiter-desk")
         self.id = run_id(clock.now())
@@ -203,7 +211,9 @@ class _Run:
         )  # fmt: skip
         self.opening.begin_books()
         self.opening.means = self.means = await self._means()
-        self.ground.held[RUNNING] = Running(self.port, self.host.life, lambda: self.host.specs, self._news)
+        self.ground.held[RUNNING] = Running(
+            self.port, self.host.life, lambda: self.host.specs, self._news, self.shell.desk, self.host, self._described
+        )  # fmt: skip
         self.opening.let_sources_in()
         self._tell_worth()
         paths = {"config": str(self.loaded.directory or "defaults"), "data": str(self.settings.bot.data_dir)}
@@ -231,6 +241,12 @@ class _Run:
     def _news(self) -> Iterable[Item] | None:
         return None if self.feeds is None else self.feeds.archive
 
+    def _described(self) -> Iterable[Described]:
+        """Every source that the configuration has, also those that are off."""
+        for found in self.world.sources:
+            source = with_settings(found, self.settings)
+            yield Described(source.spec, source.about, unheard(source, self.settings, self.means))
+
     async def _trade(self) -> None:
         """Everything that lives as long as the run; the desk outlives the rest by the time it takes to empty its inbox."""
         steady()
@@ -240,6 +256,8 @@ class _Run:
         start("minutes", self._tell_minutes)
         start("snapshots", self._keep_snapshots)
         start("upkeep", self._keep_journal_small)
+        if self.room is not None:
+            start(CONTROL_ROOM, self.room.run)
         self.learners.start(start)
         if self.feeds is not None:
             start("news", self.feeds.run)

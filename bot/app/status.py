@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from bot.app.control_room import TASK as CONTROL_ROOM
 from bot.app.live import LiveSide
 from bot.app.world import World
 from bot.core.market import Health
@@ -66,7 +67,8 @@ class Status:
 
     def ready(self) -> list[str]:
         """Why the bot is not ready, nothing if it is."""
-        reasons = [f"{name} is down: {error}" for name, error in self.supervisor.failing.items()]
+        down = {name: error for name, error in self.supervisor.failing.items() if name != CONTROL_ROOM}
+        reasons = [f"{name} is down: {error}" for name, error in down.items()]
         if self.shell.journal.trouble is not None:
             reasons.append(f"the journal cannot be written: {self.shell.journal.trouble.value}")
         risk = self.shell.desk.state.risk

@@ -27,6 +27,7 @@ from bot.cli import (
     reports,
     run,
     secret,
+    web,
 )
 from bot.cli.exits import EXIT_CODES, guarded
 
@@ -78,7 +79,7 @@ def root(
     del show
 
 
-for module in (run, history, reports, control, records, learning, analyse, doctor, health, drill, chat, idea):
+for module in (run, history, reports, control, records, learning, analyse, doctor, health, drill, chat, idea, web):
     module.register(app)
 app.add_typer(config.app, name="config", help="Write, check and show the configuration.")
 app.add_typer(data.app, name="data", help="Market data on this machine: fetch history for backtests.")

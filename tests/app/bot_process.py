@@ -19,10 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def clean_environment(place: Path, **settings: str) -> dict[str, str]:
-    """The environment without the variables of whoever runs the tests; the metrics take any free port."""
+    """The environment without the variables of whoever runs the tests; the metrics take any free port, and there is no control room."""
     foreign = ("_API_KEY", "_API_SECRET", "_API_TOKEN")
     kept = {name: value for name, value in os.environ.items() if not (name.startswith("ARBITER_") or name.endswith(foreign))}
-    return {**kept, "ARBITER_KEY_FILE": str(place / "master.key"), "ARBITER_METRICS__PORT": "0", "COLUMNS": "100", **settings}
+    ours = {"ARBITER_METRICS__PORT": "0", "ARBITER_WEB__ENABLED": "false"}
+    return {**kept, "ARBITER_KEY_FILE": str(place / "master.key"), "COLUMNS": "100", **ours, **settings}
 
 
 def eventually(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:

@@ -45,6 +45,7 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
             monkeypatch.delenv(name)
     monkeypatch.setenv("ARBITER_KEY_FILE", str(tmp_path / "master.key"))
     monkeypatch.setenv("ARBITER_METRICS__PORT", "0")
+    monkeypatch.setenv("ARBITER_WEB__ENABLED", "false")
     monkeypatch.chdir(ROOT)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
@@ -196,7 +197,7 @@ def begin(
     """A demo in this process."""
     options = RunOptions(mode=RunMode.DEMO, data_dir=place / "data", duration=duration, seed=2)
     given = {"redis.url": "off", **options.overrides(), **(settings or {})}
-    loaded = load(ROOT / "config", overrides=given, environ={"ARBITER_METRICS__PORT": "0"})
+    loaded = load(ROOT / "config", overrides=given, environ={"ARBITER_METRICS__PORT": "0", "ARBITER_WEB__ENABLED": "false"})
     return asyncio.create_task(app.run(options, loaded, Secrets(place / "data"), watcher))
 
 
