@@ -1,0 +1,51 @@
+"""How a stream ends: when its reader goes, when the control room stops, or when its reader is not known any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from starlette.requests import HTTPConnection
+from starlette.types import Receive
+
+from bot.web.security.gate import known
+
+_GRACE_SECONDS = 0.25
+_RECHECK_SECONDS = 60.0
+
+
+async def until_any(work: Coroutine[Any, Any, None], *ends: Coroutine[Any, Any, object], close: Callable[[], None]) -> None:
+    """Do the work until it is done or one of the ends has come.
+
+    The work is then asked to `close`, given a moment to end by itself, and cancelled if it does not: it may be stuck in writing
+    to a client that never reads. Its own failure is raised.
+    """
+    doing = asyncio.create_task(work, name="stream")
+    ending = [asyncio.create_task(end, name="stream-end") for end in ends]
+    try:
+        await asyncio.wait([doing, *ending], return_when=asyncio.FIRST_COMPLETED)
+        close()
+        await asyncio.wait([doing], timeout=_GRACE_SECONDS)
+    finally:
+        close()
+        for task in (doing, *ending):
+            task.cancel()
+        await asyncio.gather(doing, *ending, return_exceptions=True)
+    if not doing.cancelled() and (fault := doing.exception()) is not None:
+        raise fault
+
+
+async def until_disconnected(receive: Receive) -> None:
+    """Until the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def until_unknown(connection: HTTPConnection, seconds: float = _RECHECK_SECONDS) -> None:
+    """Until whoever opened the connection is no longer known: logged out, revoked or expired. Looked up every `seconds`."""
+    while True:
+        await asyncio.sleep(seconds)
+        del connection.state.principal  # the gate remembers it for as long as the request lasts
+        if await known(connection) is None:
+            return
