@@ -1,8 +1,9 @@
 """Notifications: telling the person, without telling the same thing all night.
 
 A notice is queued and sent by a task of its own. The same notice within a window is told once, with the number of times it was
-suppressed when it is told again; a minute has room for so many notices, but a critical one always has a place. Nothing here ever
-raises into trading.
+suppressed when it is told again; a minute has room for so many notices, but a critical one always has a place. Notifiers are
+simple and near (the log, the screen); a channel leads to a service elsewhere and has its own queue, bounds and task. Nothing here
+ever raises into trading.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Protocol
 import structlog
 
 from bot.core.effects import Notify, Severity
+from bot.outlets.notifying.channel import Channel
+from bot.outlets.topics import Topic, topic_of
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +60,23 @@ class NotifySettings:
     remembered: int = 1_000
 
 
+class Archive(Protocol):
+    """Keeps what became of messages; its task begins and ends with the channels."""
+
+    async def start(self) -> None:
+        """Begin to keep."""
+        ...
+
+    async def close(self, seconds: float) -> None:
+        """Keep what is left, for at most so long."""
+        ...
+
+
+def _every_topic(topic: Topic) -> bool:
+    del topic
+    return True
+
+
 @dataclass(slots=True)
 class _Told:
     at: float
@@ -64,14 +84,24 @@ class _Told:
 
 
 class Notifications:
-    """The queue in front of the notifiers. `clock` gives monotonic seconds."""
+    """The queue in front of the notifiers, and the way to the channels. `clock` gives monotonic seconds.
+
+    `admits` says which topics anybody is told of; `archive` keeps what became of the channels' messages.
+    """
 
     def __init__(
         self,
         notifiers: Sequence[Notifier] = (),
         settings: NotifySettings | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        channels: Sequence[Channel] = (),
+        admits: Callable[[Topic], bool] = _every_topic,
+        archive: Archive | None = None,
     ) -> None:
+        self.channels = tuple(channels)
+        self._admits = admits
+        self._archive = archive
         self._notifiers = tuple(notifiers)
         self._settings = settings or NotifySettings()
         self._clock = clock
@@ -82,18 +112,40 @@ class Notifications:
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """How many were sent, failed, repeated an earlier one, exceeded the rate, or overflowed the queue."""
-        return dict(self._outcomes)
+        """How many were sent, failed, repeated an earlier one, exceeded the rate, or overflowed the queue.
+
+        What became of a channel's messages stands under `NAME:OUTCOME`.
+        """
+        told = {f"{channel.name}:{outcome.value}": n for channel in self.channels for outcome, n in channel.counts.items()}
+        return self._outcomes | told
 
     def put(self, notice: Notify) -> None:
-        """Take a notice to be told. Returns at once."""
-        admitted = self._admit(notice)
-        if admitted is None:
+        """Take a notice to be told to everybody. Returns at once."""
+        fresh = self._fresh(notice)
+        if fresh is None:
             return
+        self._offer(topic_of(notice), fresh)
+        if not self._has_room(notice):
+            return
+        self._enqueue(fresh)
+
+    def alert(self, topic: Topic, notice: Notify) -> None:
+        """Take a notice that only channels are told of: log and screen show in their own way what it says. Returns at once."""
+        fresh = self._fresh(notice)
+        if fresh is not None:
+            self._offer(topic, fresh)
+
+    def _offer(self, topic: Topic, notice: Notify) -> None:
+        if not self._admits(topic):
+            return
+        for channel in self.channels:
+            channel.offer(topic, notice)
+
+    def _enqueue(self, admitted: Notify) -> None:
         if len(self._queue) >= self._settings.queue:
             self._make_room()
         self._queue.append(admitted)
@@ -102,21 +154,32 @@ class Notifications:
 
     async def start(self) -> None:
         """Begin to tell."""
-        self._task = asyncio.create_task(self._run(), name="notifications")
+        if self._archive is not None:
+            await self._archive.start()
+        self._tasks = [asyncio.create_task(self._run(), name="notifications")]
+        self._tasks += [asyncio.create_task(channel.run(), name=f"channel {channel.name}") for channel in self.channels]
 
     async def close(self, timeout: float = 2.0) -> None:
         """Tell what is left, for at most `timeout` seconds, then stop."""
-        if self._task is None:
+        if not self._tasks:
             return
+        await asyncio.gather(self._settle(timeout), *(channel.settle(timeout) for channel in self.channels))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for channel in self.channels:
+            channel.give_up()
+        if self._archive is not None:
+            await self._archive.close(timeout)
+
+    async def _settle(self, timeout: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._empty.wait()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
 
-    def _admit(self, notice: Notify) -> Notify | None:
-        """The notice, perhaps saying how often it was suppressed; None if it was told a moment ago or the minute is full."""
+    def _fresh(self, notice: Notify) -> Notify | None:
+        """The notice, perhaps saying how often it was suppressed; None if it was told a moment ago."""
         now = self._clock()
         told = self._told.pop(notice, None)
         if told is not None and now - told.at < self._settings.window:
@@ -124,18 +187,25 @@ class Notifications:
             self._outcomes["repeated"] += 1
             self._told[notice] = told
             return None
-        while self._recent and now - self._recent[0] >= 60.0:
-            self._recent.popleft()
-        if len(self._recent) >= self._settings.per_minute and notice.severity is not Severity.CRITICAL:
-            self._outcomes["limited"] += 1
-            return None
-        self._recent.append(now)
         self._told[notice] = _Told(now)
         if len(self._told) > self._settings.remembered:
             del self._told[next(iter(self._told))]
         if told is not None and told.suppressed:
             return replace(notice, text=f"{notice.text} (and {told.suppressed} times since it was last told)")
         return notice
+
+    def _has_room(self, notice: Notify) -> bool:
+        """Whether the minute has room for it at the notifiers; one for which there is none may come again."""
+        now = self._clock()
+        while self._recent and now - self._recent[0] >= 60.0:
+            self._recent.popleft()
+        if len(self._recent) >= self._settings.per_minute and notice.severity is not Severity.CRITICAL:
+            self._outcomes["limited"] += 1
+            if not self.channels:
+                self._told.pop(notice, None)
+            return False
+        self._recent.append(now)
+        return True
 
     def _make_room(self) -> None:
         """Drop the oldest that is not critical; if all are, the oldest."""
