@@ -1,0 +1,69 @@
+"""The state of risk: what is admitted now and why, how full each limit is, and what is wrong with the market or the account."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from bot.core.inputs import TradingState
+from bot.core.market import Health
+from bot.journal.errors import JournalError
+from bot.journal.queries import Queries
+from bot.journal.run import BookKey
+from bot.services.trading.at_desk import AtDesk
+from bot.services.trading.copies import copied
+from bot.services.trading.limits import limits_of, switched_off
+from bot.services.use_case import Ground
+
+log = structlog.get_logger(__name__)
+
+_CHANGES_READ = 100
+
+
+async def state_json(ground: Ground, where: AtDesk) -> dict[str, object]:
+    """All of it. `since` is the journal's word: null while it says nothing, for this must be told without it too."""
+    desk = where.desk
+    risk, book = desk.state.risk, copied(desk, where.now)
+    limits = limits_of(desk, book)
+    symbols = sorted({*desk.state.instruments, *risk.health})
+    return {
+        "now": where.now,
+        "state": risk.state.value,
+        "reason": risk.reason,
+        "since": await asyncio.to_thread(_since, ground, risk.state),
+        "flattening": risk.flattening,
+        "limits": [limit.as_json() for limit in limits],
+        "off": switched_off(desk),
+        "allowed_symbols": list(desk.config.limits.allowed_symbols),
+        "frozen": [{"symbol": symbol, "order": order} for symbol, order in risk.frozen.items()],
+        "health": [
+            {"symbol": symbol, "health": risk.health.get(symbol, Health.FRESH).value, "seen": risk.seen.get(symbol)}
+            for symbol in symbols
+        ],
+        "backlog": risk.backlog,
+        "unread": risk.unread,
+        "unexplained": list(risk.unexplained),
+    }
+
+
+def _since(ground: Ground, state: TradingState) -> int | None:
+    """When the trading state became what it is, in these books; None where that is not journaled, or cannot be read."""
+    if not ground.run:
+        return None
+    try:
+        with Queries(ground.loaded.settings.database_url) as queries:
+            run = queries.run(ground.run)
+            if run is None:
+                return None
+            book = BookKey(run.bot, run.mode, run.venue, run.world)
+            changes = queries.risk_states(book=book, limit=_CHANGES_READ)
+            since: int | None = None if changes else run.started
+    except JournalError as error:
+        log.warning("state_of_risk_without_journal", error=str(error))
+        return None
+    for change in changes:
+        if change.state is not state:
+            break
+        since = change.at
+    return since
