@@ -34,6 +34,7 @@ WELL_KNOWN = (
     "ANTHROPIC_API_KEY",
     "GEMINI_API_KEY",
     "XAI_API_KEY",
+    "WEB_PASSWORD",
 )
 VAULT_FILE = "secrets.json"
 MASTER_KEY = "ARBITER_MASTER_KEY"
@@ -334,6 +335,15 @@ class Secrets:
                 raise SecretError(self._no_key())
             self._vault = Vault(self._path, master or MasterKey.create(self._environ))
         return self._vault
+
+    def anew(self) -> Secrets:
+        """The same place, to be read again: another process may have written the file meanwhile."""
+        return Secrets(self._path.parent, self._environ)
+
+    def variable(self, name: str) -> str | None:
+        """The variable of the environment that sets this secret, None if none does."""
+        found = self._from_environment(name)
+        return None if found is None else found.origin.removeprefix("environment ")
 
     def _from_environment(self, name: str) -> Secret | None:
         for variable in (f"{PREFIX}{name}", name if name in WELL_KNOWN else ""):

@@ -1,4 +1,4 @@
-"""How often is too often: token buckets, and a lock-out that grows with every failure. Times are milliseconds, given by the caller.
+"""How often is too often: token buckets, and a lock-out that grows with every failure. Times are ms, given by the caller.
 
 Both tables are bounded and forget who was seen longest ago, so that a flood of addresses costs no memory.
 """

@@ -78,7 +78,8 @@ class OnceStore:
         """Keep the response."""
         body = done.body if done.body is not None and len(done.body) <= LONGEST_BODY else None
         values = {"status": done.status, "headers": orjson.dumps(dict(done.headers)).decode(), "body": body}
-        await self._write(f"UPDATE web_once SET status = :status, headers = :headers, body = :body WHERE {_SAME}", principal, name, values)  # noqa: S608
+        kept = f"UPDATE web_once SET status = :status, headers = :headers, body = :body WHERE {_SAME}"  # noqa: S608
+        await self._write(kept, principal, name, values)
 
     async def release(self, principal: str, name: str) -> None:
         """Nothing was done: the key is free again."""

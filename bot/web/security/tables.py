@@ -10,8 +10,8 @@ _FIRST = (
     "hash TEXT NOT NULL PRIMARY KEY, id TEXT NOT NULL UNIQUE, created BIGINT NOT NULL, seen BIGINT NOT NULL, "
     "expires BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS web_tokens ("
-    "id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, scope INTEGER NOT NULL, created BIGINT NOT NULL, "
-    "expires BIGINT NOT NULL, used BIGINT, revoked BIGINT)",
+    "id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, scope INTEGER NOT NULL, "
+    "created BIGINT NOT NULL, expires BIGINT NOT NULL, used BIGINT, revoked BIGINT)",
     "CREATE TABLE IF NOT EXISTS web_once ("
     "principal TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, process TEXT NOT NULL, created BIGINT NOT NULL, "
     "status INTEGER, headers TEXT, body BLOB, PRIMARY KEY (principal, name))",

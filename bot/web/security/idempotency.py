@@ -1,0 +1,167 @@
+"""`Idempotency-Key`: a change that is sent twice is made once, and answered twice.
+
+    router = APIRouter(route_class=IdempotentRoute)
+
+is all that routes have to say. A request under a known key gets the response of the first, with `Idempotency-Replayed: true`; the
+same key on another request is 422, one that is still being answered is 409. What was refused before anything was done (4xx, 503)
+is not kept: the key is free to try again. Pass `nonce_of(request)` on to the bot, and it too will do it only once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any
+
+import structlog
+from fastapi import Depends, Header
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bot.web.problems import Problem
+from bot.web.security.gate import SAFE, known
+from bot.web.security.keys import bound
+from bot.web.security.once import Begun, Done
+from bot.web.security.standing import room_of
+
+log = structlog.get_logger(__name__)
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
+_LONGEST = 128
+_KEPT_HEADERS = ("content-type", "content-encoding", "vary", "location", "etag")
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_REFUSALS = {
+    Begun.OTHER_REQUEST: (422, "Another request", "this Idempotency-Key was used for another request; choose a new one"),
+    Begun.RUNNING: (
+        409,
+        "Still being done",
+        "the first request under this Idempotency-Key is not answered yet; wait, then repeat it",
+    ),
+    Begun.UNKNOWN: (
+        409,
+        "Nobody knows",
+        "the control room ended while it did this; look whether it was done, and choose a new Idempotency-Key to repeat it",
+    ),
+}
+
+
+async def _documented(
+    key: Annotated[
+        str | None,
+        Header(
+            alias=IDEMPOTENCY_HEADER,
+            description="1 to 128 printable characters: the same change under the same key is made once.",
+        ),
+    ] = None,
+) -> None:
+    """Has the header described in the API's document; it is checked before, by the route."""
+    del key
+
+
+class IdempotentRoute(APIRoute):
+    """A route that honours `Idempotency-Key` on POST, PUT, PATCH and DELETE."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        dependencies = list(options.pop("dependencies", None) or ())
+        changes = set(options.get("methods") or {"GET"}) - SAFE
+        if changes and not any(each.dependency is _documented for each in dependencies):
+            dependencies.append(Depends(_documented))
+        super().__init__(path, endpoint, dependencies=dependencies, **options)
+
+    def get_route_handler(self) -> _Handler:
+        """The handler, behind its records."""
+        handler = super().get_route_handler()
+
+        async def once(request: Request) -> Response:
+            name = _key_of(request)
+            principal = await known(request) if name is not None else None
+            if name is None or principal is None:
+                return await handler(request)
+            return await _once(request, principal.key, name, handler)
+
+        return once
+
+
+def nonce_of(request: Request, step: str = "") -> str | None:
+    """The nonce under which the bot is asked, the same for the same key; None without one. `step` tells several apart."""
+    nonce: str | None = getattr(request.state, "nonce", None)
+    return None if nonce is None else bound(nonce.encode(), step)
+
+
+def _key_of(request: Request) -> str | None:
+    given = request.headers.getlist(IDEMPOTENCY_HEADER)
+    if not given or request.method in SAFE:
+        return None
+    if len(given) > 1 or not 1 <= len(given[0]) <= _LONGEST or not (given[0].isascii() and given[0].isprintable()):
+        raise Problem(400, "No usable Idempotency-Key", f"it is one header of 1 to {_LONGEST} printable ASCII characters")
+    return given[0]
+
+
+async def _once(request: Request, principal: str, name: str, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+    records = room_of(request).access.once
+    fingerprint = await _fingerprint(request)
+    begun = await records.begin(principal, name, fingerprint)
+    if isinstance(begun, Done):
+        return _replayed(begun)
+    if begun is not Begun.NEW:
+        status, title, detail = _REFUSALS[begun]
+        raise Problem(status, title, detail)
+    request.state.nonce = hashlib.sha256(f"{principal} {name} {fingerprint}".encode()).hexdigest()
+    try:
+        response = await handler(request)
+    except Exception as error:
+        await _failed(request, principal, name, error)
+        raise
+    if _nothing_done(response.status_code):
+        await records.release(principal, name)
+    else:
+        await records.finish(principal, name, _done(response))
+    return response
+
+
+async def _fingerprint(request: Request) -> str:
+    """What makes it the same request: method, address and body; not the headers, of which a confirmation is one."""
+    summary = hashlib.sha256()
+    for part in (request.method.encode(), request.url.path.encode(), request.url.query.encode(), await request.body()):
+        summary.update(len(part).to_bytes(8))
+        summary.update(part)
+    return summary.hexdigest()
+
+
+def _nothing_done(status: int) -> bool:
+    return 400 <= status < 500 or status == 503
+
+
+def _done(response: Response) -> Done:
+    """As it will be replayed; a stream has no body to keep."""
+    body = getattr(response, "body", None)
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    return Done(response.status_code, headers, bytes(body) if isinstance(body, (bytes, memoryview)) else None)
+
+
+async def _failed(request: Request, principal: str, name: str, error: Exception) -> None:
+    """A refusal frees the key; a defect keeps it, for something may have been done before it showed."""
+    records = room_of(request).access.once
+    status = 422 if isinstance(error, RequestValidationError) else 500
+    if isinstance(error, Problem):
+        status = error.status
+    elif isinstance(error, HTTPException):
+        status = error.status_code
+    if _nothing_done(status):
+        await records.release(principal, name)
+        return
+    log.warning("outcome_kept", path=request.url.path, status=status)
+    title, detail = "Nobody knows", "it failed in the middle the first time; look whether it was done before you repeat it"
+    await records.finish(principal, name, _done(Problem(status, title, detail).response()))
+
+
+def _replayed(done: Done) -> Response:
+    if done.body is None:
+        detail = f"it was done before, with status {done.status}; the response was too long to keep"
+        raise Problem(409, "Done before", detail, headers={REPLAYED_HEADER: "true"}, done=done.status)
+    return Response(done.body, done.status, {**done.headers, REPLAYED_HEADER: "true"})
