@@ -113,6 +113,7 @@ _ROOMS: Mapping[str, str] = {
     "monitor": "bot.services.monitoring.use_cases",
     "desk": "bot.services.trading.desk_cases",
     "risk": "bot.services.trading.risk_cases",
+    "market": "bot.services.market.use_cases",
 }
 
 

@@ -43,6 +43,8 @@ Answer = Mapping[str, Any]
 _READ_SECONDS = 20.0
 _STATUS_SECONDS = 0.5
 _COMMAND_SECONDS = 35.0
+_FIRST_LOOK_SECONDS = 0.05
+_LONGEST_LOOK_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -137,6 +139,21 @@ class ControlRoom:
         if not done.ok:
             raise Problem(409, "Not done", done.error or "the bot did not say why", result=dict(done.result or {}))
         return dict(done.result or {})
+
+    async def finished(self, job: str, principal: Principal, seconds: float) -> Answer | None:
+        """The result of a job, None if it still runs after so long; `Problem` 409 if it failed or was cancelled."""
+        until = asyncio.get_running_loop().time() + seconds
+        pause = _FIRST_LOOK_SECONDS
+        while True:
+            found = await self.command("job", {"id": job}, principal)
+            if found["state"] == "done":
+                return dict(found["result"] or {})
+            if found["state"] != "running":
+                raise Problem(409, "Not done", str(found["error"] or f"the job was {found['state']}"), job=job)
+            if asyncio.get_running_loop().time() + pause > until:
+                return None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
 
     async def ground(self) -> Ground:
         """What reading use cases stand on here: a simulated world keeps things apart from the real one."""
