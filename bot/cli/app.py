@@ -27,6 +27,7 @@ from bot.cli import (
     reports,
     run,
     secret,
+    token,
     web,
 )
 from bot.cli.exits import EXIT_CODES, guarded
@@ -87,4 +88,5 @@ app.add_typer(llm.app, name="llm", help="Language models: keys, prices, budget, 
 app.add_typer(memory.app, name="memory", help="What was learnt from backtests and closed trades.")
 app.add_typer(qc.app, name="qc", help="QuantConnect: account, live algorithms, signals, backtests in its cloud.")
 app.add_typer(secret.app, name="secrets", help="Keep keys and tokens out of files and histories.")
+token.register(app)
 app.add_typer(database.app, name="db", help="The journal's database.")

@@ -15,10 +15,25 @@ from bot.web.security.store import AccessStore
 class Standing(Protocol):
     """The part of `bot.web.room.ControlRoom` that access is decided on."""
 
-    loaded: Loaded
-    secrets: Secrets
-    access: AccessStore
-    now: Callable[[], int]
+    @property
+    def loaded(self) -> Loaded:
+        """The settings."""
+        ...
+
+    @property
+    def secrets(self) -> Secrets:
+        """Where the password is, if there is one."""
+        ...
+
+    @property
+    def access(self) -> AccessStore:
+        """Who has access."""
+        ...
+
+    @property
+    def now(self) -> Callable[[], int]:
+        """The time (ms UTC)."""
+        ...
 
 
 def room_of(connection: HTTPConnection) -> Standing:

@@ -1,0 +1,183 @@
+"""A small application behind the real doors: what is tried here is the gate, not what lies behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from fastapi import APIRouter, FastAPI, Request, WebSocket
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from pydantic import BaseModel
+from starlette.middleware import Middleware
+
+from bot.secrets import Secrets
+from bot.settings import Loaded, load
+from bot.web import problems
+from bot.web.problems import Problem
+from bot.web.security.confirming import require_confirmation
+from bot.web.security.forms import form_of
+from bot.web.security.gate import COOKIE, Admin, Reader, Trader, csrf_token, principal_of_websocket
+from bot.web.security.idempotency import IdempotentRoute, nonce_of
+from bot.web.security.middleware import BodyLimit, HostCheck, SecurityHeaders, Throttle
+from bot.web.security.pages import router as doors
+from bot.web.security.principal import Scope
+from bot.web.security.store import AccessStore
+
+HOST = "127.0.0.1:8080"
+ORIGIN = f"http://{HOST}"
+START = 1_800_000_000_000
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Clock:
+    """Time that passes when told."""
+
+    at: int = START
+
+    def __call__(self) -> int:
+        return self.at
+
+
+@dataclass
+class World:
+    """The application, its room, and how often it really did something."""
+
+    loaded: Loaded
+    secrets: Secrets
+    access: AccessStore
+    now: Clock
+    done: list[str] = field(default_factory=list)
+    app: FastAPI = field(default_factory=FastAPI)
+
+    def client(self, address: str = "127.0.0.1", **options: Any) -> httpx2.AsyncClient:
+        transport = httpx2.ASGITransport(app=self.app, client=(address, 4711), raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url=ORIGIN, **options)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[tuple[httpx2.AsyncClient, dict[str, str]]]:
+        """A browser that is logged in, and the headers that its script sends with a change."""
+        made = await self.access.new_session()
+        async with self.client(cookies={COOKIE: made.key}) as client:
+            csrf = (await client.get("/csrf")).text
+            yield client, {"Origin": ORIGIN, "X-CSRF-Token": csrf}
+
+    async def bearer(self, scope: Scope = Scope.ADMIN, name: str = "script") -> dict[str, str]:
+        """The header of a new token."""
+        made = await self.access.new_token(name, scope, self.now() + 86_400_000)
+        return {"Authorization": f"Bearer {made.value}"}
+
+
+class Order(BaseModel):
+    """What is sent to the command that is tried."""
+
+    size: int
+
+
+def application(world: World) -> FastAPI:
+    """Routes of every kind."""
+    app = FastAPI(
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(HostCheck, room=world),
+            Middleware(BodyLimit),
+            Middleware(Throttle, room=world),
+        ]
+    )
+    app.state.room = world
+    problems.install(app)
+    app.include_router(doors)
+    app.include_router(_pages())
+    app.include_router(_commands(world), prefix="/api/v1")
+    return app
+
+
+def _pages() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
+    async def overview(principal: Reader) -> HTMLResponse:
+        return HTMLResponse(f"hello {principal.name}")
+
+    @router.get("/csrf")
+    async def csrf(request: Request, principal: Reader) -> Response:
+        del principal
+        return Response(csrf_token(request))
+
+    @router.get("/ui/tiles")
+    async def tiles(principal: Reader) -> HTMLResponse:
+        return HTMLResponse(principal.name)
+
+    @router.get("/static/app.css")
+    async def style() -> Response:
+        return Response("", headers={"Cache-Control": "public, max-age=60"}, media_type="text/css")
+
+    @router.websocket("/api/v1/ws")
+    async def socket(websocket: WebSocket) -> None:
+        principal = await principal_of_websocket(websocket)
+        await websocket.accept()
+        await websocket.send_text(principal.actor)
+        await websocket.close()
+
+    return router
+
+
+def _commands(world: World) -> APIRouter:
+    router = APIRouter(route_class=IdempotentRoute)
+
+    @router.get("/me")
+    async def me(principal: Reader) -> dict[str, str]:
+        return {"actor": principal.actor, "scope": principal.scope.label}
+
+    @router.post("/orders")
+    async def order(request: Request, given: Order, principal: Trader) -> dict[str, object]:
+        world.done.append(principal.actor)
+        return {"size": given.size, "number": len(world.done), "nonce": nonce_of(request)}
+
+    @router.put("/limits")
+    async def limits(request: Request, principal: Admin) -> dict[str, int]:
+        world.done.append(principal.actor)
+        return {"bytes": len(await request.body())}
+
+    @router.post("/kill")
+    async def kill(request: Request, principal: Trader, how: str = "stop") -> dict[str, int]:
+        await require_confirmation(request, principal, "kill", {"how": how}, f"Everything will {how}.")
+        world.done.append(how)
+        return {"number": len(world.done)}
+
+    @router.post("/form")
+    async def fields(request: Request, principal: Trader) -> dict[str, str]:
+        del principal
+        return dict(await form_of(request))
+
+    @router.post("/breaks")
+    async def breaks(principal: Trader, status: int) -> None:
+        world.done.append(principal.actor)
+        if status == 500:
+            raise RuntimeError
+        raise Problem(status, "no")
+
+    @router.post("/streams")
+    async def streams(principal: Trader) -> StreamingResponse:
+        world.done.append(principal.actor)
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"a part"
+
+        return StreamingResponse(parts())
+
+    return router
+
+
+def make_world(
+    tmp_path: Path, access: AccessStore, clock: Clock, *, host: str = "127.0.0.1", environ: dict[str, str] | None = None
+) -> World:
+    (tmp_path / "config").mkdir(exist_ok=True)
+    loaded = load(tmp_path / "config", overrides={"bot.data_dir": tmp_path / "data", "web.host": host})
+    made = World(loaded, Secrets(tmp_path / "data", environ or {}), access, clock)
+    made.app = application(made)
+    return made
