@@ -40,6 +40,7 @@ from bot.settings.kinds import (
 from bot.settings.learning import LearningSettings
 from bot.settings.llm import LlmSettings
 from bot.settings.news import NewsroomSettings
+from bot.settings.notifications import NotificationsSettings
 from bot.settings.sizing import BUILT_IN_SIZINGS, SizingSettings, with_built_in
 
 _SECRET_OPTION = re.compile(r"(?i)(api_?key|secret|password|token|private_?key|passphrase)")
@@ -397,6 +398,7 @@ class Settings(BaseSettings):
     learning: LearningSettings = LearningSettings()
     llm: LlmSettings = LlmSettings()
     news: NewsroomSettings = NewsroomSettings()
+    notifications: NotificationsSettings = NotificationsSettings()
     risk: RiskSettings = RiskSettings()
 
     @classmethod
