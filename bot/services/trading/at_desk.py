@@ -50,10 +50,10 @@ def listed(desk: TradingDesk, symbol: str) -> str:
 
 
 def digits(value: Decimal | float) -> str:
-    """An amount without an exponent; a float to 8 places, without trailing zeros."""
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    text = f"{value:.{_PLACES}f}".rstrip("0").rstrip(".")
+    """An amount without an exponent and without trailing zeros; a float to 8 places."""
+    text = f"{value:f}" if isinstance(value, Decimal) else f"{value:.{_PLACES}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 

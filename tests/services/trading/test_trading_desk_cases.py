@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.services.asking_ground import configured, do
 from tests.services.trading.trading_desk import desk_bot
 
 ROOMS = ("bot.services.trading.desk_cases", "bot.services.trading.risk_cases")
-GIVEN = {
+GIVEN: dict[str, dict[str, Any]] = {
     "desk.set-threshold": {"source": RULE, "threshold": 0.5},
     "risk.validate": {"symbol": BTC, "side": "buy", "amount": "1"},
     "risk.size": {"symbol": BTC},
@@ -65,12 +66,12 @@ async def test_what_stands_names_its_target_and_whom_it_outranked(tmp_path: Path
         found = await do(bot.ground, "desk.queue")
     (standing,) = found["standing"]
     assert (standing["id"], standing["source"], standing["symbol"]) == (winner.id, QC, BTC)
-    assert (standing["target"], standing["position"]) == ("10.0000", "0")
+    assert (standing["target"], standing["position"]) == ("10", "0")
     assert (standing["since"], standing["expires"]) == (winner.created, winner.expires)
     assert [each["id"] for each in standing["outranked"]] == [loser.id]
     (working,) = found["working"]
     assert (working["id"], working["side"], working["type"], working["state"]) == (order.id, "buy", "market", "sent")
-    assert (working["amount"], working["filled"], working["source"], working["price"]) == ("10.0000", "0", QC, None)
+    assert (working["amount"], working["filled"], working["source"], working["price"]) == ("10", "0", QC, None)
 
 
 async def test_one_who_agreed_with_the_winner_was_not_outranked(tmp_path: Path) -> None:
@@ -148,13 +149,13 @@ async def test_positions_tell_their_worth_their_levels_and_who_opened_them(tmp_p
         bot.harness.quote(110.0, after=1_000)
         found = await do(bot.ground, "desk.positions")
     (held,) = found["positions"]
-    assert (held["symbol"], held["side"], held["amount"], held["average"]) == (BTC, "long", "10.0000", "100.00")
+    assert (held["symbol"], held["side"], held["amount"], held["average"]) == (BTC, "long", "10", "100")
     assert (held["price"], held["value"], held["unrealised"]) == (110.0, "1100", "100")
     assert held["share"] == pytest.approx(1_100 / 10_100)
     assert (held["stop_loss"], held["take_profit"], held["trailing_stop"]) == (90.0, 150.0, pytest.approx(88.0))
     assert (held["opener"], held["decision"]) == (RULE, opened.id)
     (lot,) = held["lots"]
-    assert (lot["amount"], lot["opened"], lot["source"], lot["tier_name"]) == ("10.0000", T0, RULE, "traditional")
+    assert (lot["amount"], lot["opened"], lot["source"], lot["tier_name"]) == ("10", T0, RULE, "traditional")
     assert found["equity"] == "10100"
 
 
