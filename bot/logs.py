@@ -90,6 +90,10 @@ class _Rendered:
         self._renderer = renderer
         self._redactor = redactor
 
+    def learn(self, *values: str) -> None:
+        """Star these values out too."""
+        self._redactor.add(*values)
+
     def __call__(self, logger: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> str:
         line = self._renderer(logger, method, event)
         return self._redactor.text(line.decode() if isinstance(line, bytes) else str(line))
@@ -148,6 +152,16 @@ def configure(
         cache_logger_on_first_use=False,
     )
     return redactor
+
+
+def learn(*values: str) -> None:
+    """Star these secret values out of every line of this process from now on."""
+    for handler in logging.getLogger().handlers:
+        formatter = handler.formatter
+        if isinstance(formatter, structlog.stdlib.ProcessorFormatter):
+            for processor in formatter.processors:
+                if isinstance(processor, _Rendered):
+                    processor.learn(*values)
 
 
 def _handler(handler: logging.Handler, last: Processor, before: list[Processor], redactor: Redactor) -> logging.Handler:

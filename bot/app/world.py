@@ -22,8 +22,9 @@ from bot.journal.run import BookKey
 from bot.market.feed_config import FeedConfig, FeedSink
 from bot.runtime.clock import WallClock
 from bot.runtime.inbox import Inbox
+from bot.services.specs import configured
 from bot.settings import ConfigError, Embedded, Loaded, Problem, RunMode, RunOptions, Settings
-from sources.loading import LoadedSource, load_sources
+from sources.loading import LoadedSource
 
 if TYPE_CHECKING:
     from bot.market.ccxt_feed import CcxtFeed
@@ -166,7 +167,7 @@ async def _embedded(options: RunOptions, loaded: Loaded, clock: WallClock, notic
 
 
 def _sources(loaded: Loaded, directory: Path | None) -> list[LoadedSource]:
-    return [] if directory is None or not directory.is_dir() else load_sources(directory)
+    return [] if directory is None or not directory.is_dir() else configured(directory, loaded.overlay.sources)
 
 
 def _timeframes(configured: Sequence[str], sources: Sequence[LoadedSource]) -> tuple[str, ...]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from bot.core.decision import Tier
 from bot.settings import ConfigError, Problem, Settings
 from bot.settings.models import Selection
-from sources.loading import LoadedSource
+from sources.loading import LoadedSource, load_sources
 from sources.means import Means
+
+
+def configured(directory: Path, switched: Mapping[str, bool]) -> list[LoadedSource]:
+    """The sources of a directory; those named in `switched` are on or off whatever their files say. `SourceConfigError`."""
+    return [_switched(source, switched.get(source.config.source)) for source in load_sources(directory)]
+
+
+def _switched(source: LoadedSource, enabled: bool | None) -> LoadedSource:
+    return source if enabled is None else replace(source, config=source.config.model_copy(update={"enabled": enabled}))
 
 
 def with_settings(source: LoadedSource, settings: Settings) -> LoadedSource:
@@ -33,7 +44,7 @@ def with_settings(source: LoadedSource, settings: Settings) -> LoadedSource:
 def unheard(source: LoadedSource, settings: Settings, means: Means) -> str | None:
     """Why the source is off, None when it is on."""
     if not source.config.enabled:
-        return f"switched off in {source.file.name} (enabled: false)"
+        return f"switched off (enabled: false in {source.file.name} or in the overlay)"
     selection = settings.desk.selection
     if selection is not Selection.HYBRID and selection.value != source.spec.tier.label:
         return f"desk.selection is {selection.value}"

@@ -29,13 +29,14 @@ class OriginKind(StrEnum):
 
     DEFAULT = "default"
     FILE = "file"
+    OVERLAY = "overlay"
     ENVIRONMENT = "environment"
     COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value came from; `where` is `FILE:LINE`, the variable or the option."""
+    """Where a value came from; `where` is `FILE:LINE` (after `overlay`, if it is that file), the variable or the option."""
 
     kind: OriginKind
     where: str = ""

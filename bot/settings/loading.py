@@ -1,4 +1,4 @@
-"""Loading: defaults, then YAML, then local YAML, then environment, then command line; the last one that speaks wins."""
+"""Loading: defaults, YAML, local YAML, the overlay, environment, command line; the last one that speaks wins."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bot.settings.layers import (
     merge,
 )
 from bot.settings.models import Settings
+from bot.settings.overlay import Overlay, read_overlay
 
 DEFAULT_DIRECTORY = Path("config")
 _FILES = (("bot", None), ("risk", "risk"))
@@ -49,12 +50,17 @@ class Effective:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings and how they came about. `directory` is None when there were no files, only defaults."""
+    """Settings and how they came about. `directory` is None when there were no files, only defaults.
+
+    `above` are the layers over the overlay: what `reloaded` lays over the files as they are then.
+    """
 
     settings: Settings
     directory: Path | None
     files: tuple[Path, ...] = ()
     origins: Mapping[Key, Origin] = field(default_factory=dict)
+    overlay: Overlay = field(default_factory=Overlay)
+    above: tuple[Layer, ...] = field(default=(), repr=False)
 
     @property
     def sources_directory(self) -> Path | None:
@@ -67,8 +73,12 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, object] | None = None,
+    overlay: Overlay | None = None,
 ) -> Loaded:
-    """Settings from a directory (None: `config`, if it exists), the environment and overrides by dotted key; or `ConfigError`."""
+    """Settings from a directory (None: `config`, if it exists), the environment and overrides by dotted key; or `ConfigError`.
+
+    The overlay is that of the data directory, unless one is given.
+    """
     if directory is None and DEFAULT_DIRECTORY.is_dir():
         directory = DEFAULT_DIRECTORY
     if directory is not None and not directory.is_dir():
@@ -76,15 +86,32 @@ def load(
             str(directory), "--config", "", "is not a directory", f"write one with `python -m bot config init {directory}`"
         )
         raise ConfigError(problem)
+    return _loaded(directory, (environment_layer(environ), command_line_layer(overrides or {})), overlay)
+
+
+def reloaded(loaded: Loaded, overlay: Overlay) -> Loaded:
+    """The settings as the next start with the same options would find them, if the overlay were this one; or `ConfigError`."""
+    return _loaded(loaded.directory, loaded.above, overlay)
+
+
+def _loaded(directory: Path | None, above: tuple[Layer, ...], overlay: Overlay | None) -> Loaded:
     files = _file_layers(directory) if directory else []
-    layers = [layer for _, layer in files] + [environment_layer(environ), command_line_layer(overrides or {})]
-    values, origins = _combine(layers)
+    below = [layer for _, layer in files]
+    laid = _overlay_of([*below, *above]) if overlay is None else overlay
+    values, origins = _combine([*below, laid.layer, *above])
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise explain(error, values, origins) from error
     _agree(settings, origins)
-    return Loaded(settings, directory, tuple(path for path, _ in files), origins)
+    return Loaded(settings, directory, tuple(path for path, _ in files), origins, laid, above)
+
+
+def _overlay_of(layers: Sequence[Layer]) -> Overlay:
+    """The overlay of the data directory that the other layers name."""
+    bot = _combine(layers)[0].get("bot", {})
+    given = bot.get("data_dir", Settings().bot.data_dir) if isinstance(bot, Mapping) else None
+    return read_overlay(Path(given)) if isinstance(given, str | Path) else Overlay()
 
 
 def _file_layers(directory: Path) -> list[tuple[Path, Layer]]:

@@ -1,0 +1,1 @@
+"""Settings and secrets as people change them while the bot runs: validated, kept, told in a history."""

@@ -1,0 +1,120 @@
+"""Who changed which setting, secret or source, when, from what to what: a side table of the journal's database."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+from sqlalchemy import Connection, Row, text
+
+from bot.journal.errors import JournalError
+from bot.journal.upgrade import upgrade
+from bot.services.use_case import Ground, UseCaseError
+from bot.store.database import Database, open_database
+from bot.store.errors import StoreUnavailable
+from bot.store.schema import Schema
+
+_HELD = "config.history"
+_FIRST = (
+    "CREATE TABLE IF NOT EXISTS config_changes ("
+    "id TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, run TEXT NOT NULL, author TEXT NOT NULL, action TEXT NOT NULL, "
+    "subject TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, note TEXT NOT NULL)",
+)
+SCHEMA = Schema("config", {1: _FIRST})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change. `before` and `after` are JSON values with passwords starred out, of a secret only whether there is one."""
+
+    action: str
+    subject: str
+    before: object
+    after: object
+
+
+class ChangeHistory:
+    """The history; every call raises `StoreUnavailable` where the database cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """The history in the journal's database, which must be there; close it."""
+        database = open_database(url)
+        try:
+            await database.prepare(SCHEMA)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database)
+
+    async def close(self) -> None:
+        """Release the connections."""
+        await self._database.close()
+
+    async def keep(self, at: int, run: str, author: str, note: str, entries: Sequence[Entry], then: Callable[[], object]) -> None:
+        """Keep what is changed and, last before it counts, do it: where `then` fails, nothing was kept."""
+        rows = [_row(at, run, author, note, number, entry) for number, entry in enumerate(entries)]
+
+        def work(connection: Connection) -> None:
+            if rows:
+                connection.execute(
+                    text(
+                        "INSERT INTO config_changes VALUES (:id, :at, :run, :author, :action, :subject, :before, :after, :note)"
+                    ),
+                    rows,
+                )
+            then()
+
+        await self._database.run(work)
+
+    async def newest(self, limit: int, before: str | None = None) -> list[Mapping[str, object]]:
+        """Changes, the newest first; `before` is the id of the last one of the page before."""
+        asked = "SELECT * FROM config_changes WHERE id < :before ORDER BY id DESC LIMIT :limit"
+        rows = await self._database.run(
+            lambda connection: connection.execute(text(asked), {"before": before or "9" * 32, "limit": limit}).all()
+        )
+        return [_told(row) for row in rows]
+
+
+def _row(at: int, run: str, author: str, note: str, number: int, entry: Entry) -> dict[str, object]:
+    # Of one width and of figures alone, so that their order as text is that of time in every collation.
+    key = f"{at:014d}{number:04d}{secrets.randbelow(10**8):08d}"
+    return {
+        "id": key,
+        "at": at,
+        "run": run,
+        "author": author,
+        "action": entry.action,
+        "subject": entry.subject,
+        "before": orjson.dumps(entry.before).decode(),
+        "after": orjson.dumps(entry.after).decode(),
+        "note": note,
+    }
+
+
+def _told(row: Row[Any]) -> Mapping[str, object]:
+    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's columns by name
+    return {**values, "before": orjson.loads(values["before"]), "after": orjson.loads(values["after"])}
+
+
+async def history_of(ground: Ground) -> ChangeHistory:
+    """The history of this ground, closed with it; where there is no journal yet, it is made. `UseCaseError` if it cannot be."""
+    held: ChangeHistory | None = ground.held.get(_HELD)
+    if held is not None:
+        return held
+    url = ground.loaded.settings.database_url
+    try:
+        await asyncio.to_thread(upgrade, url)
+        history = await ChangeHistory.open(url)
+    except (StoreUnavailable, JournalError) as error:
+        raise UseCaseError(str(error)) from error
+    ground.closing.push_async_callback(history.close)
+    ground.held[_HELD] = history
+    return history
