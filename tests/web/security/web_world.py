@@ -176,8 +176,7 @@ def _commands(world: World) -> APIRouter:
 def make_world(
     tmp_path: Path, access: AccessStore, clock: Clock, *, host: str = "127.0.0.1", environ: dict[str, str] | None = None
 ) -> World:
-    (tmp_path / "config").mkdir(exist_ok=True)
-    loaded = load(tmp_path / "config", overrides={"bot.data_dir": tmp_path / "data", "web.host": host})
+    loaded = load(None, overrides={"bot.data_dir": tmp_path / "data", "web.host": host})
     made = World(loaded, Secrets(tmp_path / "data", environ or {}), access, clock)
     made.app = application(made)
     return made
