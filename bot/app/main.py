@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from bot.app.account import OpenAccount, native_protection, open_account, opening_cash, refuse_unless_meant
+from bot.app.alerting import alert_watch
 from bot.app.alone import alone_in
 from bot.app.commands import Operator
 from bot.app.control_room import TASK as CONTROL_ROOM
@@ -158,6 +159,7 @@ class _Run:
         )  # fmt: skip
         self.ground = ground(loaded, secrets, clock.now, world, self.id, self.outlets.notify)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
+        self.alerts = alert_watch(self.settings, self.outlets, self.ground, world, self.host, clock.now)
         self.learners = Learners(self.settings)
         self.feeds: Feeds | None = None
         self.jobs = Jobs(clock.now, self.outlets.publish, explained)
@@ -258,6 +260,8 @@ class _Run:
         start("upkeep", self._keep_journal_small)
         if self.room is not None:
             start(CONTROL_ROOM, self.room.run)
+        if self.alerts is not None:
+            start("alerts", self.alerts.run)
         self.learners.start(start)
         if self.feeds is not None:
             start("news", self.feeds.run)
@@ -330,6 +334,8 @@ class _Run:
         self.instruments.saw(fact)
         self.host.saw(fact)
         self.learners.saw(fact)
+        if self.alerts is not None:
+            self.alerts.saw(fact)
 
     def _ready(self) -> list[str]:
         return self.status.ready()

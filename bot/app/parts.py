@@ -23,6 +23,7 @@ from bot.outlets.notify import LogNotifier
 from bot.outlets.outlets import Outlets, OutletSettings
 from bot.outlets.redis_feed import RedisSettings
 from bot.secrets import Secrets
+from bot.services.notifying.opening import open_channels
 from bot.services.quantconnect.access import budget_of, credentials_of
 from bot.services.use_case import Ground
 from bot.settings import Loaded, RunWatcher, Settings
@@ -64,6 +65,7 @@ def outlets(
         handler=obey,
         ready=ready,
         notifiers=(LogNotifier(), WatcherNotifier(watcher)),
+        channels=open_channels(settings, secrets, identity, now),
         redact=masking(secrets.values()),
         version=version,
     )

@@ -24,6 +24,8 @@ from bot.outlets.topics import Topic, topic_of
 
 _log = structlog.get_logger(__name__)
 
+_FLAPPING = frozenset({Topic.FEEDS, Topic.SOURCES})
+
 
 class Notifier(Protocol):
     """A way to reach the person."""
@@ -125,17 +127,18 @@ class Notifications:
 
     def put(self, notice: Notify) -> None:
         """Take a notice to be told to everybody. Returns at once."""
-        fresh = self._fresh(notice)
+        topic = topic_of(notice)
+        # Whoever stops trading, goes on and stops again in a minute is told three times.
+        fresh = notice if topic is Topic.TRADING else self._fresh(notice)
         if fresh is None:
             return
-        self._offer(topic_of(notice), fresh)
-        if not self._has_room(notice):
-            return
-        self._enqueue(fresh)
+        self._offer(topic, fresh)
+        if self._has_room(notice):
+            self._enqueue(fresh)
 
     def alert(self, topic: Topic, notice: Notify) -> None:
         """Take a notice that only channels are told of: log and screen show in their own way what it says. Returns at once."""
-        fresh = self._fresh(notice)
+        fresh = self._fresh(notice) if topic in _FLAPPING else notice
         if fresh is not None:
             self._offer(topic, fresh)
 

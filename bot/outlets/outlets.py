@@ -21,6 +21,7 @@ from bot.outlets.listener import Listener, ListenerSettings, Readiness
 from bot.outlets.local_feed import LocalFeed, LocalSettings, LocalStats
 from bot.outlets.metrics import Metrics
 from bot.outlets.notify import LogNotifier, Notifications, Notifier, NotifySettings
+from bot.outlets.notifying.channels import Channels
 from bot.outlets.redis_feed import FeedState, RedisFeed, RedisSettings, RedisStats
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +62,7 @@ class Outlets:
     """Redis, the local feed, metrics, health and notifications of one run.
 
     `now` gives the desk's time in milliseconds; `handler` carries out the commands of local clients; `ready` says why the bot is
-    not ready; `redact` sees every message but market data before it leaves.
+    not ready; `redact` sees every message but market data before it leaves; `channels` lead to a person elsewhere.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Outlets:
         handler: CommandHandler = _no_commands,
         ready: Readiness = tuple,
         notifiers: Sequence[Notifier] | None = None,
+        channels: Channels | None = None,
         redact: Redact | None = None,
         version: str = "0",
     ) -> None:
@@ -80,7 +82,14 @@ class Outlets:
         self.redis = RedisFeed(settings.redis)
         self.local = LocalFeed(settings.data_dir, identity, handler, settings.local) if settings.data_dir else None
         self.listener = Listener(settings.listener, self.metrics, ready)
-        self.notifications = Notifications((LogNotifier(),) if notifiers is None else notifiers, settings.notify)
+        self.channels = channels or Channels()
+        self.notifications = Notifications(
+            (LogNotifier(),) if notifiers is None else notifiers,
+            settings.notify,
+            channels=self.channels.on,
+            admits=self.channels.admits,
+            archive=self.channels.log,
+        )
         self._settings = settings
         self._encoder = Encoder(identity, redact)
         self._now = now

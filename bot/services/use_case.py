@@ -108,6 +108,7 @@ _ROOMS: Mapping[str, str] = {
     "learning": "bot.services.learning.use_cases",
     "llm": "bot.services.llm.use_cases",
     "analysis": "bot.services.analysis.use_cases",
+    "notify": "bot.services.notifying.use_cases",
     "audit": "bot.services.audit.use_cases",
     "config": "bot.services.configuring.use_cases",
     "monitor": "bot.services.monitoring.use_cases",

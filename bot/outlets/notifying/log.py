@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, TextClause, inspect, text
 
 from bot.core.effects import Severity
 from bot.outlets.notifying.channel import Delivery, Outcome
@@ -39,6 +40,7 @@ _SCHEMA = Schema(
         )
     },
 )
+_TABLE = "notify_deliveries"
 _COLUMNS = ("at", "channel", "severity", "topic", "title", "text", "outcome", "attempts", "detail")
 _INSERT = text(
     f"INSERT INTO notify_deliveries (id, {', '.join(_COLUMNS)}) "  # noqa: S608 - constants of this module
@@ -63,6 +65,7 @@ class DeliveryLog:
     def __init__(self, url: str, *, keep: int = 5_000, waiting: int = 1_000, seconds: float = 5.0) -> None:
         self._url, self._keep, self._most, self._seconds = url, keep, waiting, seconds
         self._database: Database | None = None
+        self._to_read: Database | None = None
         self._waiting: deque[Delivery] = deque()
         self._work = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -94,9 +97,10 @@ class DeliveryLog:
         except (TimeoutError, StoreUnavailable) as error:
             _log.warning("delivery_log_unwritten", rows=len(self._waiting), error=str(error) or "no time was left")
         finally:
-            if self._database is not None:
-                await self._database.close()
-                self._database = None
+            for database in (self._database, self._to_read):
+                if database is not None:
+                    await database.close()
+            self._database = self._to_read = None
 
     async def flush(self) -> None:
         """Write what waits; `StoreUnavailable` if the database cannot be used."""
@@ -110,7 +114,7 @@ class DeliveryLog:
                         self._waiting.popleft()
 
     async def page(self, limit: int, *, channel: str | None = None, before: int | None = None) -> Sequence[Logged]:
-        """The newest rows, of one channel or of all, with ids below `before`; newest first.
+        """The newest rows, of one channel or of all, with ids below `before`; newest first. Nothing is made or changed.
 
         `StoreUnavailable` if the database cannot be used. Where nothing was ever logged there are no rows.
         """
@@ -120,9 +124,12 @@ class DeliveryLog:
             f"SELECT id, {', '.join(_COLUMNS)} FROM notify_deliveries "  # noqa: S608 - constants of this module
             f"{'WHERE ' + ' AND '.join(where) if where else ''} ORDER BY id DESC LIMIT :limit"
         )
-        database = await self._opened()
-        limit = max(1, min(limit, LARGEST_PAGE))
-        return await database.run(lambda c: [_logged(row) for row in c.execute(asked, {**values, "limit": limit})])
+        if _absent(self._url):
+            return ()
+        if self._to_read is None:
+            self._to_read = open_database(self._url, self._seconds)
+        values["limit"] = max(1, min(limit, LARGEST_PAGE + 1))
+        return await self._to_read.run(lambda c: _read(c, asked, values))
 
     async def _run(self) -> None:
         while True:
@@ -152,6 +159,18 @@ class DeliveryLog:
 
 def _filters(channel: str | None, before: int | None) -> tuple[tuple[str, str, object], ...]:
     return (("channel =", "channel", channel), ("id <", "before", before))
+
+
+def _absent(url: str) -> bool:
+    """Whether there is no file yet: to connect to it would make it."""
+    path = url.removeprefix("sqlite:///")
+    return path != url and not Path(path).is_file()
+
+
+def _read(connection: Connection, asked: TextClause, values: Mapping[str, object]) -> list[Logged]:
+    if not inspect(connection).has_table(_TABLE):
+        return []
+    return [_logged(row) for row in connection.execute(asked, values)]
 
 
 def _write(connection: Connection, rows: Sequence[Delivery], keep: int) -> None:
