@@ -14,6 +14,7 @@ from bot.cli import (
     control,
     data,
     database,
+    desk,
     doctor,
     drill,
     health,
@@ -80,7 +81,7 @@ def root(
     del show
 
 
-for module in (run, history, reports, control, records, learning, analyse, doctor, health, drill, chat, idea, web):
+for module in (run, history, reports, control, desk, records, learning, analyse, doctor, health, drill, chat, idea, web):
     module.register(app)
 app.add_typer(config.app, name="config", help="Write, check and show the configuration.")
 app.add_typer(data.app, name="data", help="Market data on this machine: fetch history for backtests.")

@@ -18,7 +18,10 @@ from bot.services.trading.at_desk import fraction
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit: `used` and `limit` in `unit`; `hit` says that it refuses entries now, `subject` whose limit it is."""
+    """One limit: `used` and `limit` in `unit`; `hit` says that it refuses entries now.
+
+    `subject` is the symbol or source whose limit it is; `until` when a limit that is hit ends by itself (ms UTC).
+    """
 
     name: str
     about: str
@@ -29,6 +32,7 @@ class Limit:
     setting: str
     subject: str | None = None
     detail: str | None = None
+    until: int | None = None
 
     @property
     def share(self) -> float:
@@ -48,6 +52,7 @@ class Limit:
             "setting": self.setting,
             "subject": self.subject,
             "detail": self.detail,
+            "until": self.until,
         }
 
 
@@ -132,16 +137,16 @@ def _losses(desk: TradingDesk, book: RiskContext) -> Iterator[Limit]:
         hit = risk.peak > 0 and book.equity <= risk.peak * (1.0 - most)
         yield Limit("max_drawdown", "equity below its peak", "fraction of the peak", used, most, hit, "risk.max_drawdown")
     if limits.loss_streak is not None:
-        until = risk.last_loss + limits.loss_streak_cool_down_ms
-        hit = risk.loss_streak >= limits.loss_streak and book.now < until
-        about, detail = "losing trades in a row", f"entries resume at {until}" if hit else None
-        used, most = risk.loss_streak, limits.loss_streak
-        yield Limit("loss_streak", about, "trades", used, most, hit, "risk.loss_streak", None, detail)
+        over = risk.last_loss + limits.loss_streak_cool_down_ms
+        hit = risk.loss_streak >= limits.loss_streak and book.now < over
+        used, most, about = risk.loss_streak, limits.loss_streak, "losing trades in a row"
+        yield Limit("loss_streak", about, "trades", used, most, hit, "risk.loss_streak", until=over if hit else None)
     if limits.symbol_cool_down_ms is not None:
         wait, about = limits.symbol_cool_down_ms, "time since a symbol was left that is still to pass before it is entered again"
         left = {symbol: float(wait - (book.now - at)) for symbol, at in risk.last_exit.items()}
         for subject, rest in _or_none({symbol: rest for symbol, rest in left.items() if rest > 0}):
-            yield Limit("symbol_cool_down", about, "ms", rest, wait, rest > 0, "risk.symbol_cool_down", subject)
+            until = book.now + int(rest) if rest > 0 else None
+            yield Limit("symbol_cool_down", about, "ms", rest, wait, rest > 0, "risk.symbol_cool_down", subject, None, until)
 
 
 def _market(desk: TradingDesk, book: RiskContext) -> Iterator[Limit]:

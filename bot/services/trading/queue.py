@@ -75,11 +75,9 @@ def _thinker(bench: Bench, tier: Tier, now: int) -> str | None:
 
 def _standing(desk: TradingDesk, bench: Bench) -> dict[str, object]:
     decision = _stands(bench)
-    overruled = [
-        opinion
-        for opinion in bench.opinions.values()
-        if opinion.source != decision.source and opinion.action is not decision.action and opinion.id not in desk.state.open
-    ]
+    settled = [opinion for opinion in bench.opinions.values() if opinion.id not in desk.state.open]
+    # A HOLD that does not stand was heard and stood in nobody's way: it was not outranked.
+    contrary = [each for each in settled if each.action not in {decision.action, Action.HOLD}]
     return {
         **told(decision, desk.market.price(decision.symbol)),
         "since": decision.created,
@@ -88,7 +86,7 @@ def _standing(desk: TradingDesk, bench: Bench) -> dict[str, object]:
         "position": digits(desk.portfolio.amount(decision.symbol)),
         "pursuing": bench.pursuing,
         "refused": None if bench.refused is None else bench.refused.value,
-        "outranked": [told(opinion, None, 120) for opinion in sorted(overruled, key=priority)],
+        "outranked": [told(opinion, None, 120) for opinion in sorted(contrary, key=priority)],
     }
 
 

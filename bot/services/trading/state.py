@@ -19,6 +19,8 @@ from bot.services.use_case import Ground
 log = structlog.get_logger(__name__)
 
 _CHANGES_READ = 100
+LIMITS = "risk"
+"""Whoever speaks by this name tells of a loss limit in force; the state is as it was."""
 
 
 async def state_json(ground: Ground, where: AtDesk) -> dict[str, object]:
@@ -57,12 +59,12 @@ def _since(ground: Ground, state: TradingState) -> int | None:
             if run is None:
                 return None
             book = BookKey(run.bot, run.mode, run.venue, run.world)
-            changes = queries.risk_states(book=book, limit=_CHANGES_READ)
-            since: int | None = None if changes else run.started
+            told = queries.risk_states(book=book, limit=_CHANGES_READ)
     except JournalError as error:
         log.warning("state_of_risk_without_journal", error=str(error))
         return None
-    for change in changes:
+    since = run.started
+    for change in (each for each in told if each.actor != LIMITS):
         if change.state is not state:
             break
         since = change.at

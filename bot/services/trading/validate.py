@@ -15,7 +15,7 @@ from bot.core.desk import TradingDesk
 from bot.core.market import Side
 from bot.core.matching import fee_of
 from bot.core.orders import ZERO
-from bot.core.risk import OrderDraft, Refusal, RiskContext
+from bot.core.risk import Check, OrderDraft, Refusal, RiskContext
 from bot.core.targets import touch
 from bot.services.trading.at_desk import digits, fraction, listed
 from bot.services.trading.copies import copied
@@ -133,12 +133,17 @@ def _spoken(desk: TradingDesk, book: RiskContext, draft: OrderDraft, spec: Sourc
     if draft.side is Side.SELL and not desk.config.targets.allow_short:
         yield _sold(draft, book)
     for check in desk.config.limits.checks():
-        answer, name, about = check(draft, book), type(check).__name__, " ".join((type(check).__doc__ or "").split())
+        answer, name, about = check(draft, book), type(check).__name__, _law(check)
         if isinstance(answer, Refusal):
             yield Spoken(name, about, draft, None, answer.denial.value, answer.denial.permanent, answer.detail)
         else:
             yield Spoken(name, about, draft, answer)
             draft = answer
+
+
+def _law(check: Check) -> str:
+    """What a check says of itself, in plain text."""
+    return " ".join((type(check).__doc__ or "").replace("`", "").split())
 
 
 def _heard(draft: OrderDraft, spec: SourceSpec) -> Spoken:

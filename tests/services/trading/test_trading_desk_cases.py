@@ -168,3 +168,8 @@ async def test_reading_changes_nothing_of_the_desk(tmp_path: Path) -> None:
         for name in ("desk.queue", "desk.sources", "desk.positions", "risk.state", "risk.assess"):
             await do(bot.ground, name)
         assert encode_snapshot(bot.harness.desk.snapshot()) == before
+
+
+def test_every_one_is_quick_and_asks_the_bot() -> None:
+    cases = [case for room in ROOMS for case in room_of(room).values()]
+    assert [case.name for case in cases if not case.quick or case.reads] == []

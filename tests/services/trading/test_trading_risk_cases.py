@@ -125,7 +125,7 @@ def test_old_prices_are_told_by_the_clock_though_the_desk_hears_nothing() -> Non
     desk.now += 31_000
     assert limit_of(desk, "stale_after", BTC) | {"about": ""} == {
         "name": "stale_after", "about": "", "unit": "ms", "used": 31_000, "limit": 30_000, "share": 1.0, "hit": True,
-        "setting": "risk.stale_after", "subject": BTC, "detail": None,
+        "setting": "risk.stale_after", "subject": BTC, "detail": None, "until": None,
     }  # fmt: skip
     assert validate(desk, amount=Decimal(1))["denial"] == "stale-data"
 
