@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -49,3 +49,15 @@ async def until_unknown(connection: HTTPConnection, seconds: float = _RECHECK_SE
         del connection.state.principal  # the gate remembers it for as long as the request lasts
         if await known(connection) is None:
             return
+
+
+def abort_unread(connections: Iterable[object]) -> int:
+    """Abort what is still open to clients that do not read: closing waits for them for ever. How many there were.
+
+    `connections` are those of uvicorn's `server_state`; to be called when a stopping server has given its streams a moment.
+    """
+    transports = [getattr(connection, "transport", None) for connection in connections]
+    unread = [found for found in transports if isinstance(found, asyncio.Transport) and found.get_write_buffer_size()]
+    for transport in unread:
+        transport.abort()
+    return len(unread)

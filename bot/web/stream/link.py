@@ -159,9 +159,12 @@ class BotLink:
         pause = _FIRST_PAUSE
         while True:
             try:
-                async with await LocalClient.connect(self._data_dir, actor=self._actor, queue=_QUEUE) as client:
-                    pause = _FIRST_PAUSE
+                client = await LocalClient.connect(self._data_dir, actor=self._actor, queue=_QUEUE)
+                pause = _FIRST_PAUSE
+                try:
                     await self._serve(client)
+                finally:
+                    await _hang_up(client)
             except (NotRunning, Refused) as error:
                 self._set(up=False, reason=str(error))
             except Exception:  # whatever it is, the next connection starts afresh
@@ -260,3 +263,12 @@ class BotLink:
         }
         run = "-" if who is None else who.run
         self._ring.append(run, LINK, message.type, orjson.dumps(envelope), bells_of(message))
+
+
+async def _hang_up(client: LocalClient) -> None:
+    """Close the client wholly, also when whoever waits for that is cancelled meanwhile."""
+    closing = asyncio.create_task(client.close(), name="bot-link-close")
+    try:
+        await asyncio.shield(closing)
+    finally:
+        await closing
