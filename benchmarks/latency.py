@@ -17,7 +17,7 @@ from benchmarks.report import Effort, Goal, Result, percentile, spread_of
 from benchmarks.rig import Rig, redis_server, run_loop, running
 from bot.core.decision import Action, Decision, SourceSpec, Tier, derive_id
 from bot.core.market import Candle, MarketView
-from bot.runtime.latency import LatencyHistogram
+from bot.latency import LatencyHistogram
 
 _SYMBOLS = 10
 _BURST = 2

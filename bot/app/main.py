@@ -206,7 +206,9 @@ class _Run:
 
     async def _open(self) -> None:
         """Everything that the desk needs around it before the first event."""
-        bind_readings(self.shell, self.world, self.host, self.live_side)
+        bind_readings(
+            self.shell, self.world, self.host, self.live_side, self.ground, self.supervisor, self.status.ready
+        )  # fmt: skip
         await self.outlets.start()
         await self.learners.begin(
             self.world, self.shell.desk.portfolio, self.ground, self.host, self.port, self.outlets.metrics

@@ -1,53 +1,30 @@
-"""The metrics, from the registry that serves them."""
+"""The metrics, from the catalogue that is served."""
 
 from __future__ import annotations
 
 from bot.docs import markdown as md
-from bot.outlets.envelope import Identity
-from bot.outlets.metrics import READINGS, Metrics
+from bot.outlets.metric_catalogue import CATALOGUE, PROCESS, Group, sample_names
 
 _INTRO = """
 The bot serves `/metrics` for Prometheus, `/healthz` and `/readyz` on `metrics.host` and `metrics.port` (default
-`127.0.0.1:9464`); see [follow the feed](../how-to/follow-the-feed.md#metrics-and-health). Labels are few and bounded:
-sources, symbols and states, never ids.
+`127.0.0.1:9464`); see [follow the feed](../how-to/follow-the-feed.md#metrics-and-health). Alert rules and Grafana boards are in
+`deploy/`; see [watch it in Grafana](../how-to/grafana.md). Labels are few and bounded: sources, symbols, models and states, never
+ids; where a label's values come from outside, the first 500 are told apart and the rest are `other`.
 
-*Counted* metrics come from the facts that the desk records. *Read* metrics are asked of the room that keeps the number when
-somebody scrapes; one that nobody answers for in this version is absent from the scrape.
+Counters begin at zero with each run, unless it is said otherwise. A metric of which nothing is known yet has no samples. A
+histogram is served as `_bucket`, `_sum` and `_count`; a sample up to 5 % below a bucket's bound may count for the next.
 """
-_SUFFIX = {"counter": "_total", "info": "_info"}
 
 
 def page() -> str:
     """The reference of metrics."""
-    families = Metrics(Identity("", "", "", simulated=False)).registry.collect()
-    counted = [
-        [md.code(family.name + _SUFFIX.get(family.type, "")), family.type, _labels(family.name), family.documentation]
-        for family in families
-        if family.name not in READINGS
-    ]
-    read = [
-        [
-            md.code(f"{name}_total" if about.counter else name),
-            "counter" if about.counter else "gauge",
-            _code(about.label),
-            about.about,
+    parts = []
+    for group in Group:
+        rows = [
+            [md.code(sample_names(name)[0]), metric.kind.value, ", ".join(map(md.code, metric.labels)), metric.about]
+            for name, metric in CATALOGUE.items()
+            if metric.group is group
         ]
-        for name, about in READINGS.items()
-    ]
-    head = ["metric", "kind", "labels", "meaning"]
-    return md.page("Metrics", _INTRO, "## Counted", md.table(head, sorted(counted)), "## Read", md.table(head, sorted(read)))
-
-
-def _code(label: str | None) -> str:
-    return md.code(label) if label else ""
-
-
-def _labels(family: str) -> str:
-    """The labels that a counted metric was registered with; the registry's own sample has none before the first event."""
-    metrics = Metrics(Identity("", "", "", simulated=False))
-    names: dict[str, tuple[str, ...]] = {}
-    for attribute in vars(metrics).values():
-        if hasattr(attribute, "describe") and hasattr(attribute, "_labelnames"):
-            for described in attribute.describe():
-                names[described.name] = attribute._labelnames  # noqa: SLF001 - prometheus-client has no public way to ask
-    return ", ".join(md.code(label) for label in names.get(family, ()))
+        parts += [f"## {group.value}", md.table(["metric", "kind", "labels", "meaning"], rows)]
+    served = f"The client library serves these beside, on Linux: {', '.join(map(md.code, PROCESS))}."
+    return md.page("Metrics", _INTRO, *parts, served)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -24,6 +24,7 @@ from bot.journal.engine import Engine, Mark, Write
 from bot.journal.errors import JournalTrouble, JournalUnavailable, RowFault, StoreFault, Trouble
 from bot.journal.rescue import save
 from bot.journal.rows import STATISTICS, Row, rows_by_table
+from bot.latency import LatencyHistogram
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +67,10 @@ Entry = tuple[Fact | Put | Barrier, bool]
 
 @dataclass(slots=True)
 class WriterCounts:
-    """What the writer did since it started; written by its thread, read by anyone."""
+    """What the writer did since it started; written by its thread, read by anyone.
+
+    `committing` has the seconds of every commit, also of one that failed; `looked` is when (monotonic seconds) nothing was left.
+    """
 
     rows: int = 0
     batches: int = 0
@@ -77,6 +81,8 @@ class WriterCounts:
     dropped: int = 0
     lost: int = 0
     rescued: int = 0
+    committing: LatencyHistogram = field(default_factory=LatencyHistogram)
+    looked: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +280,11 @@ class JournalWriter:
         """Commit batch after batch until nothing waits, or one fails."""
         while True:
             hindered = self._failing and not last and time.monotonic() < self._retry_at
+            began = time.monotonic()
             batch = self._take(intents_only=hindered)
             if not len(batch) and not self._intents:
+                if not hindered:
+                    self.counts.looked = began
                 return
             if len(batch) and not self._commit(batch):
                 return
@@ -320,6 +329,7 @@ class JournalWriter:
         mark = Mark(self._run_id, batch.number) if batch.entries else None
         if batch.entries:
             self.inputs_first()
+        began = time.perf_counter()
         try:
             self._engine.commit(self._writes(batch), durable=batch.durable, mark=mark)
         except (StoreFault, RowFault):
@@ -328,6 +338,8 @@ class JournalWriter:
             # The boundary of the thread: whatever an engine raises, accepted facts must outlive it.
             log.exception("journal_engine_failed")
             raise StoreFault(Trouble.IO, f"{type(error).__name__}: {error}") from error
+        finally:
+            self.counts.committing.add(time.perf_counter() - began)
 
     def _writes(self, batch: _Batch) -> Iterator[Write]:
         """Rows are made while the database takes them, so that the thread never holds the interpreter for a whole batch."""

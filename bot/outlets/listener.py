@@ -100,11 +100,11 @@ class Listener:
 
         return handle
 
-    async def _serve_metrics(self, _: web.Request) -> web.StreamResponse:
+    async def _serve_metrics(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web  # noqa: PLC0415
-        from prometheus_client import CONTENT_TYPE_LATEST  # noqa: PLC0415
 
-        return web.Response(body=self._metrics.expose(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body, content_type = await self._metrics.scrape(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _serve_health(self, _: web.Request) -> web.StreamResponse:
         """That this answers is the proof: it runs on the desk's own loop."""

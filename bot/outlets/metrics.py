@@ -1,196 +1,136 @@
-"""Metrics of the bot, in a registry of its own.
+"""Metrics of the bot: what is counted from facts, what is read from rooms that count for themselves, and the text of a scrape.
 
-What the desk says happened is counted from its facts; what a room already counts for itself is read from it when somebody
-scrapes, so nothing is counted twice and an unscraped bot pays nothing. Labels are few and bounded: sources, symbols, never ids.
+Nothing is counted twice and an unscraped bot pays nothing: what a room knows is read from it when somebody asks. What takes a
+query is asked for before, and not oftener than it changes. A scrape is written in slices, between which the desk has the loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import platform
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-from bot.core.facts import (
-    DecisionFate,
-    DecisionSeen,
-    EquitySampled,
-    Fact,
-    FillBooked,
-    OrderChanged,
-    PositionChanged,
-    RiskChanged,
-    ShadowSampled,
-)
-from bot.core.inputs import TradingState
-from bot.core.orders import OrderState
+from bot.latency import LatencyHistogram
+from bot.outlets.metric_catalogue import CATALOGUE, Kind, Metric, metric_names
+from bot.outlets.metric_counts import Counted
 
 if TYPE_CHECKING:
-    from bot.outlets.envelope import Identity
+    from prometheus_client.metrics_core import Metric as Family
+
+    from bot.core.facts import Fact
+    from bot.outlets.envelope import Identity, JobChanged
 
 _log = structlog.get_logger(__name__)
 
-Reading = Callable[[], float | Mapping[str, float]]
+Reading = Callable[[], float | LatencyHistogram | Mapping[Any, float] | Mapping[Any, LatencyHistogram]]
+"""Gives a number, or numbers by the value of the one label, or by a tuple of values where there are several labels; for a
+histogram `LatencyHistogram`s in place of numbers."""
 
+Ask = Callable[[], Awaitable[None]]
 
-class Gauged(NamedTuple):
-    """A metric whose value lives elsewhere: what it means, its label if it has one, and whether it only grows."""
-
-    about: str
-    label: str | None = None
-    counter: bool = False
-
-
-READINGS: Mapping[str, Gauged] = MappingProxyType(
-    {
-        "bot_queue_depth": Gauged("Decisions waiting in the desk's queue."),
-        "bot_inbox_depth": Gauged("Inputs waiting for the desk.", "lane"),
-        "bot_conflated": Gauged("Quotes that a newer one replaced before the desk saw them.", counter=True),
-        "bot_feed_events": Gauged("Market events received.", "stream", counter=True),
-        "bot_feed_drops": Gauged("Market events lost or refused.", "stream", counter=True),
-        "bot_feed_reconnects": Gauged("Reconnections of market streams.", "stream", counter=True),
-        "bot_feed_last_event_timestamp_seconds": Gauged("When a symbol's newest market event arrived.", "symbol"),
-        "bot_clock_offset_seconds": Gauged("The venue's clock minus ours."),
-        "bot_journal_rows": Gauged("Rows committed.", "table", counter=True),
-        "bot_journal_failures": Gauged("Commits that failed.", counter=True),
-        "bot_journal_backlog": Gauged("Rows waiting to be committed."),
-        "bot_journal_drops": Gauged("Telemetry rows dropped.", counter=True),
-        "bot_loop_lag_seconds": Gauged("Worst delay of the event loop in the last few seconds."),
-        "bot_outlet_messages": Gauged("Messages handed to an outlet's readers.", "outlet", counter=True),
-        "bot_outlet_drops": Gauged("Messages an outlet lost.", "outlet", counter=True),
-        "bot_outlet_failures": Gauged("Events that could not be published.", counter=True),
-        "bot_redis_up": Gauged("1 while Redis answers."),
-        "bot_redis_reconnects": Gauged("Reconnections to Redis.", counter=True),
-        "bot_local_clients": Gauged("Clients of the local feed."),
-        "bot_account_calls": Gauged("Calls to the venue's account, by what became of them.", "outcome", counter=True),
-        "bot_account_limit_used": Gauged("Share of the venue's rate limit that is used (0 to 1)."),
-        "bot_account_up": Gauged("1 while the account answers and its stream is up."),
-        "bot_account_unexplained": Gauged("Differences between the account and the books that nothing explains."),
-        "bot_orders_unknown": Gauged("Orders of which nobody can say whether the venue has them."),
-        "bot_source_troubles": Gauged("Ailments of a source that goes on nevertheless.", "source"),
-        "bot_memory_faults": Gauged("Trades and decisions that the memory could not serve.", "fault", counter=True),
-        "bot_memory_backlog": Gauged("Closed trades that wait to be remembered."),
-        "bot_calibration_faults": Gauged("Outcomes and decisions that calibration could not serve.", "fault", counter=True),
-        "bot_notifications": Gauged("Notifications by what became of them.", "outcome", counter=True),
-    }
-)
-
-_LATENCIES = (0.00005, 0.0001, 0.00015, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_SLICE_S = 0.001
+_ASK_S = 1.0
 
 
 class Metrics:
-    """The bot's metrics. `observe` takes facts, `bind` says where a reading comes from, `expose` is what a scrape gets."""
+    """The bot's metrics.
+
+    `observe` takes facts and changes of jobs, `bind` says where a reading comes from, `before_scrape` what is to be done first;
+    `scrape` gives what Prometheus gets.
+    """
 
     def __init__(self, identity: Identity, version: str = "0") -> None:
         self.registry = CollectorRegistry()
+        self._counted = Counted()
         self._readings = _Readings()
+        self._asks: list[_Asked] = []
+        self._held = 0.0
+        self.observe = self._counted.observe
+        for name, numbers in self._counted.numbers.items():
+            self.bind(name, numbers.copy)
+        build = (version, platform.python_version(), identity.bot, identity.mode, str(identity.simulated).lower())
+        self.bind("bot_build_info", lambda: {build: 1.0})
+        self.bind("bot_scrape_seconds", lambda: self._held)
         self.registry.register(self._readings)
-        self._add_counters()
-        self._add_gauges()
-        build = {"version": version, "python": platform.python_version(), "bot": identity.bot, "mode": identity.mode}
-        Info("bot_build", "What is running.", registry=self.registry).info(
-            {**build, "simulated": str(identity.simulated).lower()}
-        )
-        self._states: dict[str, OrderState] = {}
-        self._actions: Mapping[type, Callable[[Any], None]] = MappingProxyType(
-            {
-                DecisionSeen: self._decision_seen,
-                DecisionFate: self._decision_fate,
-                OrderChanged: self._order_changed,
-                FillBooked: self._fill_booked,
-                PositionChanged: self._position_changed,
-                EquitySampled: self._equity_sampled,
-                ShadowSampled: self._shadow_sampled,
-                RiskChanged: self._risk_changed,
-            }
-        )
+        ProcessCollector(registry=self.registry)
 
-    def observe(self, fact: Fact) -> None:
-        """Count a fact; those without a metric cost a look-up."""
-        action = self._actions.get(type(fact))
-        if action is not None:
-            action(fact)
-
-    def observe_latency(self, seconds: float) -> None:
-        """From a market event to the decision's order or fill, as the runtime measured it."""
-        self._latency.observe(seconds)
+    observe: Callable[[Fact | JobChanged], None]
 
     def bind(self, name: str, reading: Reading) -> None:
-        """Read a metric of `READINGS` from here: a number, or numbers by value of its label. `KeyError` for an unknown name."""
+        """Read a metric of `CATALOGUE` from here, instead of wherever it was read from. `KeyError` for an unknown name."""
         self._readings.bind(name, reading)
 
+    def before_scrape(self, ask: Ask, every: float = 0.0) -> None:
+        """Await this before a scrape, at most once in `every` seconds; one that fails or takes a second is counted and left."""
+        self._asks.append(_Asked(ask, every))
+
     def expose(self) -> bytes:
-        """The text a scrape gets."""
+        """The text of a scrape at once, as things stand."""
         return generate_latest(self.registry)
 
-    def _add_counters(self) -> None:
-        def counter(name: str, about: str, *labels: str) -> Counter:
-            return Counter(name, about, labels, registry=self.registry)
+    async def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """The text of a scrape and its content type, in the newest format that the `Accept` header takes."""
+        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - OpenMetrics' encoder costs the start
 
-        self._seen = counter("bot_proposals", "Decisions that reached the desk.", "source")
-        self._decisions = counter("bot_decisions", "Decisions by what became of them.", "source", "fate")
-        self._denials = counter("bot_denials", "Decisions denied, by reason.", "denial")
-        self._orders = counter("bot_orders", "Orders that reached a state.", "state")
-        self._fills = counter("bot_fills", "Fills booked.", "side")
+        for asked in self._asks:
+            if not await asked.done():
+                self._readings.failures += 1
+        encode, content_type = choose_encoder(accept)
+        pieces, held, began = [], 0.0, time.perf_counter()
+        for family in self.registry.collect():
+            pieces.append(encode(_Only(family)).removesuffix(_END))
+            took = time.perf_counter() - began
+            if took > _SLICE_S:
+                held += took
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+        self._held = held + time.perf_counter() - began
+        if "openmetrics" in content_type:
+            pieces.append(_END)
+        return b"".join(pieces), content_type
 
-    def _add_gauges(self) -> None:
-        def gauge(name: str, about: str, *labels: str) -> Gauge:
-            return Gauge(name, about, labels, registry=self.registry)
 
-        self._equity = gauge("bot_equity", "Equity of the book, in its accounting currency.")
-        self._cash = gauge("bot_cash", "Cash of the book, in its accounting currency.")
-        self._drawdown = gauge("bot_drawdown_ratio", "Fall from the peak of equity, as a fraction of it.")
-        self._positions = gauge("bot_position_quote", "Position times price, in quote currency.", "symbol")
-        self._shadows = gauge("bot_shadow_equity", "Equity of a source's shadow ledger.", "source")
-        self._trading = gauge("bot_trading_state", "1 for the state the desk is in.", "state")
-        self._latency = Histogram(
-            "bot_decision_latency_seconds", "From market event to fill.", buckets=_LATENCIES, registry=self.registry
-        )
-        self._show_state(TradingState.ACTIVE)
+_END = b"# EOF\n"
 
-    def _decision_seen(self, fact: DecisionSeen) -> None:
-        self._seen.labels(fact.decision.source).inc()
 
-    def _decision_fate(self, fact: DecisionFate) -> None:
-        self._decisions.labels(fact.source, fact.fate.value).inc()
-        if fact.denial is not None:
-            self._denials.labels(fact.denial.value).inc()
+class _Only:
+    """A registry of one family, for an encoder."""
 
-    def _order_changed(self, fact: OrderChanged) -> None:
-        """Count the state only when it is new: a partial fill reports OPEN again. Orders at their end are forgotten."""
-        order = fact.request.id
-        if self._states.get(order) is not fact.state:
-            self._orders.labels(fact.state.value).inc()
-        if fact.state.terminal:
-            self._states.pop(order, None)
-        else:
-            self._states[order] = fact.state
+    def __init__(self, family: Family) -> None:
+        self._family = family
 
-    def _fill_booked(self, fact: FillBooked) -> None:
-        self._fills.labels(fact.fill.side.value).inc()
+    def collect(self) -> Iterable[Family]:
+        return (self._family,)
 
-    def _position_changed(self, fact: PositionChanged) -> None:
-        self._positions.labels(fact.symbol).set(float(fact.amount) * fact.price)
 
-    def _equity_sampled(self, fact: EquitySampled) -> None:
-        self._equity.set(fact.equity)
-        self._cash.set(float(fact.cash))
-        self._drawdown.set(fact.drawdown)
+class _Asked:
+    """What is to be done before a scrape."""
 
-    def _shadow_sampled(self, fact: ShadowSampled) -> None:
-        self._shadows.labels(fact.source).set(fact.equity)
+    def __init__(self, ask: Ask, every: float) -> None:
+        self._ask, self._every = ask, every
+        self._next = 0.0
 
-    def _risk_changed(self, fact: RiskChanged) -> None:
-        self._show_state(fact.state)
-
-    def _show_state(self, now: TradingState) -> None:
-        for state in TradingState:
-            self._trading.labels(state.value).set(state is now)
+    async def done(self) -> bool:
+        """Do it if it is due; False if that failed."""
+        now = time.monotonic()
+        if now < self._next:
+            return True
+        self._next = now + self._every
+        try:
+            async with asyncio.timeout(_ASK_S):
+                await self._ask()
+        except Exception:  # noqa: BLE001 - a room that cannot answer must not take the whole scrape with it
+            _log.warning("metrics_not_refreshed", exc_info=True)
+            return False
+        return True
 
 
 class _Readings(Collector):
@@ -198,46 +138,65 @@ class _Readings(Collector):
 
     def __init__(self) -> None:
         self._bound: dict[str, Reading] = {}
-        self._failures = 0
+        self.failures = 0
+        self.bind("bot_scrape_failures", lambda: self.failures)
 
     def bind(self, name: str, reading: Reading) -> None:
-        if name not in READINGS:
+        if name not in CATALOGUE:
             raise KeyError(name)
         self._bound[name] = reading
 
-    def describe(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
-        return [_family(name, about) for name, about in READINGS.items()]
+    def describe(self) -> Iterable[Family]:
+        return [_family(name, metric) for name, metric in CATALOGUE.items()]
 
-    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
-        for name, reading in self._bound.items():
-            family = _family(name, READINGS[name])
+    def collect(self) -> Iterable[Family]:
+        """In the catalogue's order, but the failures last: they are known then."""
+        last = "bot_scrape_failures"
+        for name in (*(each for each in CATALOGUE if each != last), last):
+            reading = self._bound.get(name)
+            if reading is None:
+                continue
             try:
-                value = reading()
-                values = value if isinstance(value, Mapping) else {"": value}
-                for label, number in values.items():
-                    family.add_metric([label] if READINGS[name].label else [], float(number))
+                family = _filled(name, CATALOGUE[name], reading())
             except Exception:  # noqa: BLE001 - a room that cannot answer must not take the whole scrape with it
-                self._failures += 1
+                self.failures += 1
                 _log.warning("metric_reading_failed", metric=name, exc_info=True)
                 continue
             yield family
-        failures = CounterMetricFamily("bot_scrape_failures", "Readings that failed.")
-        failures.add_metric([], self._failures)
-        yield failures
 
 
-def _family(name: str, gauged: Gauged) -> CounterMetricFamily | GaugeMetricFamily:
-    labels = [gauged.label] if gauged.label else []
-    return (CounterMetricFamily if gauged.counter else GaugeMetricFamily)(name, gauged.about, labels=labels)
+def _family(name: str, metric: Metric) -> Family:
+    match metric.kind:
+        case Kind.HISTOGRAM:
+            return HistogramMetricFamily(name, metric.about, labels=metric.labels)
+        case Kind.COUNTER:
+            return CounterMetricFamily(name, metric.about, labels=metric.labels)
+        case Kind.GAUGE:
+            return GaugeMetricFamily(name, metric.about, labels=metric.labels)
 
 
-def metric_names() -> frozenset[str]:
-    """Every sample name a rule or a dashboard may use."""
-    from bot.outlets.envelope import Identity  # noqa: PLC0415 - only the documents and their tests ask
+def _filled(name: str, metric: Metric, read: float | LatencyHistogram | Mapping[Any, Any]) -> Family:
+    """The family with what was read; `ValueError` for as many values as there are not labels."""
+    family = _family(name, metric)
+    values: Mapping[Any, Any] = read if isinstance(read, Mapping) else {(): read}
+    for key, value in values.items():
+        labels = list(key) if isinstance(key, tuple) else [str(key)]
+        if len(labels) != len(metric.labels):
+            message = f"{name} has the labels {metric.labels}, and was given {labels}"
+            raise ValueError(message)
+        if isinstance(value, LatencyHistogram):
+            assert isinstance(family, HistogramMetricFamily)
+            family.add_metric(labels, _buckets(metric, value), value.total)
+        else:
+            assert isinstance(family, CounterMetricFamily | GaugeMetricFamily)
+            family.add_metric(labels, float(value))
+    return family
 
-    metrics = Metrics(Identity("", "", "", simulated=False))
-    names = {f"{name}_total" if gauged.counter else name for name, gauged in READINGS.items()}
-    for family in metrics.registry.collect():
-        names |= {sample.name for sample in family.samples}
-        names.add(family.name + {"counter": "_total", "info": "_info"}.get(family.type, ""))
-    return frozenset(name for name in names if not name.endswith("_created"))
+
+def _buckets(metric: Metric, histogram: LatencyHistogram) -> list[tuple[str, float]]:
+    counted = histogram.cumulative(metric.bounds)
+    total = max(histogram.count, counted[-1])  # a writer in another thread may be between the two
+    return [*zip(map(floatToGoString, metric.bounds), map(float, counted), strict=True), ("+Inf", float(total))]
+
+
+__all__ = ["CATALOGUE", "Metrics", "Reading", "metric_names"]

@@ -16,7 +16,7 @@ import structlog
 from bot.core.effects import Notify
 from bot.core.market import Candle, Quote
 from bot.outlets.command import Command, CommandHandler, CommandResult
-from bot.outlets.envelope import KINDS, Encoder, Heartbeat, Identity, JobChanged, Message, Publishable, Redact
+from bot.outlets.envelope import KINDS, Encoder, Heartbeat, Identity, Message, Publishable, Redact
 from bot.outlets.listener import Listener, ListenerSettings, Readiness
 from bot.outlets.local_feed import LocalFeed, LocalSettings, LocalStats
 from bot.outlets.metrics import Metrics
@@ -102,7 +102,7 @@ class Outlets:
     def publish(self, event: Publishable) -> None:
         """Tell every outlet of a fact or a market event. Never waits, never raises."""
         try:
-            if not isinstance(event, (Quote, Candle, Heartbeat, JobChanged)):
+            if not isinstance(event, (Quote, Candle, Heartbeat)):
                 self.metrics.observe(event)
             local, redis = self.local, self.redis.enabled
             followed = local is not None and local.wants(KINDS[type(event)].channel)

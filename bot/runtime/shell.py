@@ -129,14 +129,17 @@ class Shell:
 
     def store(self, effect: StoreIntent) -> None:
         """Journal an intent. The answer comes back as an input, at once where nobody waits for the disk."""
-        request, inbox, clock = effect.request, self.inbox, self.clock
+        request, inbox, clock, stages = effect.request, self.inbox, self.clock, self.tally.stages
         waits = self._rules.await_intent
+        self.tally.intend(request)
 
         def stored(error: Exception | None) -> None:
             now = clock.now()
             if error is not None:
                 inbox.put_broker(IntentFailed(now, request.id, str(error)))
-            elif waits:
+                return
+            stages.keep(request.id)
+            if waits:
                 inbox.put_broker(IntentStored(now, request.id))
 
         self.journal.store(request, self.desk.market.now, stored)
@@ -145,10 +148,13 @@ class Shell:
 
     def submit(self, effect: SubmitOrder) -> None:
         """Send an order."""
+        self.tally.stages.send(effect.request.id)
         self.broker.submit(effect.request, self.desk.market.now)
 
     def submit_pair(self, effect: SubmitPair) -> None:
         """Send two orders of which one cancels the other."""
+        for request in (effect.stop, effect.target):
+            self.tally.stages.send(request.id)
         self.broker.submit_pair(effect.stop, effect.target, self.desk.market.now)
 
     def cancel(self, effect: CancelOrder) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from time import perf_counter
 from typing import Any
 
 from sources.llm.asking import Ask, LlmError, Provider, Reply, Role, Trouble
@@ -21,6 +22,7 @@ from sources.llm.models import Candidate, Model
 from sources.llm.order import Turns
 from sources.llm.prices import most
 from sources.llm.purse import Purse, PurseEmpty, Ticket
+from sources.llm.tally import Tally
 from sources.llm.tokens import TokenScale, count_ask
 
 _LEAST_S = 0.25  # with less time left nobody else is asked
@@ -69,6 +71,7 @@ class Router:
         on_change: Callable[[Change], None] | None = None,
     ) -> None:
         self.scale = scale or TokenScale()
+        self.tally = Tally()
         self._providers = dict(providers)
         self._roles = {role: tuple(candidates) for role, candidates in roles.items()}
         self._now = now
@@ -208,21 +211,28 @@ class Router:
         """Around one try: its money is set aside before, and booked after, whatever happens."""
         ticket = await self._reserved(ask, estimated, candidate, purse, seconds())
         attempt = _Attempt(replace(ask, effort=candidate.effort or ask.effort))
+        tally, began = self.tally, perf_counter()
+        tally.under_way += 1
         try:
             yield attempt
         except LlmError as error:
             self._health.failed(candidate, error)
+            tally.failed(candidate, error, ticket.amount)
             async with asyncio.timeout(_LEDGER_S):
                 await (purse.lost(ticket) if error.may_have_been_billed else purse.release(ticket))
             raise
         except BaseException:  # cancelled, or nobody listens any more: what was sent may be billed
             self._health.gave_up(candidate)
+            tally.cancelled(candidate, ticket.amount)
             async with asyncio.timeout(_LEDGER_S):
                 await purse.lost(ticket)
             raise
+        finally:
+            tally.under_way -= 1
         reply = attempt.reply
         assert reply is not None  # or the body would have raised
         self._health.answered(candidate, reply)
+        tally.answered(candidate, reply, perf_counter() - began)
         if not reply.usage_estimated:
             self.scale.learn(candidate.model, estimated, reply.usage.input)
         async with asyncio.timeout(_LEDGER_S):

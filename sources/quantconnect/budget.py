@@ -7,9 +7,12 @@ a little less than the number. Whoever cannot wait (stop, liquidate) goes first.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
 
 from aiolimiter import AsyncLimiter
 
+from bot.latency import LatencyHistogram
 from sources.quantconnect.limits import Limits
 
 _URGENT = 0.999
@@ -20,13 +23,25 @@ class BudgetFull(Exception):  # noqa: N818 - it names what happened
     """So many calls wait already that one more would only grow old."""
 
 
+@dataclass(slots=True)
+class BudgetTally:
+    """What came of the calls of all clients of one budget. `outcomes` by `answered` or the kind of failure; seconds in `took`."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    retries: int = 0
+    took: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+
 class Budget:
     """Turns on one event loop. Times are seconds of the loop."""
 
     def __init__(self, limits: Limits) -> None:
+        self.tally = BudgetTally()
         self.waiting = 0
         self.waited_s = 0.0
         self._most = limits.waiting
+        self._burst = limits.burst
         refill = (limits.requests - limits.burst) / limits.window_s
         self._bucket = AsyncLimiter(limits.burst, limits.burst / refill)
         self._peace_until = 0.0
@@ -53,3 +68,10 @@ class Budget:
     def peace_s(self) -> float:
         """How much longer the service wants nothing."""
         return max(0.0, self._peace_until - asyncio.get_running_loop().time())
+
+    @property
+    def left(self) -> int:
+        """Calls that could begin at once."""
+        if self.peace_s > 0:
+            return 0
+        return next((number for number in range(self._burst, 0, -1) if self._bucket.has_capacity(number)), 0)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from time import perf_counter
 from typing import Any, Self, TypeVar
 
 import orjson
@@ -162,17 +163,22 @@ class Transport:
 
     async def _bounded(self, call: Call, ask: Callable[[], Awaitable[T]]) -> T:
         self._counts["calls"] += 1
+        tally, began = self._budget.tally, perf_counter()
         bound = (self.limits.call_s if call.deadline_s is None else call.deadline_s) + call.wait_for_node_s
         progress = _Progress(asyncio.get_running_loop().time() + bound)
         try:
             try:
                 async with asyncio.timeout(bound):
-                    return await self._insist(call, ask, progress)
+                    result = await self._insist(call, ask, progress)
             except TimeoutError as error:
                 raise _late(call, bound, progress) from error
         except QcError as error:
             self._failures[error.kind] += 1
+            tally.outcomes[error.kind.value] += 1
             raise
+        tally.outcomes["answered"] += 1
+        tally.took.add(perf_counter() - began)
+        return result
 
     async def _insist(self, call: Call, ask: Callable[[], Awaitable[T]], progress: _Progress) -> T:
         """Ask until there is an answer, or a failure that asking again would not mend or not in time."""
@@ -192,6 +198,7 @@ class Transport:
 
     async def _wait(self, call: Call, failure: QcError, pause: float, attempt: int) -> None:
         self._counts["retries"] += 1
+        self._budget.tally.retries += 1
         wait = Wait(call.endpoint, failure.kind, pause, attempt, failure.reason)
         _log.info("quantconnect_wait", endpoint=wait.endpoint, kind=wait.kind, seconds=round(pause, 1), reason=wait.reason)
         if self._on_wait is not None:
@@ -220,6 +227,7 @@ class Transport:
 
     async def _sent(self, call: Call, ask: Callable[[], Awaitable[T]], progress: _Progress) -> T:
         self._counts["requests"] += 1
+        self._budget.tally.requests += 1
         progress.unsettled = True
         try:
             async with asyncio.timeout(self.limits.attempt_s):

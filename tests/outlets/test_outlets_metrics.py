@@ -2,28 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import time
+from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
-import aiohttp
 import pytest
-import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.core.decision import Denial, Fate
-from bot.core.facts import DecisionSeen, RiskChanged
+from bot.core.decision import Abstention, Action, Denial, Fate, Tier
+from bot.core.facts import AbstentionMade, DecisionSeen, RiskChanged, Verdict
 from bot.core.inputs import TradingState
 from bot.core.orders import OrderState
-from bot.outlets.envelope import Identity
-from bot.outlets.errors import OutletError
-from bot.outlets.listener import Listener, ListenerSettings, Readiness
-from bot.outlets.metrics import READINGS, Metrics, metric_names
+from bot.latency import LatencyHistogram
+from bot.outlets.envelope import Identity, JobChanged, JobState
+from bot.outlets.metric_catalogue import CATALOGUE, Kind, metric_names
+from bot.outlets.metric_counts import MOST_SERIES
+from bot.outlets.metrics import Metrics
 from tests.outlets.feed_facts import AT, decision, equity, every_event, fate, order
-
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "arbiter-rules.yml"
+from tests.prometheus import promtool
 
 
 @pytest.fixture
@@ -35,19 +32,22 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
+def total(metrics: Metrics, name: str) -> float:
+    return sum(sample.value for family in metrics.registry.collect() for sample in family.samples if sample.name == name)
+
+
 def test_facts_become_counts_and_gauges(metrics: Metrics) -> None:
     metrics.observe(DecisionSeen(AT, decision()))
     metrics.observe(fate(Fate.OUTRANKED))
     metrics.observe(fate(Fate.DENIED, Denial.MAX_EXPOSURE))
     metrics.observe(equity(12_345.0))
-    metrics.observe_latency(0.0002)
-    assert value(metrics, "bot_proposals_total", source="llm:claude") == 1
+    assert value(metrics, "bot_proposals_total", source="llm:claude", action=decision().action.value) == 1
     assert value(metrics, "bot_decisions_total", source="llm:claude", fate="outranked") == 1
     assert value(metrics, "bot_denials_total", denial="max-exposure") == 1
     assert value(metrics, "bot_equity") == 12_345.0
     assert value(metrics, "bot_cash") == float(Decimal("9000.10"))
     assert value(metrics, "bot_drawdown_ratio") == 0.0099
-    assert value(metrics, "bot_decision_latency_seconds_count") == 1
+    assert value(metrics, "bot_exposure_ratio") == pytest.approx((value(metrics, "bot_exposure") or 0.0) / 12_345.0)
 
 
 def test_every_fact_can_be_observed(metrics: Metrics) -> None:
@@ -98,92 +98,166 @@ def test_a_reading_nobody_declared_is_refused(metrics: Metrics) -> None:
 def test_two_bots_in_one_process_have_metrics_of_their_own(identity: Identity) -> None:
     first, second = Metrics(identity), Metrics(identity)
     first.observe(equity(1.0))
-    assert value(second, "bot_equity") == 0
+    assert value(second, "bot_equity") is None
+
+
+def verdict(winner: str, source: str) -> Verdict:
+    return Verdict(
+        f"v-{winner}",
+        AT,
+        "BTC/USDT",
+        "priority",
+        winner,
+        source,
+        Tier.QUANTCONNECT,
+        Action.BUY,
+        0.9,
+        (),
+        "",
+        Decimal(1),
+        Decimal(0),
+    )
+
+
+def test_who_outranked_whom_is_counted_by_their_sources(metrics: Metrics) -> None:
+    metrics.observe(verdict("d-9", "quantconnect:momentum"))
+    metrics.observe(replace(fate(Fate.OUTRANKED), winner="d-9"))
+    metrics.observe(replace(fate(Fate.OUTRANKED), winner="long ago"))
+    assert value(metrics, "bot_arbitration_wins_total", source="quantconnect:momentum", policy="priority") == 1
+    name = "bot_arbitration_outranked_total"
+    assert value(metrics, name, source="llm:claude", winner="quantconnect:momentum") == 1
+    assert value(metrics, name, source="llm:claude", winner="other") == 1
+
+
+def job(name: str, state: JobState) -> JobChanged:
+    return JobChanged(AT, name, "qc.backtest", "cli", state, AT, "", 0.0, None, "", "")
+
+
+def test_jobs_that_run_are_a_gauge_and_those_that_ended_a_count(metrics: Metrics) -> None:
+    for name, state in [("a", JobState.RUNNING), ("a", JobState.RUNNING), ("b", JobState.RUNNING), ("a", JobState.FAILED)]:
+        metrics.observe(job(name, state))
+    assert value(metrics, "bot_jobs_running") == 1
+    assert value(metrics, "bot_jobs_ended_total", kind="qc.backtest", state="failed") == 1
+
+
+def test_labels_from_outside_cannot_grow_a_scrape_without_end(metrics: Metrics) -> None:
+    for number in range(3 * MOST_SERIES):
+        metrics.observe(AbstentionMade(AT, Abstention("llm:claude", Tier.LLM, "BTC/USDT", f"reason {number}")))
+    assert metrics.expose().count(b"bot_abstentions_total{") == MOST_SERIES + 1
+    assert value(metrics, "bot_abstentions_total", source="other", reason="other") == 2 * MOST_SERIES
+    assert total(metrics, "bot_abstentions_total") == 3 * MOST_SERIES
+
+
+def test_a_label_may_hold_anything(metrics: Metrics) -> None:
+    nasty = 'a"b\\c\nd{}'
+    metrics.observe(AbstentionMade(AT, Abstention(nasty, Tier.LLM, "BTC/USDT", "<script>")))
+    (family,) = [each for each in text_string_to_metric_families(metrics.expose().decode()) if each.name == "bot_abstentions"]
+    assert [(sample.labels, sample.value) for sample in family.samples] == [({"source": nasty, "reason": "<script>"}, 1.0)]
+
+
+def test_a_reading_with_as_many_values_as_there_are_not_labels_is_left_out_and_counted(metrics: Metrics) -> None:
+    metrics.bind("bot_llm_calls", lambda: {("anthropic", "m"): 1.0})
+    text = metrics.expose().decode()
+    assert "bot_llm_calls_total{" not in text
+    assert "bot_scrape_failures_total 1.0" in text
+
+
+def histogram(*seconds: float) -> LatencyHistogram:
+    found = LatencyHistogram()
+    for each in seconds:
+        found.add(each)
+    return found
+
+
+def test_a_histogram_s_buckets_grow_to_its_count(metrics: Metrics) -> None:
+    metrics.bind("bot_event_handled_seconds", lambda: histogram(0.00004, 0.003, 0.003, 900.0))
+    name = "bot_event_handled_seconds"
+    assert value(metrics, f"{name}_bucket", le="5e-05") == 1
+    assert value(metrics, f"{name}_bucket", le="0.005") == 3
+    assert value(metrics, f"{name}_bucket", le="5.0") == 3
+    assert value(metrics, f"{name}_bucket", le="+Inf") == value(metrics, f"{name}_count") == 4
+    assert value(metrics, f"{name}_sum") == pytest.approx(900.00604)
+
+
+def everything(metrics: Metrics) -> None:
+    """Bind each metric to something."""
+    for name, metric in CATALOGUE.items():
+        labels = tuple(f"a-{label}" for label in metric.labels)
+        read = histogram(0.1) if metric.kind is Kind.HISTOGRAM else 1.0
+        metrics.bind(name, lambda labels=labels, read=read: {labels: read})  # type: ignore[misc]
 
 
 def test_what_is_exposed_is_the_format_prometheus_reads_with_names_as_the_field_has_them(metrics: Metrics) -> None:
-    for name, gauged in READINGS.items():
-        metrics.bind(name, (lambda: {"a": 1.0}) if gauged.label else (lambda: 1.0))
-    families = list(text_string_to_metric_families(metrics.expose().decode()))
-    assert {family.name for family in families} >= {"bot_equity", "bot_loop_lag_seconds", "bot_build_info", *READINGS}
-    assert all(re.fullmatch(r"bot_[a-z_]+", family.name) and family.documentation for family in families)
+    everything(metrics)
+    families = {family.name: family for family in text_string_to_metric_families(metrics.expose().decode())}
+    assert set(CATALOGUE) <= set(families)
+    assert all(re.fullmatch(r"(bot|process)_[a-z_]+", name) and family.documentation for name, family in families.items())
+    assert not [name for name in families if name.endswith("_created")]
+    samples = {sample.name for family in families.values() for sample in family.samples}
+    assert samples <= metric_names()
+    assert len(CATALOGUE) >= 40
 
 
-def test_the_alerts_ask_only_for_metrics_that_exist() -> None:
-    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    asked = {name for rule in rules for name in re.findall(r"\bbot_\w+", rule["expr"])}
-    assert asked
-    assert asked <= metric_names()
-    states = {state for rule in rules for state in re.findall(r'state="(\w+)"', rule["expr"])}
-    assert states <= {*(state.value for state in TradingState), *(state.value for state in OrderState)}
-    assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in rules)
+async def test_a_scrape_is_clean_for_promtool(metrics: Metrics) -> None:
+    everything(metrics)
+    text, _ = await metrics.scrape()
+    found = promtool("check", "metrics", stdin=text)
+    assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
 
 
-@asynccontextmanager
-async def listening(metrics: Metrics, ready: Readiness, **settings: float) -> AsyncIterator[str]:
-    listener = Listener(ListenerSettings(port=0, **settings), metrics, ready)  # type: ignore[arg-type]
-    await listener.start()
-    try:
-        yield f"http://127.0.0.1:{listener.port}"
-    finally:
-        await listener.close()
+async def test_a_scrape_is_open_metrics_where_that_is_asked_for(metrics: Metrics) -> None:
+    everything(metrics)
+    text, content_type = await metrics.scrape("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert content_type.startswith("application/openmetrics-text")
+    assert text.count(b"# EOF\n") == 1
+    assert {family.name for family in open_metrics(text.decode())} >= set(CATALOGUE)  # type: ignore[no-untyped-call]
+    plain, content_type = await metrics.scrape("nonsense")
+    assert content_type.startswith("text/plain")
+    assert b"# EOF" not in plain
+    assert {family.name for family in text_string_to_metric_families(plain.decode())} >= set(CATALOGUE)
 
 
-async def fetch(url: str) -> tuple[int, str]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session, session.get(url) as answer:
-        return answer.status, await answer.text()
+async def test_what_is_to_be_done_before_a_scrape_is_done_when_it_is_due_and_its_failure_costs_only_itself(
+    metrics: Metrics,
+) -> None:
+    done: list[str] = []
+
+    async def often() -> None:
+        done.append("often")
+
+    async def seldom() -> None:
+        done.append("seldom")
+        raise RuntimeError("no")
+
+    metrics.before_scrape(seldom, every=3_600)
+    metrics.before_scrape(often)
+    for _ in range(2):
+        text, _ = await metrics.scrape()
+    assert done == ["seldom", "often", "often"]
+    assert b"bot_scrape_failures_total 1.0" in text
 
 
-async def test_the_listener_serves_metrics_and_health(metrics: Metrics) -> None:
-    reasons: list[str] = []
-    async with listening(metrics, lambda: reasons) as base:
-        status, text = await fetch(f"{base}/metrics")
-        assert status == 200
-        assert 'bot_build_info{bot="main",mode="paper"' in text
-        assert await fetch(f"{base}/healthz") == (200, '{"status":"alive"}')
-        assert await fetch(f"{base}/readyz") == (200, '{"status":"ready","reasons":[]}')
-        reasons.append("BTC/USDT: no quote for 12 s")
-        assert await fetch(f"{base}/readyz") == (503, '{"status":"not ready","reasons":["BTC/USDT: no quote for 12 s"]}')
-        assert (await fetch(f"{base}/elsewhere"))[0] == 404
+async def test_a_scrape_leaves_the_loop_to_others_in_between(metrics: Metrics) -> None:
+    """Each reading holds the loop a little: between them others have their turn."""
 
+    def slow() -> float:
+        until = time.perf_counter() + 0.002
+        while time.perf_counter() < until:
+            pass
+        return 1.0
 
-async def test_a_check_that_hangs_is_answered_in_time(metrics: Metrics) -> None:
-    async def hang() -> Sequence[str]:
-        await asyncio.Event().wait()
-        return []
+    for name, metric in CATALOGUE.items():
+        if not metric.labels and metric.kind is not Kind.HISTOGRAM:
+            metrics.bind(name, slow)
+    turns = 0
 
-    async with listening(metrics, hang, timeout=0.05) as base:
-        assert await fetch(f"{base}/readyz") == (503, '{"status": "timeout"}')
-        assert (await fetch(f"{base}/healthz"))[0] == 200
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
 
-
-async def test_a_check_that_fails_shows_no_traceback(metrics: Metrics) -> None:
-    def fail() -> Sequence[str]:
-        raise RuntimeError("hunter2secret")
-
-    async with listening(metrics, fail) as base:
-        status, text = await fetch(f"{base}/readyz")
-    assert status == 500
-    assert "hunter2secret" not in text
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.invalid", ""])
-async def test_an_address_others_can_reach_is_refused_unless_allowed(metrics: Metrics, host: str) -> None:
-    with pytest.raises(OutletError, match="allow_remote"):
-        await Listener(ListenerSettings(host=host, port=0), metrics, tuple).start()
-
-
-async def test_an_address_others_can_reach_may_be_allowed(metrics: Metrics) -> None:
-    listener = Listener(ListenerSettings(host="0.0.0.0", port=0, allow_remote=True), metrics, tuple)
-    await listener.start()
-    assert (await fetch(f"http://127.0.0.1:{listener.port}/healthz"))[0] == 200
-    await listener.close()
-
-
-async def test_a_port_that_is_taken_is_said_in_one_line(metrics: Metrics) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(OutletError, match=f"metrics.port {port}"):
-            await Listener(ListenerSettings(port=port), metrics, tuple).start()
+    task = asyncio.create_task(other())
+    await metrics.scrape()
+    task.cancel()
+    assert turns > 20
