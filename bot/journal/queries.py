@@ -17,7 +17,7 @@ from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, or_, select
 
 from bot.core.decision import Evidence, Fate
 from bot.core.orders import OrderState
@@ -154,16 +154,21 @@ class Queries:
         book: BookKey | None = None,
         symbol: str | None = None,
         decision_id: str | None = None,
+        id: str | None = None,  # noqa: A002 - the column's name
         limit: int = 100,
-        before: int | None = None,
+        before: int | tuple[int, str] | None = None,
     ) -> list[r.JournaledOrder]:
-        """Orders as they stand, the newest first; here `before` takes a `created` time."""
+        """Orders as they stand, the newest first; here `before` takes a `created` time, or it and the id of the last one seen."""
         c = t.orders.c
         statement = _orders().where(*_within(t.orders, run, book))
-        for column, value in ((c.symbol, symbol), (c.decision_id, decision_id)):
+        for column, value in ((c.symbol, symbol), (c.decision_id, decision_id), (c.id, id)):
             if value is not None:
                 statement = statement.where(column == value)
-        if before is not None:
+        if isinstance(before, tuple):
+            created, seen = before
+            # The first condition by itself is what an index can use.
+            statement = statement.where(c.created <= created, or_(c.created < created, c.id > seen))
+        elif before is not None:
             statement = statement.where(c.created < before)
         return self._all(r.JournaledOrder, statement.order_by(c.created.desc(), c.id).limit(limit))
 

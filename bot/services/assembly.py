@@ -32,6 +32,7 @@ def desk_config(
     drive_timeframe: str = "1m",
     next_open: bool = True,
     sizing_timeframe: str | None = None,
+    sample_ms: int | None = None,
     balance: Decimal | None = None,
     native: NativeProtection = NativeProtection.OFF,
 ) -> DeskConfig:
@@ -68,7 +69,7 @@ def desk_config(
         next_open=next_open,
         queue_bound=desk.queue_size,
         max_age_ms=desk.max_age,
-        sample_ms=0 if candles else desk.sample_every,
+        sample_ms=0 if candles else desk.sample_every if sample_ms is None else min(desk.sample_every, sample_ms),
         depth=settings.market.history_depth,
     )
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from bot.web import problems
 from bot.web.api import ROUTERS as API
+from bot.web.api.offers import API_ROOT
 from bot.web.pages import ROUTERS as PAGES
+from bot.web.pages.frame import shown
 from bot.web.pages.static import Assets
 from bot.web.room import ControlRoom
 from bot.web.security.middleware import BodyLimit, HostCheck, SecurityHeaders, Throttle
 from bot.web.security.pages import router as doors
 from bot.web.stream.routes import router as stream
-
-API_ROOT = "/api/v1"
 
 ABOUT = """Everything that the control room shows and does, for programs.
 
@@ -43,10 +40,9 @@ def create_app(room: ControlRoom) -> FastAPI:
             Middleware(Throttle, room=room),
         ],
         responses=problems.RESPONSES,
-        lifespan=_lifespan,
     )
     app.state.room = room
-    problems.install(app)
+    problems.install(app, shown)
     app.include_router(doors, include_in_schema=False)
     app.include_router(stream)
     for router in API:
@@ -55,10 +51,3 @@ def create_app(room: ControlRoom) -> FastAPI:
         app.include_router(router, include_in_schema=False)
     app.router.routes.append(Mount("/static", Assets(), name="static"))
     return app
-
-
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Nothing to open: the room is open before the application, and open streams end by `room.stopping`."""
-    yield
-    app.state.room.stopping.set()

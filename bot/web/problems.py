@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -84,24 +84,34 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 """What any address of the API may answer beside success, for its description."""
 
 
-def install(app: FastAPI) -> None:
-    """Every failure of this application becomes a problem document."""
+Shown = Callable[[Request, Problem], Awaitable[Response | None]]
+
+
+async def _never(request: Request, problem: Problem) -> None:
+    del request, problem
+
+
+def install(app: FastAPI, shown: Shown = _never) -> None:
+    """Every failure of this application becomes a problem document, or what `shown` makes of it."""
+
+    async def answer(request: Request, problem: Problem) -> Response:
+        made = await shown(request, problem)
+        return problem.response() if made is None else made
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
-        del request
-        return error.response()
+        return await answer(request, error)
 
     @app.exception_handler(HTTPException)
     async def _refusal(request: Request, error: HTTPException) -> Response:
-        del request
-        return of_http(error).response()
+        if error.status_code < HTTPStatus.BAD_REQUEST:
+            return Response(status_code=error.status_code, headers=error.headers)
+        return await answer(request, of_http(error))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        del request
-        return of_validation(error.errors()).response()
+        return await answer(request, of_validation(error.errors()))
 
     @app.exception_handler(Exception)
     async def _defect(request: Request, error: Exception) -> Response:
-        return of_defect(request, error).response()
+        return await answer(request, of_defect(request, error))

@@ -71,6 +71,8 @@ async def serve(loaded: Loaded, secrets: Secrets, listening: socket.socket, anno
             uvicorn.Config(
                 create_app(room),
                 log_config=None,
+                log_level="warning",
+                lifespan="off",
                 access_log=False,
                 server_header=False,
                 date_header=False,

@@ -1,7 +1,9 @@
-"""The API, one router for each subject. All of them are served under `/api/v1`."""
+"""The API, one module for each subject. All of it is served under `/api/v1`."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-ROUTERS: tuple[APIRouter, ...] = ()
+from bot.web.api import trading
+
+ROUTERS: tuple[APIRouter, ...] = (*trading.ROUTERS,)

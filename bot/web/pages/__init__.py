@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-ROUTERS: tuple[APIRouter, ...] = ()
+from bot.web.pages import frame, overview
+
+ROUTERS: tuple[APIRouter, ...] = (frame.router, overview.router)

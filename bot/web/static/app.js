@@ -159,7 +159,8 @@ function disconnect() { stream?.close(); stream = undefined; }
 
 // A page made in one run must not show another world's badge.
 function greet(hello) {
-  if (hello.run && body.dataset.run && hello.run !== body.dataset.run) location.reload();
+  const { run, alive } = hello.world ?? {};
+  if (alive && body.dataset.run && run !== body.dataset.run) location.reload();
 }
 
 // ---- forms
