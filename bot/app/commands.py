@@ -77,14 +77,14 @@ class Operator:
         """Do it, or say in one line why not."""
         act = self._table.get(command.name)
         if act is None:
-            return CommandResult(False, f"there is no command {command.name!r}; use one of {', '.join(self._table)}")
+            return _refused(f"there is no command {command.name!r}; use one of {', '.join(self._table)}")
         return await act(command)
 
     async def _state(self, command: Command, state: TradingState) -> CommandResult:
         flatten = command.args.get("flatten", False)
         reason = command.args.get("reason", "by hand")
         if not isinstance(flatten, bool) or not isinstance(reason, str):
-            return CommandResult(False, "args must be {flatten: true|false, reason: text}")
+            return _refused("args must be {flatten: true|false, reason: text}")
         now = self._shell.clock.now()
         self._shell.inbox.put_command(SetTradingState(now, state, command.actor, reason[:200], flatten))
         risk = self._shell.desk.state.risk
@@ -113,11 +113,11 @@ class Operator:
     async def _add(self, command: Command) -> CommandResult:
         file = command.args.get("file")
         if not isinstance(file, str):
-            return CommandResult(False, "args must be {file: path of the source's YAML file}")
+            return _refused("args must be {file: path of the source's YAML file}")
         try:
             spec = self._admit(Path(file), command.actor)
         except (SourceConfigError, ConfigError, ValueError) as error:
-            return CommandResult(False, str(error))
+            return _refused(str(error))
         done = await self._until(self._handled, _SETTLE_SECONDS)
         return CommandResult(done, None if done else "the desk did not answer in time", {"source": spec.name, "on": True})
 
@@ -132,9 +132,9 @@ class Operator:
     async def _reconcile(self, command: Command) -> CommandResult:
         accept = command.args.get("accept", False)
         if not isinstance(accept, bool):
-            return CommandResult(False, "args must be {accept: true|false}")
+            return _refused("args must be {accept: true|false}")
         if self._live is None:
-            return CommandResult(False, "this run has no account at a venue: only a live run is reconciled")
+            return _refused("this run has no account at a venue: only a live run is reconciled")
         try:
             found = await self._live.reconcile(command.actor if accept else None)
         except ReconcileFailed as problem:
@@ -143,7 +143,7 @@ class Operator:
         return CommandResult(done, None if done else "the desk did not answer in time", found)
 
     def _unknown(self, name: object) -> CommandResult:
-        return CommandResult(False, f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")
+        return _refused(f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")
 
     async def _tell(self, command: Command) -> CommandResult:
         del command
@@ -153,7 +153,7 @@ class Operator:
         """A use case: at once if it is quick, else a job, whose id is the answer."""
         name, given = command.args.get("use_case"), command.args.get("args", {})
         if not isinstance(name, str) or not isinstance(given, Mapping):
-            return CommandResult(False, "args must be {use_case: name, args: {...}}")
+            return _refused("args must be {use_case: name, args: {...}}")
         try:
             case = use_case(name)
             args = case.read(given)
@@ -162,7 +162,7 @@ class Operator:
                     return CommandResult(True, None, {"result": dict(await case.run(self._ground, args, _unheard))})
             job = self._jobs.start(name, given, lambda report: case.run(self._ground, args, report), command.actor)
         except (UseCaseError, JobRefused) as error:
-            return CommandResult(False, str(error))
+            return _refused(str(error))
         except TimeoutError:
             return CommandResult(False, f"{name} has no answer after {_QUICK_SECONDS:g} s")
         except Exception as error:
@@ -177,7 +177,7 @@ class Operator:
         try:
             return CommandResult(True, None, self._jobs.get(str(command.args.get("id"))).as_json())
         except JobRefused as error:
-            return CommandResult(False, str(error))
+            return _refused(str(error))
 
     async def _list_jobs(self, command: Command) -> CommandResult:
         del command
@@ -187,7 +187,7 @@ class Operator:
         try:
             job = await self._jobs.cancel(str(command.args.get("id")))
         except JobRefused as error:
-            return CommandResult(False, str(error))
+            return _refused(str(error))
         return CommandResult(job.ended, None if job.ended else f"{job.id} has not cleaned up yet", job.as_json())
 
     def _handled(self) -> bool:
@@ -204,6 +204,11 @@ class Operator:
         except TimeoutError:
             return False
         return True
+
+
+def _refused(line: str) -> CommandResult:
+    """Nothing was done, and this is why."""
+    return CommandResult(False, line, refused=True)
 
 
 def _unheard(progress: Progress) -> None:

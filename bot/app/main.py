@@ -14,6 +14,7 @@ import structlog
 from bot.app.account import OpenAccount, native_protection, open_account, opening_cash, refuse_unless_meant
 from bot.app.alerting import alert_watch
 from bot.app.alone import alone_in
+from bot.app.auditing import Audited, live_audit
 from bot.app.commands import Operator
 from bot.app.control_room import TASK as CONTROL_ROOM
 from bot.app.control_room import ControlRoomProcess
@@ -37,7 +38,7 @@ from bot.journal.run import RunStart
 from bot.journal.upkeep import DAY_MS, Retention, retire
 from bot.journal.writer import Watch
 from bot.outlets.command import Command, CommandResult
-from bot.outlets.envelope import Identity
+from bot.outlets.envelope import Identity, JobChanged, masking
 from bot.runtime.clock import WallClock
 from bot.runtime.hosting import Port, SourceHost
 from bot.runtime.jobs import Jobs
@@ -47,6 +48,7 @@ from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor, release
 from bot.secrets import Secrets
 from bot.services.assembly import desk_config
+from bot.services.audit.entry import Scribe
 from bot.services.llm.access import with_minds
 from bot.services.llm.news import open_news
 from bot.services.running import HELD as RUNNING
@@ -73,6 +75,7 @@ _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
 _LEARNER_SECONDS = 1.0
+_AUDIT_SECONDS = 0.8
 _WORLD_SECONDS = 0.8
 _SNAPSHOT_SECONDS = 300.0
 _SNAPSHOT_INPUTS = 50_000
@@ -153,21 +156,27 @@ class _Run:
         self.port = Port(world.inbox, desk, clock.now)
         self.host = SourceHost(world.inbox, self.port, self.supervisor)
         self.live_side = self._connected(account)
+        self.audit = live_audit(self.settings, identity, clock.now)
         self.start = Start.of(self.shell, clock.now())
         self.status = Status(
-            self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side
+            self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side,
+            self.audit,
         )  # fmt: skip
         self.ground = ground(loaded, secrets, clock.now, world, self.id, self.outlets.notify)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
         self.alerts = alert_watch(self.settings, self.outlets, self.ground, world, self.host, clock.now)
         self.learners = Learners(self.settings)
         self.feeds: Feeds | None = None
-        self.jobs = Jobs(clock.now, self.outlets.publish, explained)
+        self.jobs = Jobs(clock.now, self._job_changed, explained)
         self.opening = Opening(
             self.settings, world, recovered, self.shell, self.host, self.means, self.learners.know, self.live_side
         )
-        self.operator = Operator(
+        operator = Operator(
             self.shell, self.host, self.status.report, self.opening.admit, self.ground, self.jobs, self.live_side
+        )  # fmt: skip
+        self.operator = Audited(
+            operator, self.audit, Scribe(masking(secrets.values())),
+            shell=self.shell, host=self.host, jobs=self.jobs, ground=self.ground, now=clock.now,
         )  # fmt: skip
 
     def _connected(self, account: OpenAccount | None) -> LiveSide | None:
@@ -264,6 +273,7 @@ class _Run:
             start(CONTROL_ROOM, self.room.run)
         if self.alerts is not None:
             start("alerts", self.alerts.run)
+        start("audit", self.audit.run)
         self.learners.start(start)
         if self.feeds is not None:
             start("news", self.feeds.run)
@@ -320,7 +330,7 @@ class _Run:
         Without a `final` snapshot the next start goes on from the last one kept and the inputs recorded since.
         """
         self._tell_worth()
-        outlets = asyncio.create_task(self.outlets.close(), name="close-outlets")
+        outlets = asyncio.create_task(self._close_outlets(), name="close-outlets")
         learners = asyncio.create_task(self.learners.close(_LEARNER_SECONDS), name="close-learners")
         try:
             await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
@@ -328,8 +338,17 @@ class _Run:
             await within("outlets", outlets, _OUTLET_SECONDS)
             await within("learners", learners, _LEARNER_SECONDS)
 
+    async def _close_outlets(self) -> None:
+        """No more commands come when they are closed: then the last of them is written down."""
+        await self.outlets.close()
+        await self.audit.close(_AUDIT_SECONDS)
+
     async def _obey(self, command: Command) -> CommandResult:
         return await self.operator(command)
+
+    def _job_changed(self, job: JobChanged) -> None:
+        self.outlets.publish(job)
+        self.operator.changed(job)
 
     def _saw(self, fact: Fact) -> None:
         self.watcher.saw(fact)

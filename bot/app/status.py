@@ -12,6 +12,7 @@ from bot.core.market import Health
 from bot.runtime.hosting import SourceHost
 from bot.runtime.shell import Shell
 from bot.runtime.supervision import Supervisor
+from bot.services.audit.live import LiveAudit
 from bot.settings import RunMode
 
 
@@ -27,6 +28,7 @@ class Status:
     host: SourceHost
     supervisor: Supervisor
     live: LiveSide | None = None
+    audit: LiveAudit | None = None
 
     def report(self) -> Mapping[str, object]:
         """How the run does, in plain JSON values."""
@@ -62,6 +64,7 @@ class Status:
             "failing": dict(self.supervisor.failing),
             "ignored_inputs": dict(desk.state.ignored),
             "latency_ms": tally.to_fill.milliseconds(),
+            **({} if self.audit is None else {"audit": dict(self.audit.report())}),
             **({} if self.live is None else {"live": self.live.report()}),
         }
 

@@ -192,7 +192,7 @@ class Admission:
     def count(self, refusal: NotAdmitted) -> CommandResult:
         """A refusal as an answer, counted."""
         self.refused[refusal.kind] += 1
-        return CommandResult(ok=False, error=str(refusal))
+        return CommandResult(ok=False, error=str(refusal), refused=True)
 
     async def _performed(self, command: Command) -> CommandResult:
         seconds = self._limits.seconds
@@ -215,13 +215,13 @@ class Admission:
         if known.answer is None:
             line = f"{command.name} was carried out before, and its answer is not kept any more"
             return CommandResult(ok=False, error=line, repeated=True)
-        ok, error, result = orjson.loads(known.answer)
-        return CommandResult(ok, error, result, repeated=True)
+        ok, error, result, refused = orjson.loads(known.answer)
+        return CommandResult(ok, error, result, repeated=True, refused=refused)
 
     def _keep(self, nonce: str, known: _Known, result: CommandResult) -> None:
         """Keep an answer, at the price of the oldest where there are too many bytes of them."""
         try:
-            answer = orjson.dumps([result.ok, result.error, result.result], default=str)
+            answer = orjson.dumps([result.ok, result.error, result.result, result.refused], default=str)
         except TypeError:
             return  # what cannot be written is not answered either
         if len(answer) > self._limits.answers // 4:

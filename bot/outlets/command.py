@@ -24,13 +24,15 @@ class Command:
 class CommandResult:
     """The answer: `error` is one clear line when not `ok`; `result` is what a `status` asked for, in JSON values.
 
-    `repeated` says that the command was carried out before, and that this is the answer that it got then.
+    `repeated` says that the command was carried out before, and that this is the answer that it got then; `refused` that it was
+    turned down before anything was done.
     """
 
     ok: bool
     error: str | None = None
     result: Mapping[str, object] | None = None
     repeated: bool = False
+    refused: bool = False
 
 
 CommandHandler = Callable[[Command], Awaitable[CommandResult]]

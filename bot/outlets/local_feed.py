@@ -273,6 +273,8 @@ class _Client:
             answer["result"] = result.result
         if result.repeated:
             answer["repeated"] = True
+        if result.refused:
+            answer["refused"] = True
         self._replies.append(_line(answer))
         self._signal()
 

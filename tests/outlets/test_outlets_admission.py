@@ -79,7 +79,7 @@ async def test_a_command_that_is_late_early_or_for_another_is_not_carried_out(
 ) -> None:
     gate = admission(bot, clock)
     answer = await gate.carry_out(request_of(said(**change), "cli"))  # type: ignore[arg-type]
-    assert answer == CommandResult(ok=False, error=line)
+    assert answer == CommandResult(ok=False, error=line, refused=True)
     assert gate.refused[kind] == 1
     assert bot.asked == []
 

@@ -183,7 +183,7 @@ USE_CASES: tuple[UseCase[Any], ...] = (
     UseCase("chat.ask", "Ask the assistant about the portfolio, decisions, the market, analysis and costs.", AskArgs, ask),
     UseCase("chat.confirm", "Carry out a proposal of the assistant that a person confirms.", ConfirmArgs, confirm),
     UseCase("chat.new", "Begin a chat session, or another thread of one.", NewArgs, new, quick=True),
-    UseCase("chat.sessions", "List the chat sessions.", PageArgs, sessions, quick=True),
-    UseCase("chat.history", "Read what was said and proposed in a chat session.", HistoryArgs, history, quick=True),
-    UseCase("chat.search", "Find chat messages by their words.", SearchArgs, search, quick=True),
+    UseCase("chat.sessions", "List the chat sessions.", PageArgs, sessions, quick=True, reads=True),
+    UseCase("chat.history", "Read what was said and proposed in a chat session.", HistoryArgs, history, quick=True, reads=True),
+    UseCase("chat.search", "Find chat messages by their words.", SearchArgs, search, quick=True, reads=True),
 )

@@ -157,5 +157,5 @@ USE_CASES: tuple[UseCase[Any], ...] = (
     UseCase("idea.propose", "Have a language model propose a strategy from a sentence or a template.", ProposeArgs, propose),
     UseCase("idea.backtest", "Try a proposed strategy on recorded candles.", TrialArgs, backtest),
     UseCase("idea.save", "Keep a proposed strategy as a source that is switched off, with its backtest.", SaveArgs, save),
-    UseCase("idea.list", "List the proposed strategies that were kept.", ListArgs, list_ideas, quick=True),
+    UseCase("idea.list", "List the proposed strategies that were kept.", ListArgs, list_ideas, quick=True, reads=True),
 )

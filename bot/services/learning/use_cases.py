@@ -202,7 +202,7 @@ def _case(name: str, about: str, args: type[A], does: Callable[[Ground, A], Awai
         except ResearchError as error:
             raise UseCaseError(str(error)) from error
 
-    return UseCase(f"learning.{name}", about, args, run, quick=True)
+    return UseCase(f"learning.{name}", about, args, run, quick=True, reads=issubclass(args, About))
 
 
 USE_CASES: tuple[UseCase[Any], ...] = (

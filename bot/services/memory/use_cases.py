@@ -174,7 +174,7 @@ def _case(name: str, about: str, args: type[A], answers: Answers[A]) -> UseCase[
         except ResearchError as error:
             raise UseCaseError(str(error)) from error
 
-    return UseCase(f"memory.{name}", about, args, run, quick=True)
+    return UseCase(f"memory.{name}", about, args, run, quick=True, reads=True)
 
 
 def _meant(subject: Subject, asked: About) -> bool:
