@@ -154,9 +154,19 @@ def configure(
     return redactor
 
 
+class RedactingHandler(logging.Handler):
+    """A handler that keeps what it hears, and must know the secrets for it."""
+
+    def __init__(self, redactor: Redactor, level: int) -> None:
+        super().__init__(level)
+        self.redactor = redactor
+
+
 def learn(*values: str) -> None:
     """Star these secret values out of every line of this process from now on."""
     for handler in logging.getLogger().handlers:
+        if isinstance(handler, RedactingHandler):
+            handler.redactor.add(*values)
         formatter = handler.formatter
         if isinstance(formatter, structlog.stdlib.ProcessorFormatter):
             for processor in formatter.processors:
