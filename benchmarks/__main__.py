@@ -36,6 +36,7 @@ ITEMS = {
     "insights": "quantconnect_signals:insights",
     "snapshot": "llm_snapshot:snapshot",
     "llm": "llm_overhead:overhead",
+    "stream": "stream:stream",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

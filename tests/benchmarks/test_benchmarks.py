@@ -33,6 +33,7 @@ FIGURES = {
     "quantconnect": {"quantconnect-live-read", "quantconnect-backtest-read", "quantconnect-hundred-insights"},
     "webhook": {"quantconnect-webhook-p50", "quantconnect-webhook-p99"},
     "insights": {"quantconnect-thousand-queued"},
+    "stream": {"stream-cpu", "stream-tabs-cpu", "stream-latency-p50", "stream-latency-p99"},
 }
 
 
