@@ -23,6 +23,8 @@ from bot.cli import (
     learning,
     llm,
     memory,
+    monitor,
+    notify,
     qc,
     records,
     reports,
@@ -87,6 +89,7 @@ app.add_typer(config.app, name="config", help="Write, check and show the configu
 app.add_typer(data.app, name="data", help="Market data on this machine: fetch history for backtests.")
 app.add_typer(llm.app, name="llm", help="Language models: keys, prices, budget, questions, prompts.")
 app.add_typer(memory.app, name="memory", help="What was learnt from backtests and closed trades.")
+app.add_typer(notify.app, name="notify", help="Whom the bot tells what happens: channels, a test message, the log.")
 app.add_typer(qc.app, name="qc", help="QuantConnect: account, live algorithms, signals, backtests in its cloud.")
 app.add_typer(secret.app, name="secrets", help="Keep keys and tokens out of files and histories.")
 token.register(app)

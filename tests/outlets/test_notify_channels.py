@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.core.effects import Notify, Severity
@@ -17,53 +16,13 @@ from bot.outlets.notify import Notifications
 from bot.outlets.notifying.channel import Channel, ChannelRules, Delivery, Outcome
 from bot.outlets.notifying.service import AddressError, AppriseService, NotDelivered
 from bot.outlets.topics import Topic
-
-CANARY = "canary9secret7token"
-
-
-class Hook:
-    """A web hook: keeps what it is posted and answers as it is told to."""
-
-    def __init__(self) -> None:
-        self.posts: list[dict[str, Any]] = []
-        self.answers: list[int] = []
-        self.silent = asyncio.Event()
-        self.silent.set()
-        self.port = 0
-        self._news = asyncio.Condition()
-
-    async def post(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        async with self._news:
-            self.posts.append(body)
-            self._news.notify_all()
-        await self.silent.wait()
-        return web.Response(status=self.answers.pop(0) if self.answers else 200, text=f"said {CANARY}")
-
-    async def heard(self, count: int) -> list[dict[str, Any]]:
-        async with asyncio.timeout(10), self._news:
-            await self._news.wait_for(lambda: len(self.posts) >= count)
-        return self.posts
-
-    @property
-    def url(self) -> str:
-        return f"json://user:{CANARY}pw@127.0.0.1:{self.port}/{CANARY}path?+X-Token={CANARY}header"
+from tests.outlets.notify_hook import CANARY, Hook, standing_hook
 
 
 @pytest.fixture
 async def hook() -> AsyncIterator[Hook]:
-    hook = Hook()
-    app = web.Application()
-    app.router.add_post("/{path:.*}", hook.post)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hook.port = int(runner.addresses[0][1])
-    try:
+    async with standing_hook() as hook:
         yield hook
-    finally:
-        hook.silent.set()
-        await runner.cleanup()
 
 
 class Kept:

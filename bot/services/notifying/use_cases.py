@@ -35,7 +35,7 @@ class NoArgs(Arguments):
     """Nothing to say."""
 
 
-class TestArgs(Arguments):
+class TryArgs(Arguments):
     """Which channel to try."""
 
     channel: str = Field(max_length=32, description="a name of notifications.channels; it may be disabled")
@@ -59,7 +59,7 @@ async def channels(ground: Ground, args: NoArgs, report: Report) -> Result:
     return {"running": held is not None, "silent_topics": silent, "channels": rows}
 
 
-async def test(ground: Ground, args: TestArgs, report: Report) -> Result:
+async def send_test(ground: Ground, args: TryArgs, report: Report) -> Result:
     """Send a message now, once, and say whether it arrived."""
     del report
     name, settings = args.channel, ground.loaded.settings.notifications
@@ -169,6 +169,6 @@ def _told(row: Logged) -> dict[str, object]:
 
 USE_CASES: tuple[UseCase[Any], ...] = (
     UseCase("notify.channels", "Where notifications go, and whether they arrive.", NoArgs, channels, quick=True),
-    UseCase("notify.test", "Send a real message to a channel and say whether it arrived.", TestArgs, test, quick=True),
+    UseCase("notify.test", "Send a real message to a channel and say whether it arrived.", TryArgs, send_test, quick=True),
     UseCase("notify.log", "What was told, and what became of it.", LogArgs, log, quick=True, reads=True),
 )

@@ -1,0 +1,60 @@
+"""A web hook on loopback: a real service to tell things to, with faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+CANARY = "canary9secret7token"
+
+
+class Hook:
+    """Keeps what it is posted and answers as it is told to: `answers` are its next statuses; it waits while `silent` is clear."""
+
+    def __init__(self) -> None:
+        self.posts: list[dict[str, Any]] = []
+        self.answers: list[int] = []
+        self.silent = asyncio.Event()
+        self.silent.set()
+        self.port = 0
+        self._news = asyncio.Condition()
+
+    async def post(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        async with self._news:
+            self.posts.append(body)
+            self._news.notify_all()
+        await self.silent.wait()
+        return web.Response(status=self.answers.pop(0) if self.answers else 200, text=f"said {CANARY}")
+
+    async def heard(self, count: int) -> list[dict[str, Any]]:
+        """Wait until so many posts came."""
+        async with asyncio.timeout(10), self._news:
+            await self._news.wait_for(lambda: len(self.posts) >= count)
+        return self.posts
+
+    @property
+    def url(self) -> str:
+        """An address with a secret in every place that can hold one."""
+        return f"json://user:{CANARY}pw@127.0.0.1:{self.port}/{CANARY}path?+X-Token={CANARY}header"
+
+
+@asynccontextmanager
+async def standing_hook() -> AsyncIterator[Hook]:
+    """One that listens."""
+    hook = Hook()
+    app = web.Application()
+    app.router.add_post("/{path:.*}", hook.post)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hook.port = int(runner.addresses[0][1])
+    try:
+        yield hook
+    finally:
+        hook.silent.set()
+        await runner.cleanup()
