@@ -27,7 +27,8 @@ async def asked(client: LocalClient, name: str, **args: object) -> dict[str, Any
     """The answer of a use case, which comes at once."""
     answer = await client.command("do", {"use_case": name, "args": args})
     assert answer.ok, answer.error
-    found: dict[str, Any] = dict(answer.result or {})["result"]
+    result: Any = answer.result
+    found: dict[str, Any] = result["result"]
     return found
 
 
