@@ -22,6 +22,7 @@ from bot.app.ending import aside, signals, terminable, within
 from bot.app.instruments import Instruments
 from bot.app.learners import Learners
 from bot.app.live import LiveSide
+from bot.app.monitoring import Parts
 from bot.app.opening import Opening
 from bot.app.parts import balances, ground, journal_limits, outlets, run_id
 from bot.app.readings import bind_readings
@@ -75,6 +76,7 @@ _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
 _LEARNER_SECONDS = 1.0
+_MONITOR_SECONDS = 1.0
 _AUDIT_SECONDS = 0.8
 _WORLD_SECONDS = 0.8
 _SNAPSHOT_SECONDS = 300.0
@@ -82,6 +84,8 @@ _SNAPSHOT_INPUTS = 50_000
 _LOOK_SECONDS = 10.0
 _MINUTE = 60.0
 _UPKEEP_SECONDS = 3_600.0
+# A demonstration lasts minutes: its curves shall be seen.
+_DEMO_SAMPLE_MS = 2_000
 
 
 async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: RunWatcher) -> RunSummary:
@@ -141,6 +145,7 @@ class _Run:
         self.config: DeskConfig = desk_config(
             self.settings,
             sizing_timeframe="1s" if world.simulated else None,
+            sample_ms=_DEMO_SAMPLE_MS if world.simulated else None,
             balance=None if account is None else opening_cash(account, recovered, self.settings),
             native=NativeProtection.OFF if account is None else native_protection(account, self.settings),
         )
@@ -171,6 +176,9 @@ class _Run:
         self.opening = Opening(
             self.settings, world, recovered, self.shell, self.host, self.means, self.learners.know, self.live_side
         )
+        self.monitor = Parts(
+            world, self.shell, self.host, self.supervisor, self.ground, self.jobs, self.learners, self.live_side
+        ).monitor()
         operator = Operator(
             self.shell, self.host, self.status.report, self.opening.admit, self.ground, self.jobs, self.live_side
         )  # fmt: skip
@@ -222,6 +230,7 @@ class _Run:
         await self.learners.begin(
             self.world, self.shell.desk.portfolio, self.ground, self.host, self.port, self.outlets.metrics
         )  # fmt: skip
+        await self.monitor.begin(self.ground)
         self.opening.begin_books()
         self.opening.means = self.means = await self._means()
         self.ground.held[RUNNING] = Running(
@@ -271,10 +280,11 @@ class _Run:
         start("upkeep", self._keep_journal_small)
         if self.room is not None:
             start(CONTROL_ROOM, self.room.run)
+        start("audit", self.audit.run)
         if self.alerts is not None:
             start("alerts", self.alerts.run)
-        start("audit", self.audit.run)
         self.learners.start(start)
+        start("monitor", self.monitor.run)
         if self.feeds is not None:
             start("news", self.feeds.run)
         try:
@@ -332,11 +342,13 @@ class _Run:
         self._tell_worth()
         outlets = asyncio.create_task(self._close_outlets(), name="close-outlets")
         learners = asyncio.create_task(self.learners.close(_LEARNER_SECONDS), name="close-learners")
+        monitor = asyncio.create_task(self.monitor.close(), name="close-monitor")
         try:
             await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
         finally:
             await within("outlets", outlets, _OUTLET_SECONDS)
             await within("learners", learners, _LEARNER_SECONDS)
+            await within("monitor", monitor, _MONITOR_SECONDS)
 
     async def _close_outlets(self) -> None:
         """No more commands come when they are closed: then the last of them is written down."""
