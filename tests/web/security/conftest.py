@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bot.web.security.store import AccessStore
 from tests.web.security.web_world import PASSWORD, Clock, World, make_world
-
-
-@pytest.fixture(autouse=True)
-def _no_secrets_of_the_tester(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("WEB_PASSWORD", raising=False)
-    yield
 
 
 @pytest.fixture

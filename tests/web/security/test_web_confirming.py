@@ -6,7 +6,7 @@ import pytest
 
 from bot.web.security.pending import CONFIRM_MS, Pending
 from bot.web.security.principal import Scope
-from tests.web.security.web_world import ORIGIN, Clock, World
+from tests.web.security.web_world import ORIGIN, Clock, World, raw
 
 KILL = "/api/v1/kill"
 
@@ -41,7 +41,7 @@ async def test_a_confirmation_is_worthless_for_other_parameters(world: World) ->
         token = (await client.post(KILL, headers=headers)).json()["confirmation"]
         refused = await client.post(f"{KILL}?how=flatten", headers={**headers, "Confirmation": token})
         assert refused.status_code == 428
-        assert "Everything will flatten." == refused.json()["text"]
+        assert refused.json()["text"] == "Everything will flatten."
         assert world.done == []
         assert (await client.post(KILL, headers={**headers, "Confirmation": token})).status_code == 200
 
@@ -66,7 +66,7 @@ async def test_a_confirmation_ends_after_a_minute(world: World) -> None:
 @pytest.mark.parametrize("forged", ["x", ".", "a.b", "é", "x" * 10_000])
 async def test_a_forged_confirmation_confirms_nothing(world: World, forged: str) -> None:
     async with world.session() as (client, headers):
-        given = {**{name: value.encode() for name, value in headers.items()}, "Confirmation": forged.encode("latin-1")}
+        given = raw({**headers, "Confirmation": forged})
         assert (await client.post(KILL, headers=given)).status_code == 428
     assert world.done == []
 

@@ -8,7 +8,7 @@ import structlog.testing
 from bot.web.security.gate import COOKIE
 from bot.web.security.principal import Scope
 from bot.web.security.store import SESSION_MS
-from tests.web.security.web_world import ORIGIN, World
+from tests.web.security.web_world import ORIGIN, World, raw
 
 ME = "/api/v1/me"
 ORDERS = "/api/v1/orders"
@@ -125,7 +125,7 @@ async def test_a_session_that_is_over_opens_nothing(world: World) -> None:
 )
 async def test_a_change_from_elsewhere_or_without_csrf_token_is_refused(world: World, change: dict[str, str | None]) -> None:
     async with world.session() as (client, headers):
-        given = {name: value.encode("latin-1") for name, value in {**headers, **change}.items() if value is not None}
+        given = raw({name: value for name, value in {**headers, **change}.items() if value is not None})
         answer = await client.post(ORDERS, json={"size": 1}, headers=given)
     assert answer.status_code == 403
     assert world.done == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,8 +140,9 @@ def _commands(world: World) -> APIRouter:
 
     @router.put("/limits")
     async def limits(request: Request, principal: Admin) -> dict[str, int]:
+        size = len(await request.body())
         world.done.append(principal.actor)
-        return {"bytes": len(await request.body())}
+        return {"bytes": size}
 
     @router.post("/kill")
     async def kill(request: Request, principal: Trader, how: str = "stop") -> dict[str, int]:
@@ -171,6 +172,11 @@ def _commands(world: World) -> APIRouter:
         return StreamingResponse(parts())
 
     return router
+
+
+def raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Headers as they travel, so that they may hold what a client would refuse to send."""
+    return {name.encode(): value.encode("latin-1") for name, value in headers.items()}
 
 
 def make_world(
