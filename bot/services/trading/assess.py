@@ -25,7 +25,7 @@ LEAST_RETURNS = 30
 _QUANTILE = 1.6448536269514722  # of the standard normal distribution at 95 %
 _SHORTFALL = 2.0627128075074257  # its density there, divided by 5 %
 _NEARLY = 0.8
-_CONCENTRATED = 0.5
+_CONCENTRATED = 0.25  # as the index of four equal parts; of fewer positions half as much again as if they were equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,7 @@ def warnings(desk: TradingDesk, book: RiskContext, limits: Sequence[Limit], stop
         elif limit.share >= _NEARLY and limit.unit != "ms":
             said.append(f"{limit.setting}{subject} is {limit.share:.0%} full")
     said += [f"no stop guards {symbol}, worth {value:.2f} {book.portfolio.currency}" for symbol, value in stops.unguarded.items()]
-    if concentration > _CONCENTRATED and len(stops.guarded) + len(stops.unguarded) > 1:
-        said.append(f"the book is concentrated: its Herfindahl index is {concentration:.2f}")
+    held = len(stops.guarded) + len(stops.unguarded)
+    if held > 1 and concentration > max(_CONCENTRATED, 1.5 / held):
+        said.append(f"{held} positions spread no more than {1.0 / concentration:.1f} equal ones would: one is too large")
     return said

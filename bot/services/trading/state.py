@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
 from bot.core.inputs import TradingState
 from bot.core.market import Health
+from bot.core.risk import RiskState
 from bot.journal.errors import JournalError
 from bot.journal.queries import Queries
 from bot.journal.run import BookKey
@@ -19,8 +21,19 @@ from bot.services.use_case import Ground
 log = structlog.get_logger(__name__)
 
 _CHANGES_READ = 100
-LIMITS = "risk"
-"""Whoever speaks by this name tells of a loss limit in force; the state is as it was."""
+_HELD = "trading.since"
+_KEPT_MS = 5_000
+_LIMITS = "risk"  # who speaks by this name tells of a loss limit in force; the state is as it was
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the journal said at `at` of a state and its reason."""
+
+    state: TradingState
+    reason: str
+    at: int
+    since: int | None
 
 
 async def state_json(ground: Ground, where: AtDesk) -> dict[str, object]:
@@ -33,7 +46,7 @@ async def state_json(ground: Ground, where: AtDesk) -> dict[str, object]:
         "now": where.now,
         "state": risk.state.value,
         "reason": risk.reason,
-        "since": await asyncio.to_thread(_since, ground, risk.state),
+        "since": await _since(ground, risk, where.now),
         "flattening": risk.flattening,
         "limits": [limit.as_json() for limit in limits],
         "off": switched_off(desk),
@@ -49,7 +62,17 @@ async def state_json(ground: Ground, where: AtDesk) -> dict[str, object]:
     }
 
 
-def _since(ground: Ground, state: TradingState) -> int | None:
+async def _since(ground: Ground, risk: RiskState, now: int) -> int | None:
+    """When the trading state became what it is; the journal is asked again only where it may have something new to say."""
+    known: _Known | None = ground.held.get(_HELD)
+    if known is None or (known.state, known.reason) != (risk.state, risk.reason) or now - known.at > _KEPT_MS:
+        state, reason = risk.state, risk.reason
+        known = _Known(state, reason, now, await asyncio.to_thread(_journaled, ground, state))
+        ground.held[_HELD] = known
+    return known.since
+
+
+def _journaled(ground: Ground, state: TradingState) -> int | None:
     """When the trading state became what it is, in these books; None where that is not journaled, or cannot be read."""
     if not ground.run:
         return None
@@ -64,7 +87,7 @@ def _since(ground: Ground, state: TradingState) -> int | None:
         log.warning("state_of_risk_without_journal", error=str(error))
         return None
     since = run.started
-    for change in (each for each in told if each.actor != LIMITS):
+    for change in (each for each in told if each.actor != _LIMITS):
         if change.state is not state:
             break
         since = change.at

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core.facts import RiskChanged
 from bot.core.inputs import MarketHealth, Reconciled, TradingState
 from bot.core.market import Health, Side
 from bot.core.orders import Leg
@@ -19,6 +20,9 @@ from bot.core.risk import Refusal, RiskGate, RiskLimits
 from bot.core.sizing import CappedKelly, ConfidenceScaled, FixedFraction, Sizing, VolatilityTarget
 from bot.core.targets import TargetRules
 from bot.journal.codec import encode_snapshot
+from bot.journal.journal import Journal
+from bot.journal.run import BookKey, RunStart
+from bot.journal.writer import Watch
 from bot.services.trading.assess import LEAST_RETURNS, assess_json, herfindahl
 from bot.services.trading.copies import copied
 from bot.services.trading.limits import limits_of
@@ -128,6 +132,31 @@ def test_old_prices_are_told_by_the_clock_though_the_desk_hears_nothing() -> Non
         "setting": "risk.stale_after", "subject": BTC, "detail": None, "until": None,
     }  # fmt: skip
     assert validate(desk, amount=Decimal(1))["denial"] == "stale-data"
+
+
+async def test_the_state_says_since_when_by_the_journal_and_not_by_loss_limits(tmp_path: Path) -> None:
+    async with desk_bot(tmp_path) as bot:
+        book = BookKey("arbiter", "paper", "binance", "real")
+        journal = Journal.open(bot.ground.loaded.settings.database_url, tmp_path / "data")
+        journal.begin(RunStart("run-1", book, T0, False, {}, "1.0"), Watch(lambda trouble: None, lambda: None))
+        bot.ground.run = "run-1"
+        await journal.flush()
+        assert (await do(bot.ground, "risk.state"))["since"] == T0
+        bot.harness.now += 1_000
+        bot.harness.command(TradingState.HALTED)
+        journal.append(RiskChanged(bot.harness.now, TradingState.HALTED, "operator", "a test"))
+        journal.append(RiskChanged(bot.harness.now + 500, TradingState.HALTED, "risk", "daily-loss: much"))
+        await journal.flush()
+        assert (await do(bot.ground, "risk.state"))["since"] == T0 + 1_000
+        await journal.close(bot.harness.now)
+
+
+async def test_the_state_is_told_though_the_journal_cannot_be_read(tmp_path: Path) -> None:
+    async with desk_bot(tmp_path) as bot:
+        bot.ground.run = "run-1"
+        (tmp_path / "data" / "arbiter.db").write_bytes(b"no database")
+        found = await do(bot.ground, "risk.state")
+    assert (found["state"], found["since"]) == ("active", None)
 
 
 async def test_the_state_names_what_is_wrong(tmp_path: Path) -> None:
@@ -372,6 +401,15 @@ def test_too_few_or_broken_candles_are_said_to_be_too_few() -> None:
     found: Any = assess_json(desk.desk, desk.now)["at_risk"]
     assert (found["var"], found["returns"]) == (None, LEAST_RETURNS - 1)
     assert found["reason"] == f"{LEAST_RETURNS - 1} returns that all held symbols share, {LEAST_RETURNS} are needed"
+
+
+@pytest.mark.parametrize(("other", "warned"), [(0.10, False), (0.02, False), (0.01, True)])
+def test_a_book_is_called_concentrated_only_where_one_position_outweighs_the_others(other: float, warned: bool) -> None:
+    desk = a_desk(NO_LIMITS)
+    desk.propose(source=RULE)
+    desk.propose(source=RULE, symbol=ETH, size_fraction=other / 0.10)
+    said: Any = assess_json(desk.desk, desk.now)["warnings"]
+    assert any("one is too large" in each for each in said) is warned
 
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=20))

@@ -40,7 +40,7 @@ async def test_a_running_bot_answers_everything_about_its_desk_at_once(running_b
         assert sources["rules:demo"]["shadow"] is not None
         assert "positions" in await asked(client, "desk.positions")
         state = await asked(client, "risk.state")
-        assert (state["state"], {each["health"] for each in state["health"]}) == ("active", {"fresh"})
+        assert (state["state"], [each["symbol"] for each in state["health"]]) == ("active", ["BTC/USDT", "ETH/USDT"])
         assert 0 < state["since"] <= state["now"]
         assert (await asked(client, "risk.assess"))["currency"] == "USDT"
         validated = await asked(client, "risk.validate", symbol="BTC/USDT", side="buy", notional="100")
