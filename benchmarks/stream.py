@@ -1,8 +1,8 @@
 """What live streams cost: fifty programs, then fifty tabs, hear of twenty events a second through the real control room.
 
-The control room is `python -m bot web` in a process of its own, over an empty journal, linked to a local feed in this process: its
-share of a core is that of its whole process: the link, the ring, the security of every request, HTTP. Clients are bare sockets in
-this process. A latency runs from before an event is published until its bytes are with a client. Needs /proc.
+The control room is `python -m bot web` in a process of its own, over an empty journal, linked to a local feed in this process.
+Its share of a core is that of its whole process: the link, the ring, the security of every request, HTTP. Clients are bare
+sockets in this process. A latency runs from before an event is published until its bytes are with a client. Needs /proc.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The doorbell: a tab is told which of its panels are out of date, and asks for them itself. A bell that is missed harms nobody.
 
 On the wire a bell is `event: PANEL` with a number as data. A chart's point is `event: equity` or `event: candle` with an object
-as data. The bell `resync` means every panel.
+as data. The bell `resync` means every panel. Beside them go `hello` (which world this is) and `pulse` (the bot is alive).
 """
 
 from __future__ import annotations
@@ -89,15 +89,15 @@ def bells_of(message: Said) -> tuple[str, ...]:
 def point_of(message: Said) -> bytes:
     """The point that this message adds to a chart, as a server-sent event; nothing for most."""
     if message.type == "equity.sampled":
-        return _event("equity", orjson.dumps({name: message.data.get(name) for name in _EQUITY}))
+        return event("equity", orjson.dumps({name: message.data.get(name) for name in _EQUITY}))
     if message.type == "candles.closed":
-        return _event("candle", orjson.dumps({name: message.data.get(name) for name in _CANDLE}))
+        return event("candle", orjson.dumps({name: message.data.get(name) for name in _CANDLE}))
     return b""
 
 
-def bell(name: str, number: int) -> bytes:
-    """A bell as a server-sent event; the number only tells one ring from the next."""
-    return _event(name, b"%d" % number)
+def event(name: str, content: bytes) -> bytes:
+    """A server-sent event for a tab; `content` is one line."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), content)
 
 
 class Doorbell:
@@ -133,10 +133,6 @@ class Doorbell:
     def next_due(self) -> float | None:
         """When `ring` wants to be called next; None if nothing is to ring."""
         return min(self._due.values(), default=None)
-
-
-def _event(name: str, content: bytes) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), content)
 
 
 def _member(value: object, name: str) -> object:

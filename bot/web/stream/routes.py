@@ -34,7 +34,7 @@ After = Annotated[str | None, Query(max_length=200, description="The id after wh
 LastEventId = Annotated[str | None, Header(max_length=200, description="What a browser sends when it comes back.")]
 
 
-@router.get("/api/v1/stream", tags=["stream"], response_class=EventStream, responses=_STREAM)
+@router.get("/api/v1/stream", status_code=200, tags=["stream"], response_class=EventStream, responses=_STREAM)
 async def stream(
     room: Room, request: Request, reader: Reader, channels: Names = "", after: After = None, last_event_id: LastEventId = None
 ) -> Response:
@@ -59,8 +59,12 @@ async def stream(
 async def events(room: Room, request: Request, reader: Reader) -> Response:
     """The doorbell of one tab."""
     del reader
-    world, state = await room.world(), room.link.state
-    hello = {"at": room.now(), "world": world, "badge": world.badge, "link": state}
+
+    async def hello() -> object:
+        world = await room.world()
+        return {"at": room.now(), "world": world, "badge": world.badge, "link": room.link.state}
+
+    await hello()  # so that what is wrong is told by a problem document
     try:
         subscription = room.ring.subscribe(ALWAYS | {LINK})
     except Crowded as error:

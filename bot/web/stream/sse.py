@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import orjson
@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bot.outlets.envelope import Channel
-from bot.web.stream.bells import Doorbell, bell
+from bot.web.problems import Problem
+from bot.web.stream.bells import Doorbell, event
 from bot.web.stream.ending import until_any, until_disconnected
 from bot.web.stream.link import BotLink
 from bot.web.stream.ring import Subscription
@@ -47,6 +48,8 @@ class EventStream(Response):
         try:
             ends = (until_disconnected(receive), *(end() for end in self._ends))
             await until_any(self._write(send), *ends, close=self._subscription.close)
+        except Problem as problem:
+            log.warning("stream_ended", path=scope["path"], reason=str(problem))
         except (OSError, TimeoutError) as error:
             log.info("stream_reader_lost", path=scope["path"], reason=type(error).__name__)
         finally:
@@ -75,23 +78,31 @@ async def envelopes(subscription: Subscription, link: BotLink, extra: Iterable[C
 
 
 async def rings(
-    subscription: Subscription, hello: object, clock: Callable[[], float] | None = None
+    subscription: Subscription, hello: Callable[[], Awaitable[object]], clock: Callable[[], float] | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """First `hello`, then bells and points for one tab; `clock` counts milliseconds."""
+    """First `hello`, then bells and points for one tab; `clock` counts milliseconds.
+
+    `hello` comes again with each bot that comes, and `pulse` with each of its heartbeats. Where `hello` meets a `Problem` the
+    stream ends, and the tab comes back.
+    """
     read = clock or _monotonic
-    doorbell, number, heard = Doorbell(), 0, read()
-    yield _RETRY + b"event: hello\ndata: %b\n\n" % orjson.dumps(hello)
+    doorbell, number, wrote = Doorbell(), 0, read()
+    yield _RETRY + event("hello", orjson.dumps(await hello()))
     while not subscription.closed:
         now, out = read(), []
         for entry in subscription.take():
             doorbell.hear(entry.bells, now)
             if entry.point:
                 out.append(entry.point)
+            elif entry.type == "health.heartbeat":
+                out.append(event("pulse", b"%d" % entry.number))
+            elif entry.type == "link.up":
+                out.append(event("hello", orjson.dumps(await hello())))
         for name in doorbell.ring(now):
             number += 1
-            out.append(bell(name, number))
-        if out or now - heard >= KEEP_ALIVE_SECONDS * 1_000:
-            heard = now
+            out.append(event(name, b"%d" % number))
+        if out or now - wrote >= KEEP_ALIVE_SECONDS * 1_000:
+            wrote = now
             yield b"".join(out) or b": keep-alive\n\n"
         due = doorbell.next_due()
         await subscription.wait(KEEP_ALIVE_SECONDS if due is None else max(0.0, (due - read()) / 1_000))

@@ -82,7 +82,11 @@ class RoomOfStreams:
     secrets: Any = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
+    journal: bool = True
+
     async def world(self) -> World:
+        if not self.journal:
+            raise problems.Problem(503, "The journal cannot be read", "it is gone")
         hello = self.link.hello
         return World("main", "" if hello is None else hello.run, "paper", "", True, hello is not None, None)
 

@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
-from bot.outlets.envelope import Channel
+from bot.outlets.envelope import Channel, Heartbeat
 from bot.web.stream.ring import Ring
 from tests.outlets.feed_facts import equity, order, quote
 from tests.web.stream.street import PATIENCE, Event, House, bot, house, listening, now, read_events, take, until
@@ -232,9 +232,27 @@ async def test_a_tab_hears_where_it_is_and_then_bells_and_points(tmp_path: Path)
     assert max(bells.values()) <= 4
 
 
-async def test_a_tab_is_told_to_ask_for_everything_when_the_bot_comes(tmp_path: Path) -> None:
-    async with house(tmp_path) as served, listening(served, "/ui/events") as events, bot(tmp_path):
-        assert {event.name for event in await take(events, 2)} == {"link", "resync"}
+async def test_a_tab_is_told_to_ask_for_everything_when_the_bot_comes_and_which_bot_it_is(tmp_path: Path) -> None:
+    async with house(tmp_path) as served, listening(served, "/ui/events") as events, bot(tmp_path, "run-7") as running:
+        first = await take(events, 3)
+        assert {event.name for event in first} == {"hello", "link", "resync"}
+        assert first[0].json["world"] == {**first[0].json["world"], "run": "run-7", "alive": True}
+        running.say(Heartbeat(now(), 5_000, "up", 0, {}))
+        async with asyncio.timeout(PATIENCE):
+            while (await anext(events)).name != "pulse":
+                pass
+
+
+async def test_a_tab_that_cannot_be_told_where_it_is_is_let_go_to_come_back(tmp_path: Path) -> None:
+    async with house(tmp_path) as served, listening(served, "/ui/events") as events:
+        served.room.journal = False
+        async with bot(tmp_path):
+            await served.room.link.until(up=True, timeout=PATIENCE)
+            await until(lambda: served.room.ring.stats().readers == 0)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await _all(events)
+        async with served.http.get(served.url + "/ui/events") as response:
+            assert response.status == 503
 
 
 async def test_a_silent_stream_says_that_it_is_alive_and_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
