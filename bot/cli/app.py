@@ -93,4 +93,5 @@ app.add_typer(notify.app, name="notify", help="Whom the bot tells what happens: 
 app.add_typer(qc.app, name="qc", help="QuantConnect: account, live algorithms, signals, backtests in its cloud.")
 app.add_typer(secret.app, name="secrets", help="Keep keys and tokens out of files and histories.")
 token.register(app)
+monitor.register(app)
 app.add_typer(database.app, name="db", help="The journal's database.")
