@@ -79,8 +79,12 @@ def comparison(compared: Row, theme: Theme) -> Chart:
     drawn = figure("comparison", theme, data, height=380, hovermode="x unified", xaxis=time_axis(theme), yaxis=yaxis)
     ends = [next((value for value in reversed(values) if value is not None), None) for values in columns]
     summary = "; ".join(f"{name} ended at {amount(end)}" for name, end in zip(names, ends, strict=True))
-    cells = [(moment(when), *(amount(values[place]) for values in columns)) for place, when in enumerate(at)]
-    return Chart(drawn, title, f"{summary}.", excerpt(("time (UTC)", *names), cells))
+    told = excerpt(
+        ("time (UTC)", *names),
+        range(len(at)),
+        lambda place: (moment(at[place]), *(amount(values[place]) for values in columns)),
+    )
+    return Chart(drawn, title, f"{summary}.", told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +120,10 @@ def sweep(found: Row, theme: Theme, *, figure_name: str = "sharpe_ratio", across
     names = [plain(name) for name in grid.names]
     said = ", ".join(f"{name} {_written(value)}" for name, value in zip(names, grid.top, strict=True))
     more = f" Cells are the best over {', '.join(plain(name) for name in grid.left)}." if grid.left else ""
-    rows = [(*(_written(value) for value in place), amount(grid.best[place], 3)) for place in sorted(grid.best, key=_place)]
+    rows = sorted(grid.best.items(), key=lambda item: _place(item[0]))
     summary = f"Best {key}: {amount(grid.best[grid.top], 3)} at {said}.{more}"
-    return Chart(drawn, title, summary, excerpt((*names, key), rows, words=0))
+    told = excerpt((*names, key), rows, lambda row: (*map(_written, row[0]), amount(row[1], 3)), words=0)
+    return Chart(drawn, title, summary, told)
 
 
 def _grid(points: Sequence[tuple[Row, float]], key: str, asked: tuple[str, str], *, most: bool) -> _Grid | None:

@@ -14,6 +14,8 @@ from bot.web.charts.numbers import MOST_MARKS, joined, newest, number
 from bot.web.charts.theme import Colours, Theme, colours, faded
 from bot.web.charts.words import moment, percent, plain, price, prose, safe
 
+_Event = JournaledDecision | JournaledFill
+
 MOST_DECISIONS = 500
 MOST_ORDERS = 100
 _COLUMNS = ("time (UTC)", "what", "source", "detail", "price")
@@ -54,11 +56,11 @@ def candles(symbol: str, given: Sequence[Candle], marks: Marks, theme: Theme) ->
         yaxis=axis(theme, safe(symbol.partition("/")[2]), tickformat=",.8~g"),
         shapes=_span(marks, end, ink),
     )
-    rows = sorted(_rows(decisions, fills), key=lambda row: row[0])
+    rows: list[_Event] = sorted([*decisions, *fills], key=_when)
     notes = [f"Candles are joined {each} by {each}." if each > 1 else "", f"Decisions: {cut}." if cut else ""]
     notes.append(f"Fills: {fills_cut}." if fills_cut else "")
     summary = " ".join([_summary(symbol, given, marks), *(note for note in notes if note)])
-    return Chart(drawn, title, summary, excerpt(_COLUMNS, rows, words=4))
+    return Chart(drawn, title, summary, excerpt(_COLUMNS, rows, _told, words=4))
 
 
 def _end(given: Sequence[Candle], marks: Marks) -> int:
@@ -193,17 +195,15 @@ def _span(marks: Marks, end: int, ink: Colours) -> list[Trace]:
     ]  # fmt: skip
 
 
-def _rows(decisions: Sequence[JournaledDecision], fills: Sequence[JournaledFill]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [
-        (moment(each.created), f"decision: {each.action.value}", plain(each.source), plain(each.reasoning, 120),
-         price(number(each.price)))
-        for each in decisions
-    ]  # fmt: skip
-    rows += [
-        (moment(each.ts), f"fill: {each.side.value}", plain(each.source), f"amount {each.amount}", price(number(each.price)))
-        for each in fills
-    ]
-    return rows
+def _told(each: _Event) -> tuple[str, ...]:
+    where = (plain(each.source), price(number(each.price)))
+    if isinstance(each, JournaledDecision):
+        return moment(each.created), f"decision: {each.action.value}", where[0], plain(each.reasoning, 120), where[1]
+    return moment(each.ts), f"fill: {each.side.value}", where[0], f"amount {each.amount:f}", where[1]
+
+
+def _when(each: _Event) -> int:
+    return each.created if isinstance(each, JournaledDecision) else each.ts
 
 
 def _summary(symbol: str, given: Sequence[Candle], marks: Marks) -> str:

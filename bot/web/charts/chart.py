@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 Figure = dict[str, Any]
 """`{"data": [...], "layout": {...}}` after plotly's schema, of plain JSON values only: no NaN, no Decimal, nothing foreign."""
@@ -54,10 +56,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: int =
     return Table(tuple(columns), tuple(tuple(row) for row in rows), frozenset(range(words, len(columns))), note)
 
 
-def excerpt(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> Table:
-    """A table of many rows, cut to `MOST_ROWS` in equal steps, with both ends."""
-    if len(rows) <= MOST_ROWS:
-        return table(columns, rows, words=words)
-    last = len(rows) - 1
-    kept = [rows[step * last // (MOST_ROWS - 1)] for step in range(MOST_ROWS)]
-    return table(columns, kept, words=words, note=f"{MOST_ROWS} of {len(rows):,} rows, in equal steps")
+def excerpt(columns: Sequence[str], rows: Sequence[T], cells: Callable[[T], Sequence[str]], *, words: int = 1) -> Table:
+    """A table of many rows, cut to `MOST_ROWS` in equal steps, with both ends; only those are written out by `cells`."""
+    last, note = len(rows) - 1, ""
+    kept: Sequence[T] = rows
+    if len(rows) > MOST_ROWS:
+        kept = [rows[step * last // (MOST_ROWS - 1)] for step in range(MOST_ROWS)]
+        note = f"{MOST_ROWS} of {len(rows):,} rows, in equal steps"
+    return table(columns, map(cells, kept), words=words, note=note)

@@ -131,7 +131,10 @@ def _period(given: object, digits: int) -> str | None:
 
 def _projection(current: str, rest: float, whole_: float, ink: Colours) -> Trace:
     made = bars("projected", [current], [rest], "rgba(0,0,0,0)", f"{amount(whole_, 4)} USD in all", shape="/")
-    made["marker"] |= {"line": {"color": ink.faint, "width": 1}, "pattern": {"shape": "/", "fgcolor": ink.faint, "solidity": 0.2}}
+    made["marker"] |= {
+        "line": {"color": ink.faint, "width": 1},
+        "pattern": {"shape": "/", "fgcolor": ink.faint, "solidity": 0.2, "fillmode": "replace"},
+    }
     return made
 
 
@@ -192,10 +195,13 @@ def cost_against_pnl(earned: Sequence[Row], theme: Theme, *, currency: str = "US
         xaxis=axis(theme, "cost, USD", tickformat=",.4~g", rangemode="tozero"),
         yaxis=axis(theme, f"P&amp;L, {safe(currency)}", tickformat="+,.6~g", zeroline=True),
     )
-    cells = [(row.who, f"{row.decisions:,}", amount(row.usd, 4), signed(row.pnl), signed(row.net)) for row in rows]
     cost, profit = sum(row.usd for row in rows), sum(row.pnl for row in rows)
     said = f"They cost {amount(cost, 4)} USD and brought {signed(profit)} {plain(currency)}: net {signed(profit - cost)}."
-    return Chart(drawn, title, said, excerpt(_PROFIT, cells))
+    return Chart(drawn, title, said, excerpt(_PROFIT, rows, _told))
+
+
+def _told(row: _Earned) -> tuple[str, ...]:
+    return row.who, f"{row.decisions:,}", amount(row.usd, 4), signed(row.pnl), signed(row.net)
 
 
 def _earned(row: Row) -> _Earned | None:

@@ -76,8 +76,8 @@ def worth(
         yaxis=axis(theme, money, domain=[0.32, 1.0], tickformat=",.6~g"),
         yaxis2=axis(theme, "below peak", domain=[0.0, 0.26], tickformat=".1~%", rangemode="tozero"),
     )
-    rows = [(moment(when), amount(value), percent(fall)) for when, value, fall in zip(at, values, depths, strict=True)]
-    return Chart(drawn, title, _summary(at, values, depths, currency), excerpt(_COLUMNS, rows))
+    told = excerpt(_COLUMNS, range(len(at)), lambda place: (moment(at[place]), amount(values[place]), percent(depths[place])))
+    return Chart(drawn, title, _summary(at, values, depths, currency), told)
 
 
 def sparkline(values: Sequence[object], theme: Theme, *, label: str, digits: int = 2) -> Chart:
@@ -101,9 +101,9 @@ def sparkline(values: Sequence[object], theme: Theme, *, label: str, digits: int
     bare = {"visible": False, "fixedrange": True}
     margin = {"l": 2, "r": 8, "t": 4, "b": 4}
     drawn = figure(name, theme, [curve, dot], height=48, margin=margin, showlegend=False, xaxis=bare, yaxis=bare, hovermode=False)
-    rows = [(str(place + 1), amount(value, digits)) for place, value in enumerate(numbers)]
+    told = excerpt(("place", said), range(len(numbers)), lambda place: (str(place + 1), amount(numbers[place], digits)))
     summary = f"{said}: {amount(known[-1], digits)}, {signed(change, digits)} since {amount(known[0], digits)}."
-    return Chart(drawn, said, summary, excerpt(("place", said), rows))
+    return Chart(drawn, said, summary, told)
 
 
 def drawdowns(values: Sequence[float | None]) -> list[float | None]:

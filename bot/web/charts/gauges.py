@@ -61,7 +61,7 @@ def limits(gauges: Sequence[Gauge], theme: Theme, *, name: str = "limits", title
                 | {"customdata": [_said(each) for each, _ in mine], "text": [percent(full, 0) for _, full in mine],
                    "textposition": "outside", "cliponaxis": False, "textfont": {"color": ink.ink}}
             )  # fmt: skip
-    marks = zip(_MARKS, (ink.rule, ink.warn, ink.loss), ("dot", "dash", "solid"), strict=True)
+    marks = zip(_MARKS, (ink.faint, ink.warn, ink.loss), ("dot", "dash", "solid"), strict=True)
     ends = [straight(colour, x=(at, at), y=(0, 1), yref="paper", dash=dashed) for at, colour, dashed in marks]
     drawn = figure(
         name,

@@ -8,8 +8,10 @@ from typing import Any
 
 from bot.web.charts.chart import Chart, Figure, Table
 from bot.web.charts.theme import FONT, Theme, colours
+from bot.web.charts.words import prose
 
 HEIGHT = 320
+_FEW, _WIDE = 6, 46
 CLEAR = "rgba(0,0,0,0)"
 STAMP = "%Y-%m-%d %H:%M:%S UTC"
 Trace = dict[str, Any]
@@ -55,6 +57,12 @@ def time_axis(theme: Theme, **more: Any) -> Axis:
     return axis(theme, type="date", hoverformat=STAMP, **more)
 
 
+def count_axis(theme: Theme, title: str, most: float, **more: Any) -> Axis:
+    """Whole numbers from 0 up to `most`, never a mark between two of them."""
+    every = {"dtick": 1} if most <= _FEW else {}
+    return axis(theme, title, tickformat=",d", rangemode="tozero", **every, **more)
+
+
 def line(name: str, at: Sequence[Any], values: Sequence[Any], colour: str, shown: str, **more: Any) -> Trace:
     """A curve; its name is markup and `shown` writes a value in the hover. `width`, `dash` and `shape` are of the line."""
     drawn: dict[str, Any] = {"color": colour, "width": more.pop("width", 1.8), "dash": more.pop("dash", "solid")}
@@ -75,7 +83,10 @@ def line(name: str, at: Sequence[Any], values: Sequence[Any], colour: str, shown
 
 def bars(name: str, at: Sequence[Any], values: Sequence[Any], colour: str, shown: str, **more: Any) -> Trace:
     """Bars; their name is markup, `shape` their pattern."""
-    marker: dict[str, Any] = {"color": colour, "pattern": {"shape": more.pop("shape", ""), "solidity": 0.35}}
+    marker: dict[str, Any] = {
+        "color": colour,
+        "pattern": {"shape": more.pop("shape", ""), "fillmode": "overlay", "fgopacity": 0.55, "solidity": 0.25},
+    }
     made: Trace = {
         "type": "bar",
         "name": name,
@@ -103,6 +114,6 @@ def words(theme: Theme, text: str, **more: Any) -> Trace:
 def nothing(name: str, title: str, why: str, theme: Theme, columns: Sequence[str] = (), *, height: int = 160) -> Chart:
     """An empty chart that says why it is empty, in plain text."""
     hidden = {"visible": False}
-    said = words(theme, escape(why), x=0.5, y=0.5, xref="paper", yref="paper")
+    said = words(theme, prose(why, width=_WIDE), x=0.5, y=0.5, xref="paper", yref="paper")
     drawn = figure(name, theme, [], height=height, xaxis=hidden, yaxis=hidden, annotations=[said])
     return Chart(drawn, title, why, Table(tuple(columns)), empty=True)

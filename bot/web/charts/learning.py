@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.web.charts.chart import Chart, excerpt, table
-from bot.web.charts.layout import Trace, axis, bars, figure, line, nothing, time_axis
+from bot.web.charts.layout import Trace, axis, bars, count_axis, figure, line, nothing, time_axis
 from bot.web.charts.numbers import Row, number, rows_in, thinned, whole
 from bot.web.charts.theme import Theme, colours, dash, faded, symbol
 from bot.web.charts.words import amount, counted, moment, percent, plain, safe
@@ -34,7 +34,7 @@ def calibration(row: Row, theme: Theme) -> Chart:
         height=420,
         xaxis=axis(theme, "stated confidence", range=[0, 1], tickformat=".0%", anchor="y2"),
         yaxis=axis(theme, "came true", range=[0, 1.02], domain=[0.3, 1.0], tickformat=".0%"),
-        yaxis2=axis(theme, "closed", domain=[0.0, 0.22], tickformat=",d", rangemode="tozero"),
+        yaxis2=count_axis(theme, "closed", max(whole(each.get("closed")) for each in bins), domain=[0.0, 0.22]),
     )
     rows = [
         (f"{percent(number(each.get('low')), 0)} to {percent(number(each.get('high')), 0)}", percent(number(each.get("stated"))),
@@ -120,16 +120,21 @@ def memory_confidence(history: Sequence[Row], theme: Theme) -> Chart:
     data = [trace for place, (subject, points) in enumerate(drawn_of) for trace in _belief(subject, points, place, theme)]
     yaxis = axis(theme, "confidence", range=[0, 1.02], tickformat=".0%")
     drawn = figure(name, theme, data, height=360, hovermode="x unified", xaxis=time_axis(theme), yaxis=yaxis)
-    rows = [
-        (subject, moment(whole(one.get("at"))),
-         *(percent(number(one.get(key))) for key in ("confidence", "quality", "credibility")),
-         amount(number(one.get("trades")), 1))
-        for subject, points in known
-        for one in points
-    ]  # fmt: skip
+    rows = [(subject, one) for subject, points in known for one in points]
     newest = ", ".join(f"{subject} {percent(_last(points))}" for subject, points in drawn_of)
     more = f" {counted(left, 'more subject')} in the table." if left > 0 else ""
-    return Chart(drawn, title, f"Newest confidence: {newest}.{more}", excerpt(_BELIEFS, rows, words=2))
+    return Chart(
+        drawn,
+        title,
+        f"Newest confidence: {newest}; bands reach up to the quality of the record.{more}",
+        excerpt(_BELIEFS, rows, _told, words=2),
+    )
+
+
+def _told(row: tuple[str, Row]) -> tuple[str, ...]:
+    subject, one = row
+    parts = (percent(number(one.get(key))) for key in ("confidence", "quality", "credibility"))
+    return subject, moment(whole(one.get("at"))), *parts, amount(number(one.get("trades")), 1)
 
 
 def _subject(row: Row) -> str:

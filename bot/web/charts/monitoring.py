@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 from bot.web.charts.chart import Chart, excerpt, table
-from bot.web.charts.layout import Trace, axis, bars, figure, nothing, straight, time_axis
+from bot.web.charts.layout import Trace, axis, bars, count_axis, figure, nothing, straight, time_axis
 from bot.web.charts.numbers import MOST_BARS, MOST_NAMES, number
 from bot.web.charts.theme import Theme, colours, pattern
 from bot.web.charts.words import counted, moment, plain, safe, span
@@ -39,10 +39,14 @@ def latency_buckets(stages: Mapping[str, Buckets], theme: Theme) -> Chart:
         return nothing(name, title, "No latency has been measured yet.", theme, _STAGES)
     ink = colours(theme)
     edges = sorted({edge for buckets in known.values() for edge, _ in buckets if math.isfinite(edge)})
+    shares = {stage: _shares(buckets, edges) for stage, buckets in list(known.items())[:MOST_NAMES]}
     labels = [f"≤ {span(edge)}" for edge in edges] + ["longer"]
+    used = [place for place in range(len(labels)) if any(each[place] for each in shares.values())]
+    shown = slice(max(0, used[0] - 1), used[-1] + 2)  # the bounds are made for every stage there may be
+    labels = labels[shown]
     data: list[Trace] = [
-        bars(safe(stage), labels, _shares(buckets, edges), ink.of(place), "%{y:.1%} %{x}", shape=pattern(place), opacity=0.85)
-        for place, (stage, buckets) in enumerate(list(known.items())[:MOST_NAMES])
+        bars(safe(stage), labels, each[shown], ink.of(place), "%{y:.1%} %{x}", shape=pattern(place), opacity=0.85)
+        for place, (stage, each) in enumerate(shares.items())
     ]
     drawn = figure(
         name,
@@ -143,19 +147,22 @@ def errors_by_hour(counts: Mapping[str, Sequence[tuple[int, int]]], theme: Theme
         return nothing(name, title, f"No error between {moment(since)} and {moment(until)}.", theme, columns)
     ink = colours(theme)
     components = sorted(found, key=lambda one: (-sum(found[one].values()), one))[:MOST_NAMES]
-    starts = [hour * _HOUR_MS for hour in hours]
+    starts = [each * _HOUR_MS for each in hours]
+    hour = {"xperiod": _HOUR_MS, "xperiodalignment": "middle"}
     data = [
-        bars(safe(one), starts, [found[one].get(hour, 0) for hour in hours], ink.of(place), "%{y:,d}", shape=pattern(place))
+        bars(safe(one), starts, [found[one].get(each, 0) for each in hours], ink.of(place), "%{y:,d}", shape=pattern(place))
+        | hour
         for place, one in enumerate(components)
     ]
-    yaxis = axis(theme, "errors", tickformat=",d", rangemode="tozero")
-    drawn = figure(name, theme, data, barmode="stack", hovermode="x unified", xaxis=time_axis(theme), yaxis=yaxis)
     totals = {hour: sum(mine.get(hour, 0) for mine in found.values()) for hour in hours}
-    rows_ = [
-        (moment(hour * _HOUR_MS), *(f"{found[one].get(hour, 0):,}" for one in components), f"{totals[hour]:,}")
-        for hour in reversed(hours)
-    ]
+    yaxis = count_axis(theme, "errors", max(totals.values()))
+    drawn = figure(name, theme, data, barmode="stack", hovermode="x unified", xaxis=time_axis(theme), yaxis=yaxis)
     worst = max(hours, key=lambda hour: totals[hour])
     most = f"most ({totals[worst]:,}) from {moment(worst * _HOUR_MS)}"
     summary = f"{counted(sum(totals.values()), 'error')} in {counted(len(hours), 'hour')}; {most}."
-    return Chart(drawn, title, summary, excerpt(("hour (UTC)", *(plain(one) for one in components), "all"), rows_))
+    told = excerpt(
+        ("hour (UTC)", *(plain(one) for one in components), "all"),
+        hours[::-1],
+        lambda each: (moment(each * _HOUR_MS), *(f"{found[one].get(each, 0):,}" for one in components), f"{totals[each]:,}"),
+    )
+    return Chart(drawn, title, summary, told)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bot.core.decision import Fate
 from bot.journal.records import ClosedLot, FateCount, JournaledVerdict, Override, ShadowTrade
 from bot.web.charts.chart import Chart, excerpt, table
-from bot.web.charts.layout import Trace, axis, bars, figure, line, nothing, time_axis
+from bot.web.charts.layout import Trace, axis, bars, count_axis, figure, line, nothing, time_axis
 from bot.web.charts.numbers import MOST_NAMES, MOST_POINTS, newest, number, running, thinned
 from bot.web.charts.theme import Theme, colours, pattern
 from bot.web.charts.words import amount, counted, moment, percent, plain, safe, signed
@@ -17,6 +18,7 @@ _PNL = ("source", "trades in the book", "P&L in the book", "trades alone", "P&L 
 _WINS = ("source", "conflicts", "won", "share won", "from", "to")
 _OVERRIDES = ("time (UTC)", "winner", "overruled", "symbol", "cost", "so far")
 _ROW = 44
+_Gain = tuple[int, float, str]  # when, how much, whose
 
 
 def pnl_by_source(lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], theme: Theme, *, currency: str = "USD") -> Chart:
@@ -28,14 +30,16 @@ def pnl_by_source(lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], them
     book = [(each.at, number(each.pnl) or 0.0, each.opener) for each in lots]
     alone = [(each.at, number(each.pnl) or 0.0, each.source) for each in trades]
     sources = sorted({each[2] for each in (*book, *alone)})[:MOST_NAMES]
-    data = [_grown("the arbiter", book, ink.ink, shown, width=2.6)] if book else []
+    times = [each[0] for each in (*book, *alone)]
+    ends = (min(times), max(times))
+    data = [_grown("the arbiter", book, ends, ink.ink, shown, width=2.6)] if book else []
     for place, source in enumerate(sources):
         mine, own = ([each for each in every if each[2] == source] for every in (book, alone))
         group = {"legendgroup": str(place)}
         if mine:
-            data.append(_grown(f"{safe(source)} in the book", mine, ink.of(place), shown, width=1.6) | group)
+            data.append(_grown(f"{safe(source)} in the book", mine, ends, ink.of(place), shown, width=1.6) | group)
         if own:
-            data.append(_grown(f"{safe(source)} alone (shadow)", own, ink.of(place), shown, width=1.4, dash="dash") | group)
+            data.append(_grown(f"{safe(source)} alone (shadow)", own, ends, ink.of(place), shown, width=1.4, dash="dash") | group)
     yaxis = axis(theme, f"P&amp;L, {safe(currency)}", zeroline=True, tickformat="+,.6~g")
     drawn = figure(name, theme, data, height=380, hovermode="x unified", xaxis=time_axis(theme), yaxis=yaxis)
     rows = [(plain(source), *_totals(book, source), *_totals(alone, source)) for source in sources]
@@ -46,15 +50,14 @@ def pnl_by_source(lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], them
     return Chart(drawn, title, summary, table(_PNL, rows))
 
 
-def _grown(
-    name: str, rows: Sequence[tuple[int, float, str]], colour: str, shown: str, *, width: float, dash: str = "solid"
-) -> Trace:
+def _grown(name: str, rows: Sequence[_Gain], ends: tuple[int, int], colour: str, shown: str, **look: Any) -> Trace:
+    """The sum so far, from nothing at the first trade of anybody to what it is at the last."""
     sums = running([each[1] for each in rows])
-    at, values = thinned([each[0] for each in rows], sums)
-    return line(name, at, values, colour, shown, width=width, dash=dash, shape="hv")
+    at, values = thinned([ends[0], *(each[0] for each in rows), ends[1]], [0.0, *sums, sums[-1]])
+    return line(name, at, values, colour, shown, shape="hv", **look)
 
 
-def _totals(rows: Sequence[tuple[int, float, str]], source: str) -> tuple[str, str]:
+def _totals(rows: Sequence[_Gain], source: str) -> tuple[str, str]:
     mine = [each[1] for each in rows if each[2] == source]
     return f"{len(mine):,}", signed(sum(mine))
 
@@ -142,14 +145,16 @@ def overrides(given: Sequence[Override], theme: Theme, *, currency: str = "USD")
         yaxis=axis(theme, f"together, {safe(currency)}", domain=[0.56, 1.0], zeroline=True, tickformat="+,.6~g"),
         yaxis2=axis(theme, f"each, {safe(currency)}", domain=[0.0, 0.46], zeroline=True, tickformat="+,.6~g"),
     )
-    rows = [
-        (moment(each.at), plain(each.winner), plain(each.loser), plain(each.symbol), signed(cost), signed(so_far))
-        for (each, cost), so_far in zip(known, sums, strict=True)
-    ]
+    rows = [(*pair, so_far) for pair, so_far in zip(known, sums, strict=True)]
     word = "cost" if sums[-1] > 0 else "saved"
     told = f"{counted(len(known), 'override')} {word} {amount(abs(sums[-1]))} {plain(currency)} together"
     summary = f"{told}{'; ' + note if note else ''}."
-    return Chart(made, title, summary, excerpt(_OVERRIDES, rows, words=4))
+    return Chart(made, title, summary, excerpt(_OVERRIDES, rows, _told, words=4))
+
+
+def _told(row: tuple[Override, float, float]) -> tuple[str, ...]:
+    each, cost, so_far = row
+    return moment(each.at), plain(each.winner), plain(each.loser), plain(each.symbol), signed(cost), signed(so_far)
 
 
 def fates(counts: Sequence[FateCount], theme: Theme) -> Chart:
@@ -177,9 +182,9 @@ def fates(counts: Sequence[FateCount], theme: Theme) -> Chart:
         name,
         theme,
         data,
-        height=150 + _ROW * len(sources),
+        height=150 + _ROW * len(sources) + 12 * len(met),
         barmode="stack",
-        xaxis=axis(theme, "decisions", tickformat=",d"),
+        xaxis=count_axis(theme, "decisions", max(totals.values())),
         yaxis=axis(theme, type="category"),
     )
     rows = [

@@ -65,7 +65,10 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def price(value: float | None) -> str:
     """A price with as many digits as it has, ten at most."""
-    return NONE if value is None else f"{value:,.10g}"
+    if value is None:
+        return NONE
+    said = f"{value:,.10g}"
+    return said if "e" not in said else f"{value:,.12f}".rstrip("0").rstrip(".")
 
 
 def span(ms: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from bot.core.decision import Action, Fate, Tier
@@ -45,9 +46,13 @@ class Case:
 
 def make(cls: type[R], **given: Any) -> R:
     """A record with these fields, what may be missing None and the others whatever is usual."""
+    return cls(**(_usual_of(cls) | given))  # type: ignore[arg-type]
+
+
+@cache
+def _usual_of(cls: type[Any]) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    values = {each.name: _usual(hints[each.name]) for each in fields_of(cls)}  # type: ignore[arg-type]
-    return cls(**(values | given))
+    return {each.name: _usual(hints[each.name]) for each in fields_of(cls)}
 
 
 def _usual(hint: Any) -> Any:
