@@ -45,6 +45,7 @@ def outlets(
 ) -> Outlets:
     """Redis, the local feed, metrics, health and notifications."""
     url = {"auto": _LOCAL_REDIS, "off": None}.get(settings.redis.url, settings.redis.url)
+    command_secret = secrets.get("REDIS_COMMAND_SECRET")
     return Outlets(
         identity,
         OutletSettings(
@@ -56,6 +57,7 @@ def outlets(
                 stream_length=settings.redis.stream_length,
                 buffer=settings.feed.buffer,
             ),
+            command_secret=None if command_secret is None else command_secret.value,
             local=LocalSettings(port=settings.feed.port, queue=settings.feed.buffer),
             listener=ListenerSettings(
                 settings.metrics.host, settings.metrics.port, settings.metrics.allow_remote, settings.metrics.enabled

@@ -28,9 +28,10 @@ _log = structlog.get_logger(__name__)
 LONGEST_MS = 300_000
 """How far ahead an expiry may lie at most; so long a nonce is remembered at least."""
 LONGEST_ACTOR = 64
+SAFER = frozenset({"kill", "reduce"})
+"""Commands that make the bot safer: there is always room for them."""
 
 _NONCE = re.compile(r"[A-Za-z0-9_.:-]{16,128}")
-_SAFER = frozenset({"kill", "reduce"})
 
 
 def wall_ms() -> int:
@@ -164,7 +165,7 @@ class Admission:
                 )
             return
         limits = self._limits
-        if len(self._known) >= limits.nonces + (limits.reserved if command.name in _SAFER else 0):
+        if len(self._known) >= limits.nonces + (limits.reserved if command.name in SAFER else 0):
             line = f"{len(self._known)} commands came within {LONGEST_MS // 60_000} minutes, which is the most; wait a while"
             raise NotAdmitted(Refusal.FULL, line)
 

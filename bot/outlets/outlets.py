@@ -15,6 +15,7 @@ import structlog
 
 from bot.core.effects import Notify
 from bot.core.market import Candle, Quote
+from bot.outlets.admission import Admission, AdmissionLimits
 from bot.outlets.command import Command, CommandHandler, CommandResult
 from bot.outlets.envelope import KINDS, Encoder, Heartbeat, Identity, Message, Publishable, Redact
 from bot.outlets.listener import Listener, ListenerSettings, Readiness
@@ -22,6 +23,7 @@ from bot.outlets.local_feed import LocalFeed, LocalSettings, LocalStats
 from bot.outlets.metrics import Metrics
 from bot.outlets.notify import LogNotifier, Notifications, Notifier, NotifySettings
 from bot.outlets.notifying.channels import Channels
+from bot.outlets.redis_commands import RedisCommands, RedisCommandSettings, RedisCommandStats
 from bot.outlets.redis_feed import FeedState, RedisFeed, RedisSettings, RedisStats
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +34,10 @@ _LAG_KEPT = 20
 
 @dataclass(frozen=True, slots=True)
 class OutletSettings:
-    """What follows the desk. Without a `data_dir` there is no local feed; `heartbeat` is in seconds."""
+    """What follows the desk. Without a `data_dir` there is no local feed; `heartbeat` is in seconds.
+
+    Without a `command_secret` no commands are taken over Redis.
+    """
 
     data_dir: Path | None = None
     redis: RedisSettings = field(default_factory=RedisSettings)
@@ -40,6 +45,7 @@ class OutletSettings:
     listener: ListenerSettings = field(default_factory=ListenerSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     heartbeat: float = 5.0
+    command_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class OutletStats:
     local: LocalStats | None
     notifications: Mapping[str, int]
     loop_lag: float
+    redis_commands: RedisCommandStats | None = None
 
 
 async def _no_commands(command: Command) -> CommandResult:
@@ -81,6 +88,7 @@ class Outlets:
         self.metrics = Metrics(identity, version)
         self.redis = RedisFeed(settings.redis)
         self.local = LocalFeed(settings.data_dir, identity, handler, settings.local) if settings.data_dir else None
+        self.commands = self._redis_commands(identity, settings, handler, redact)
         self.listener = Listener(settings.listener, self.metrics, ready)
         self.channels = channels or Channels()
         self.notifications = Notifications(
@@ -129,6 +137,8 @@ class Outlets:
             if self.local is not None:
                 await self.local.start()
             await self.redis.start()
+            if self.commands is not None:
+                await self.commands.start()
             await self.notifications.start()
         except BaseException:
             await self.close(timeout=0.1)
@@ -144,6 +154,8 @@ class Outlets:
         closing = [self.redis.close(timeout), self.notifications.close(timeout), self.listener.close()]
         if self.local is not None:
             closing.append(self.local.close(timeout))
+        if self.commands is not None:
+            closing.append(self.commands.close(timeout))
         for failure in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(failure, BaseException):
                 _log.error("outlet_close_failed", error=repr(failure))
@@ -152,7 +164,19 @@ class Outlets:
         """What the outlets have done so far."""
         local = self.local.stats() if self.local else None
         notified = self.notifications.outcomes
-        return OutletStats(self._encoder.last, sum(self._failures.values()), self.redis.stats(), local, notified, max(self._lags))
+        commands = None if self.commands is None else self.commands.stats()
+        lag, failures = max(self._lags), sum(self._failures.values())
+        return OutletStats(self._encoder.last, failures, self.redis.stats(), local, notified, lag, commands)
+
+    def _redis_commands(
+        self, identity: Identity, settings: OutletSettings, handler: CommandHandler, redact: Redact | None
+    ) -> RedisCommands | None:
+        """Where commands come in over Redis; a nonce is known whichever way it came first."""
+        if settings.redis.url is None or settings.command_secret is None:
+            return None
+        admission = Admission(identity, handler, AdmissionLimits(seconds=settings.local.command))
+        source = RedisCommandSettings(settings.redis.url, settings.redis.prefix, settings.command_secret)
+        return RedisCommands(source, identity, self.local.admission if self.local else admission, redact)
 
     async def _beat(self) -> None:
         """Measure how late the loop wakes us, and say every so often that the bot is alive."""
