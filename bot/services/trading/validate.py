@@ -7,7 +7,7 @@ person sees everything that stands in the way.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from bot.core.decision import Denial, Fate, SourceSpec
@@ -78,7 +78,7 @@ def validate_json(desk: TradingDesk, now: int, wish: Wish) -> dict[str, object]:
         "price": draft.price,
         "reference": draft.reference,
         "asked": {"amount": digits(draft.amount), "notional": digits(draft.notional)},
-        "reduces": draft.reduces,
+        "reduces": draft.reduces if final is None else final.reduces,
         "checks": [each.as_json(decides=each is denied) for each in spoken],
         "admitted": final is not None,
         "denial": None if denied is None else denied.denial,
@@ -97,10 +97,6 @@ def drafted(desk: TradingDesk, book: RiskContext, wish: Wish) -> tuple[OrderDraf
     price = touch(book.market, symbol, wish.side)
     amount = wish.amount if wish.amount is not None else (wish.notional or ZERO) / Decimal(repr(price))
     held = book.portfolio.amount(symbol)
-    lowers = held * wish.side.sign < 0
-    if lowers and not desk.config.targets.allow_short:
-        # A decision that sells sells what is held, never more: the rest of the wish is no order.
-        amount = min(amount, abs(held))
     capital = 1.0 if spec is None else float(spec.capital)
     draft = OrderDraft(
         symbol,
@@ -110,7 +106,7 @@ def drafted(desk: TradingDesk, book: RiskContext, wish: Wish) -> tuple[OrderDraf
         price if wish.price is None else wish.price,
         wish.source or "",
         capital,
-        lowers and amount <= abs(held),
+        held * wish.side.sign < 0 and amount <= abs(held),
         desk.state.instruments[symbol],
     )
     return draft, spec
@@ -131,7 +127,9 @@ def _spoken(desk: TradingDesk, book: RiskContext, draft: OrderDraft, spec: Sourc
     if spec is not None:
         yield _heard(draft, spec)
     if draft.side is Side.SELL and not desk.config.targets.allow_short:
-        yield _sold(draft, book)
+        sold = _sold(draft, book)
+        yield sold
+        draft = sold.after or draft
     for check in desk.config.limits.checks():
         answer, name, about = check(draft, book), type(check).__name__, _law(check)
         if isinstance(answer, Refusal):
@@ -159,8 +157,9 @@ def _heard(draft: OrderDraft, spec: SourceSpec) -> Spoken:
 
 def _sold(draft: OrderDraft, book: RiskContext) -> Spoken:
     name, about = "Held", "Only what is held is sold; nothing is sold short."
-    if book.portfolio.amount(draft.symbol) > ZERO:
-        return Spoken(name, about, draft, draft)
+    held = book.portfolio.amount(draft.symbol)
+    if held > ZERO:
+        return Spoken(name, about, draft, replace(draft, amount=min(draft.amount, held), reduces=True))
     return Spoken(name, about, draft, None, Fate.NOTHING_TO_SELL.value, True, f"nothing of {draft.symbol} is held")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,8 @@ def test_no_more_is_sold_than_is_held() -> None:
     desk.propose(source=RULE)
     found = validate(desk, Side.SELL, amount=Decimal(50))
     assert (found["admitted"], found["reduces"], found["amount"]) == (True, True, "10")
+    assert found["asked"] == {"amount": "50", "notional": "5000"}
+    assert answers(found)["Held"] == "shrunk"
     assert (found["position"]["after"], found["exposure"]["after"]) == ("0", "0")
 
 
@@ -285,6 +288,8 @@ def test_asking_changes_nothing_and_says_what_the_gate_says(
     assert encode_snapshot(desk.desk.snapshot()) == before
     book = copied(desk.desk, desk.now)
     draft, _ = drafted(desk.desk, book, wish)
+    if side is Side.SELL and held:
+        draft = replace(draft, amount=min(draft.amount, desk.position()), reduces=True)
     said = RiskGate(desk.config.limits.checks()).judge(draft, book)
     if side is Side.SELL and not held:
         assert found["denial"] == "nothing-to-sell"
