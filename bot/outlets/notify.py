@@ -24,6 +24,7 @@ from bot.outlets.topics import Topic, topic_of
 
 _log = structlog.get_logger(__name__)
 
+_TELLING = 0.7  # of the time to close; the rest is for the archive
 _FLAPPING = frozenset({Topic.FEEDS, Topic.SOURCES})
 
 
@@ -163,10 +164,12 @@ class Notifications:
         self._tasks += [asyncio.create_task(channel.run(), name=f"channel {channel.name}") for channel in self.channels]
 
     async def close(self, timeout: float = 2.0) -> None:
-        """Tell what is left, for at most `timeout` seconds, then stop."""
+        """Tell what is left, then keep what became of it, for at most `timeout` seconds in all; then stop."""
         if not self._tasks:
             return
-        await asyncio.gather(self._settle(timeout), *(channel.settle(timeout) for channel in self.channels))
+        ends = self._clock() + timeout
+        telling = timeout if self._archive is None else _TELLING * timeout
+        await asyncio.gather(self._settle(telling), *(channel.settle(telling) for channel in self.channels))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -174,7 +177,7 @@ class Notifications:
         for channel in self.channels:
             channel.give_up()
         if self._archive is not None:
-            await self._archive.close(timeout)
+            await self._archive.close(max(0.0, ends - self._clock()))
 
     async def _settle(self, timeout: float) -> None:
         with suppress(TimeoutError):

@@ -58,6 +58,29 @@ async def test_only_the_newest_rows_are_kept(url: str) -> None:
     await again.close()
 
 
+async def test_a_batch_under_way_at_the_end_is_written_once(tmp_path: Path) -> None:
+    """SQLite writes in a thread, which nobody can call back."""
+    path = tmp_path / "arbiter.db"
+    log = DeliveryLog(f"sqlite:///{path}")
+    log.add(row("first"))
+    await log.flush()
+    hinders = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    hinders.execute("BEGIN IMMEDIATE")
+    await log.start()
+    log.add(row("second"))
+    async with asyncio.timeout(10):
+        while not log.writing:
+            await asyncio.sleep(0.001)
+    closing = asyncio.create_task(log.close(10.0))
+    await asyncio.sleep(0)
+    hinders.execute("COMMIT")
+    hinders.close()
+    await closing
+    again = DeliveryLog(f"sqlite:///{path}")
+    assert [each.delivery.text for each in await again.page(9)] == ["second", "first"]
+    await again.close()
+
+
 async def test_what_finds_no_room_is_dropped_and_counted(tmp_path: Path) -> None:
     log = DeliveryLog(f"sqlite:///{tmp_path / 'arbiter.db'}", waiting=10)
     for number in range(25):

@@ -73,6 +73,11 @@ class DeliveryLog:
         self.dropped = 0
         self.failures = 0
 
+    @property
+    def writing(self) -> bool:
+        """Whether a batch is under way."""
+        return self._writing.locked()
+
     def add(self, delivery: Delivery) -> None:
         """Take a row to be written. Returns at once."""
         if len(self._waiting) >= self._most:
@@ -87,14 +92,13 @@ class DeliveryLog:
 
     async def close(self, seconds: float = 2.0) -> None:
         """Write what is left, for at most so long, and release the database."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
         try:
             async with asyncio.timeout(seconds):
+                async with self._writing:  # a batch under way is not cut short: it would be written a second time
+                    await self._end()
                 await self.flush()
         except (TimeoutError, StoreUnavailable) as error:
+            await self._end()
             _log.warning("delivery_log_unwritten", rows=len(self._waiting), error=str(error) or "no time was left")
         finally:
             for database in (self._database, self._to_read):
@@ -143,6 +147,12 @@ class DeliveryLog:
                     _log.warning("delivery_log_unavailable", error=str(error))
                 self._work.set()
                 await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
 
     async def _opened(self) -> Database:
         if self._database is None:

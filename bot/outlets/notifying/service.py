@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _SHORTEST = 6
 _LONGEST_DETAIL = 300
+# A process cannot end while a thread of apprise's waits for a service: no longer than this, unless the address or its kind asks.
+_CONNECT_SECONDS, _READ_SECONDS = 2.0, 3.0
 _PARTS = re.compile(r"[/:@?&=,+\s]+")
 
 
@@ -52,6 +54,8 @@ class AppriseService:
         if not isinstance(service, apprise.NotifyBase):
             message = "its secret is no address that apprise knows; write SCHEMA://..., as in tgram://TOKEN/CHAT"
             raise AddressError(message)
+        if service.request_timeout == apprise.URLBase().request_timeout:
+            service.socket_connect_timeout, service.socket_read_timeout = _CONNECT_SECONDS, _READ_SECONDS
         self._apprise: Apprise = apprise.Apprise(asset=asset)
         self._apprise.add(service)
         self._parts = _parts(url)

@@ -13,6 +13,7 @@ from bot.secrets import SecretError, Secrets
 from bot.settings import Settings
 from bot.settings.notifications import ChannelSettings, NotificationsSettings
 
+_STORE_SECONDS = 2.0  # a stop waits for no longer than this
 HELD = "notify.channels"
 """Where the ground of a running bot holds its `Channels`."""
 
@@ -70,7 +71,7 @@ def open_channels(settings: Settings, secrets: Secrets, identity: Identity, now:
         return Channels((), off, notifications.topics.admits)
     from bot.outlets.notifying.log import DeliveryLog  # noqa: PLC0415 - SQLAlchemy is slow to import
 
-    log = DeliveryLog(settings.database_url, keep=notifications.keep)
+    log = DeliveryLog(settings.database_url, keep=notifications.keep, seconds=_STORE_SECONDS)
     clean, mark = Redactor(secrets.values()).text, mark_of(identity)
     channels = tuple(
         Channel(name, service, rules_of(notifications.channels[name], notifications), now, record=log.add, mark=mark, clean=clean)
