@@ -10,14 +10,15 @@ from bot.core.market import Candle, Side
 from bot.journal.records import JournaledDecision, JournaledFill, JournaledOrder, JournaledPosition
 from bot.web.charts.chart import Chart, excerpt
 from bot.web.charts.layout import Trace, axis, figure, nothing, time_axis
-from bot.web.charts.numbers import MOST_MARKS, joined, newest, number
+from bot.web.charts.numbers import MOST_MARKS, OHLC, joined, newest, number
 from bot.web.charts.theme import Colours, Theme, colours, faded
 from bot.web.charts.words import moment, percent, plain, price, prose, safe
 
 _Event = JournaledDecision | JournaledFill
 
-MOST_DECISIONS = 500
+MOST_DECISIONS = 300
 MOST_ORDERS = 100
+_REACH = 0.6  # of the height of the prices: how far outside them a level still belongs in the picture
 _COLUMNS = ("time (UTC)", "what", "source", "detail", "price")
 _BUY, _SELL, _HOLD = "triangle-up-open", "triangle-down-open", "circle-open"
 
@@ -53,7 +54,7 @@ def candles(symbol: str, given: Sequence[Candle], marks: Marks, theme: Theme) ->
         data,
         height=470,
         xaxis=time_axis(theme, rangeslider={"visible": False}),
-        yaxis=axis(theme, safe(symbol.partition("/")[2]), tickformat=",.8~g"),
+        yaxis=axis(theme, safe(symbol.partition("/")[2]), tickformat=",.8~g", **_heights(shown, fills, marks)),
         shapes=_span(marks, end, ink),
     )
     rows: list[_Event] = sorted([*decisions, *fills], key=_when)
@@ -61,6 +62,21 @@ def candles(symbol: str, given: Sequence[Candle], marks: Marks, theme: Theme) ->
     notes.append(f"Fills: {fills_cut}." if fills_cut else "")
     summary = " ".join([_summary(symbol, given, marks), *(note for note in notes if note)])
     return Chart(drawn, title, summary, excerpt(_COLUMNS, rows, _told, words=4))
+
+
+def _heights(shown: Sequence[OHLC], fills: Sequence[JournaledFill], marks: Marks) -> dict[str, object]:
+    """From the lowest price to the highest; a level far outside is reached by zooming out, and does not flatten the rest."""
+    prices = [value for each in shown for value in each[1:3] if value is not None]
+    prices += [value for each in fills if (value := number(each.price)) is not None]
+    if not prices or min(prices) == max(prices):
+        return {}
+    low, high = min(prices), max(prices)
+    reach = _REACH * (high - low)
+    held = marks.position if marks.position is not None and marks.position.amount else None
+    levels = [] if held is None else [held.average, held.stop_loss, held.take_profit, held.trailing_stop]
+    near = [value for given in levels if (value := number(given)) is not None and low - reach <= value <= high + reach]
+    low, high = min([low, *near]), max([high, *near])
+    return {"range": [low - 0.05 * (high - low), high + 0.05 * (high - low)]}
 
 
 def _end(given: Sequence[Candle], marks: Marks) -> int:

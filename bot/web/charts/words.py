@@ -22,7 +22,7 @@ _SECOND_MS, _MINUTE_MS, _HOUR_MS = 1_000, 60_000, 3_600_000
 
 def plain(text: object, most: int = LABEL) -> str:
     """Text on one line, cut to `most` characters: no control characters, none that turn the line around, no half characters."""
-    said = " ".join(_UNSEEN.sub(" ", str(text)[: 4 * most]).split())
+    said = " ".join(_UNSEEN.sub(" ", str(text)[: 2 * most]).split())
     return said if len(said) <= most else said[: most - 1].rstrip() + "…"
 
 

@@ -107,6 +107,16 @@ def test_a_flat_position_has_no_levels() -> None:
     assert not chart.figure["layout"]["shapes"]
 
 
+def test_a_level_far_away_does_not_flatten_the_candles() -> None:
+    bars = [r.candle(n) for n in range(10)]
+    near, far = (
+        candles("A/B", bars, Marks(position=r.position(stop_loss=stop, take_profit=None)), LIGHT) for stop in (98.5, 50.0)
+    )
+    assert near.figure["layout"]["yaxis"]["range"] == pytest.approx([98.375, 101.125])
+    assert far.figure["layout"]["yaxis"]["range"][0] > 96.0
+    assert series(far, "stop")["y"][0] == 50.0
+
+
 def test_many_candles_and_decisions_are_bounded_and_it_is_said() -> None:
     bars = [r.candle(n) for n in range(5_000)]
     bars[4_321] = r.candle(4_321, high=777.0)
@@ -116,7 +126,7 @@ def test_many_candles_and_decisions_are_bounded_and_it_is_said() -> None:
     assert max(drawn["high"]) == 777.0
     assert len(series(chart, "llm: decisions")["x"]) == MOST_DECISIONS
     assert "joined 4 by 4" in chart.summary
-    assert "the newest 500 of 3,000" in chart.summary
+    assert "the newest 300 of 3,000" in chart.summary
 
 
 def test_the_sum_of_the_sources_is_the_arbiters_own() -> None:
