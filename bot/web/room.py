@@ -27,6 +27,7 @@ from bot.services.ground import own_ground
 from bot.services.use_case import Ground, UseCase, UseCaseError, explained, use_case
 from bot.settings import Loaded
 from bot.web.problems import Problem, not_found
+from bot.web.reports import Reports
 from bot.web.security.principal import Principal
 from bot.web.security.store import AccessStore
 from bot.web.stream.link import BotAway, BotLink
@@ -74,6 +75,7 @@ class ControlRoom:
     link: BotLink
     ring: Ring
     access: AccessStore
+    reports: Reports
     now: Callable[[], int]
     version: str
     closing: AsyncExitStack

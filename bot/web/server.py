@@ -24,6 +24,7 @@ from bot.secrets import Secrets
 from bot.settings import Loaded
 from bot.web.app import create_app
 from bot.web.place import Place, WebError, told
+from bot.web.reports import Reports
 from bot.web.room import ControlRoom
 from bot.web.security.binding import refusal
 from bot.web.security.store import AccessStore
@@ -50,9 +51,11 @@ async def open_room(loaded: Loaded, secrets: Secrets) -> AsyncIterator[ControlRo
         closing.callback(queries.close)
         access = await AccessStore.open(data_dir, _now)
         closing.push_async_callback(access.close)
+        reports = Reports(loaded)
+        closing.push_async_callback(reports.close)
         ring = Ring(now=_now)
         link = await closing.enter_async_context(BotLink(data_dir, _now, ring))
-        yield ControlRoom(loaded, secrets, queries, link, ring, access, _now, package_version("arbiter-desk"), closing)
+        yield ControlRoom(loaded, secrets, queries, link, ring, access, reports, _now, package_version("arbiter-desk"), closing)
 
 
 Announce = Callable[[str, str], None]

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.api import control, exports, trading
+from bot.web.api import control, exports, reports, trading
 
-ROUTERS: tuple[APIRouter, ...] = (*trading.ROUTERS, *control.ROUTERS, *exports.ROUTERS)
+ROUTERS: tuple[APIRouter, ...] = (*trading.ROUTERS, *control.ROUTERS, *exports.ROUTERS, *reports.ROUTERS)

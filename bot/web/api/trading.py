@@ -142,7 +142,7 @@ async def orders(
 ) -> Page[r.JournaledOrder]:
     """Orders as they stand."""
     del principal
-    book, before = await room.book(), _order_cursor(after)
+    book, before = await room.book(), order_cursor(after)
     found = await room.read(
         lambda queries: queries.orders(run=run, book=book, symbol=symbol, decision_id=decision_id, limit=limit + 1, before=before)
     )
@@ -281,7 +281,7 @@ def _run(run: r.Run) -> Mapping[str, Any]:
     return {name: getattr(run, name) for name in names}
 
 
-def _order_cursor(after: str | None) -> tuple[int, str] | None:
+def order_cursor(after: str | None) -> tuple[int, str] | None:
     """Orders have no row number: their cursor is when the last was made, and its id."""
     key = decoded(after)
     if key is None:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.pages import decisions, frame, overview
+from bot.web.pages import decisions, frame, journal, overview
 
-ROUTERS: tuple[APIRouter, ...] = (frame.router, overview.router, decisions.router)
+ROUTERS: tuple[APIRouter, ...] = (frame.router, overview.router, decisions.router, journal.router)
