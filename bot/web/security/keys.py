@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Mapping
-
-import orjson
 
 TOKEN_PREFIX = "arb_"  # noqa: S105 - by which people and scanners recognise one
 _BYTES = 32
@@ -31,7 +30,7 @@ def new_id() -> str:
 
 def digest(key: str) -> str:
     """What is kept of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return _hashed(key).hex()
 
 
 def plausible(key: str) -> bool:
@@ -41,14 +40,18 @@ def plausible(key: str) -> bool:
 
 def bound(key: bytes, *parts: str) -> str:
     """An HMAC-SHA256 over parts whose borders cannot be moved."""
-    return hmac.new(key, orjson.dumps(list(parts)), hashlib.sha256).hexdigest()
+    return hmac.new(key, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
 
 
 def canonical(params: Mapping[str, object]) -> str:
-    """Parameters as text that does not depend on their order."""
-    return orjson.dumps(dict(params), default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
+    """Parameters as text that does not depend on their order. Any number will do, however long: the fast library's would not."""
+    return json.dumps(dict(params), default=str, sort_keys=True)
 
 
 def same(one: str, other: str) -> bool:
     """Equality that takes as long for a near miss as for a far one."""
-    return hmac.compare_digest(hashlib.sha256(one.encode()).digest(), hashlib.sha256(other.encode("utf-8", "replace")).digest())
+    return hmac.compare_digest(_hashed(one), _hashed(other))
+
+
+def _hashed(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.web.problems import Problem
+from bot.web.problems import Problem, of_defect
 from bot.web.security.attempts import too_many
 from bot.web.security.binding import is_loopback
 from bot.web.security.limits import Buckets, network
@@ -41,7 +42,10 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 class SecurityHeaders:
-    """The headers that tell a browser what it must not do with our pages. Only /static may be kept by a cache."""
+    """The headers that tell a browser what it must not do with our pages. Only /static may be kept by a cache.
+
+    A defect is answered here too, as the framework would, for its answer would come from outside and carry none of them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -51,10 +55,12 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        static = str(scope["path"]).startswith("/static/")
+        static, started = str(scope["path"]).startswith("/static/"), False
 
         async def add(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
@@ -62,7 +68,12 @@ class SecurityHeaders:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        await self._app(scope, receive, add)
+        try:
+            await self._app(scope, receive, add)
+        except Exception as error:
+            if started:
+                raise
+            await of_defect(Request(scope), error).response()(scope, receive, add)
 
 
 class HostCheck:

@@ -14,7 +14,7 @@ from bot.web.security.keys import new_id
 from bot.web.security.tables import SCHEMA
 
 KEPT_MS = 24 * 3_600_000
-LONGEST_BODY = 256 * 1024
+LONGEST_BODY = 32 * 1024
 _MOST = 10_000
 _SAME = "principal = :principal AND name = :name"
 

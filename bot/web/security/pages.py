@@ -12,6 +12,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from bot.secrets import SecretError
 from bot.web.problems import Problem
 from bot.web.security.binding import PASSWORD
 from bot.web.security.forms import form_of
@@ -115,7 +116,10 @@ def _is_https(request: Request) -> bool:
 
 async def _password(room: Standing) -> str | None:
     """In a thread: the encrypted file may have to be opened, and its key to be stretched."""
-    secret = await asyncio.to_thread(room.secrets.get, PASSWORD)
+    try:
+        secret = await asyncio.to_thread(room.secrets.get, PASSWORD)
+    except SecretError as error:
+        raise Problem(503, "The secrets cannot be read", str(error)) from error
     return None if secret is None else secret.value
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from bot.web.security.pending import CONFIRM_MS, Pending
@@ -86,6 +88,14 @@ def test_the_order_of_parameters_does_not_matter_but_their_borders_do(clock: Clo
     assert not pending.redeem(token, "p", "ac", {"t": 1})
     assert not pending.redeem(token, "p", "act", {"a": "1", "b": {"x": [1, 2], "y": "z"}})
     assert pending.redeem(token, "p", "act", {"b": {"y": "z", "x": [1, 2]}, "a": 1})
+
+
+def test_any_parameters_can_be_confirmed(clock: Clock) -> None:
+    pending = Pending(clock)
+    params = {"n": 10**40, "d": Decimal("1.50"), "s": "\ud800", "f": float("inf"), "none": None}
+    token, _ = pending.issue("p", "act", params)
+    assert not pending.redeem(token, "p", "act", {**params, "n": 10**40 + 1})
+    assert pending.redeem(token, "p", "act", params)
 
 
 def test_a_restart_voids_what_was_pending(clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -10,8 +11,8 @@ import structlog.testing
 
 from bot.web.security.gate import COOKIE
 from bot.web.security.pages import local
-from bot.web.security.store import LINK_MS
-from tests.web.security.web_world import HOST, ORIGIN, PASSWORD, World
+from bot.web.security.store import LINK_MS, AccessStore
+from tests.web.security.web_world import HOST, ORIGIN, PASSWORD, Clock, World, make_world
 
 FROM_HERE = {"Origin": ORIGIN}
 
@@ -141,6 +142,21 @@ async def test_locked_out_even_the_right_password_waits_and_a_session_works_on(g
         assert (await inside.get("/")).status_code == 200
         guarded.now.at += 1_000 * int(locked.headers["retry-after"])
         assert (await client.post("/login", data={"password": PASSWORD}, headers=FROM_HERE)).status_code == 303
+
+
+async def test_a_password_of_any_characters_can_be_compared(tmp_path: Path, access: AccessStore, clock: Clock) -> None:
+    world = make_world(tmp_path, access, clock, environ={"WEB_PASSWORD": "pässwörd \udcff"})
+    async with world.client() as client:
+        assert (await client.post("/login", data={"password": "x"}, headers=FROM_HERE)).status_code == 403
+
+
+async def test_secrets_that_cannot_be_opened_are_said_so_and_let_nobody_in(
+    tmp_path: Path, access: AccessStore, clock: Clock
+) -> None:
+    world = make_world(tmp_path, access, clock)
+    (tmp_path / "data" / "secrets.json").write_text("{")
+    async with world.client() as client:
+        assert (await client.post("/login", data={"password": "x"}, headers=FROM_HERE)).status_code == 503
 
 
 async def test_who_logs_out_is_out(world: World) -> None:

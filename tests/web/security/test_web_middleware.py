@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog.testing
 from starlette.types import Message, Receive, Scope, Send
 
 from bot.secrets import Secrets
@@ -28,6 +29,18 @@ async def test_every_answer_carries_the_headers_that_bind_a_browser(world: World
     assert "camera=()" in headers["permissions-policy"]
     expected = "public, max-age=60" if path.startswith("/static") else "no-store"
     assert headers.get_list("cache-control") == [expected]
+
+
+async def test_a_defect_is_answered_with_the_same_headers_and_tells_nothing(world: World) -> None:
+    headers = await world.bearer()
+    with structlog.testing.capture_logs() as logs:
+        async with world.client() as client:
+            answer = await client.post("/api/v1/breaks?status=500", headers=headers)
+    assert answer.status_code == 500
+    assert answer.headers["content-security-policy"] == CSP
+    assert answer.headers["cache-control"] == "no-store"
+    assert "RuntimeError" not in answer.text
+    assert [entry["reference"] for entry in logs if entry["event"] == "request_failed"] == [answer.json()["reference"]]
 
 
 def test_the_policy_allows_our_own_script_and_no_other() -> None:
