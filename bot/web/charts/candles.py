@@ -25,7 +25,7 @@ _BUY, _SELL, _HOLD = "triangle-up-open", "triangle-down-open", "circle-open"
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is drawn on candles, each oldest first; `position` is the open one, opened at `opened` (ms UTC)."""
+    """What is drawn on candles, in any order; `position` is the open one, opened at `opened` (ms UTC)."""
 
     decisions: Sequence[JournaledDecision] = ()
     orders: Sequence[JournaledOrder] = ()
@@ -44,8 +44,8 @@ def candles(symbol: str, given: Sequence[Candle], marks: Marks, theme: Theme) ->
     prices = [(number(each.open), number(each.high), number(each.low), number(each.close)) for each in given]
     at, shown, each = joined([one.ts for one in given], prices)
     end = _end(given, marks)
-    decisions, cut = newest(marks.decisions, MOST_DECISIONS)
-    fills, fills_cut = newest(marks.fills, MOST_MARKS)
+    decisions, cut = newest(sorted(marks.decisions, key=_when), MOST_DECISIONS)
+    fills, fills_cut = newest(sorted(marks.fills, key=_when), MOST_MARKS)
     data: list[Trace] = [_candlesticks(at, shown, ink)] if at else []
     data += _levels(marks, end, ink) + _resting(marks.orders, end, ink) + _decisions(decisions, ink) + _fills(fills, ink)
     drawn = figure(
@@ -82,8 +82,7 @@ def _heights(shown: Sequence[OHLC], fills: Sequence[JournaledFill], marks: Marks
 def _end(given: Sequence[Candle], marks: Marks) -> int:
     """Up to where lines reach that have no end of their own."""
     ends = [given[-1].end] if given else []
-    ends += [marks.decisions[-1].created] if marks.decisions else []
-    ends += [marks.fills[-1].ts] if marks.fills else []
+    ends += [_when(each) for each in marks.decisions] + [_when(each) for each in marks.fills]
     return max(ends, default=0)
 
 
@@ -155,7 +154,7 @@ def _marks(name: str, points: Sequence[tuple[int, float | None, str]], marker: d
 
 def _resting(orders: Sequence[JournaledOrder], end: int, ink: Colours) -> list[Trace]:
     """Orders with a price as lines from when they were made until they ended, or to the end of the candles."""
-    found, _ = newest([each for each in orders if _level(each) is not None], MOST_ORDERS)
+    found, _ = newest([each for each in sorted(orders, key=lambda one: one.created) if _level(each) is not None], MOST_ORDERS)
     xs: list[int | None] = []
     ys: list[float | None] = []
     texts: list[str] = []

@@ -29,13 +29,17 @@ def equity(
 ) -> Chart:
     """Equity above, its fall from the peak below, on one axis of time.
 
-    `points` oldest first. The benchmark is drawn as if it had begun with the book's equity, in whatever unit it is; `shadows`
+    The benchmark, oldest first, is drawn as if it had begun with the book's equity, in whatever unit it is; `shadows`
     are samples of each source's own ledger by source, drawn as their gain on top of what the book began with.
     """
+    points = sorted(points, key=_at)
     curve: Curve = [(each.at, each.equity) for each in points]
     falls = [None if each.drawdown is None else number(each.drawdown) for each in points]
     others = [(benchmark_name, _rebased(benchmark, _first(curve)))] if benchmark else []
-    others += [(f"{name} alone", _lifted(rows, _first(curve))) for name, rows in sorted((shadows or {}).items())[:MOST_NAMES]]
+    others += [
+        (f"{name} alone", _lifted(sorted(rows, key=_at), _first(curve)))
+        for name, rows in sorted((shadows or {}).items())[:MOST_NAMES]
+    ]
     return worth("equity", "Equity and drawdown", curve, theme, currency=currency, falls=falls, others=others)
 
 
@@ -115,6 +119,10 @@ def drawdowns(values: Sequence[float | None]) -> list[float | None]:
             peak = value if peak is None else max(peak, value)
         found.append(None if value is None or peak is None or peak <= 0 else 1.0 - value / peak)
     return found
+
+
+def _at(sample: EquityPoint | ShadowPoint) -> int:
+    return sample.at
 
 
 def _first(curve: Curve) -> float | None:

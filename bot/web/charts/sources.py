@@ -22,13 +22,13 @@ _Gain = tuple[int, float, str]  # when, how much, whose
 
 
 def pnl_by_source(lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], theme: Theme, *, currency: str = "USD") -> Chart:
-    """Realised P&L as it grew, oldest first: the arbiter's, each source's part of it, and what each would have earned alone."""
+    """Realised P&L as it grew: the arbiter's, each source's part of it, and what each would have earned alone."""
     name, title = "pnl-by-source", "P&L by source: the arbiter and each source alone"
     if not lots and not trades:
         return nothing(name, title, "No trade has been closed yet, neither in the book nor in a shadow ledger.", theme, _PNL)
     ink, shown = colours(theme), f"%{{y:+,.2f}} {safe(currency)}"
-    book = [(each.at, number(each.pnl) or 0.0, each.opener) for each in lots]
-    alone = [(each.at, number(each.pnl) or 0.0, each.source) for each in trades]
+    book = sorted((each.at, number(each.pnl) or 0.0, each.opener) for each in lots)
+    alone = sorted((each.at, number(each.pnl) or 0.0, each.source) for each in trades)
     sources = sorted({each[2] for each in (*book, *alone)})[:MOST_NAMES]
     times = [each[0] for each in (*book, *alone)]
     ends = (min(times), max(times))
@@ -44,9 +44,7 @@ def pnl_by_source(lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], them
     drawn = figure(name, theme, data, height=380, hovermode="x unified", xaxis=time_axis(theme), yaxis=yaxis)
     rows = [(plain(source), *_totals(book, source), *_totals(alone, source)) for source in sources]
     total = signed(sum(each[1] for each in book))
-    best = max(sources, key=lambda source: sum(each[1] for each in alone if each[2] == source))
-    beside = f" Alone, {plain(best)} would have earned most: {_totals(alone, best)[1]}." if alone else ""
-    summary = f"The arbiter earned {total} {plain(currency)} in {counted(len(lots), 'closed lot')}.{beside}"
+    summary = f"The arbiter earned {total} {plain(currency)} in {counted(len(lots), 'closed lot')}.{_best_alone(alone)}"
     return Chart(drawn, title, summary, table(_PNL, rows))
 
 
@@ -55,6 +53,14 @@ def _grown(name: str, rows: Sequence[_Gain], ends: tuple[int, int], colour: str,
     sums = running([each[1] for each in rows])
     at, values = thinned([ends[0], *(each[0] for each in rows), ends[1]], [0.0, *sums, sums[-1]])
     return line(name, at, values, colour, shown, shape="hv", **look)
+
+
+def _best_alone(alone: Sequence[_Gain]) -> str:
+    sums: dict[str, float] = {}
+    for _, gained, source in alone:
+        sums[source] = sums.get(source, 0.0) + gained
+    best = max(sorted(sums), key=lambda source: sums[source], default=None)
+    return "" if best is None else f" Alone, {plain(best)} would have earned most: {signed(sums[best])}."
 
 
 def _totals(rows: Sequence[_Gain], source: str) -> tuple[str, str]:
@@ -99,7 +105,9 @@ def win_share(verdicts: Sequence[JournaledVerdict], source_of: Mapping[str, str]
         (plain(source), f"{met[source]:,}", f"{won[source]:,}", percent(share), percent(low), percent(high))
         for source, share, (low, high) in zip(reversed(sources), reversed(shares), reversed(bounds), strict=True)
     ]
-    summary = f"{rows[0][0]} won {rows[0][3]} of its {rows[0][1]} conflicts (95 % interval {rows[0][4]} to {rows[0][5]})."
+    summary = (
+        f"{rows[0][0]} won {rows[0][3]} of {counted(met[sources[-1]], 'conflict')} (95 % interval {rows[0][4]} to {rows[0][5]})."
+    )
     return Chart(drawn, title, summary, table(_WINS, rows))
 
 
@@ -115,9 +123,10 @@ def _conflicts(verdicts: Sequence[JournaledVerdict], source_of: Mapping[str, str
 
 
 def overrides(given: Sequence[Override], theme: Theme, *, currency: str = "USD") -> Chart:
-    """What each override cost (+) or saved (-), oldest first, and below it all of them together."""
+    """What each override cost (+) or saved (-), and above it all of them together."""
     name, title = "overrides", "Cost and saving of overrides"
-    known = [(each, cost) for each in given if (cost := number(each.cost)) is not None]
+    ended = sorted(given, key=lambda each: (each.at, each.row))
+    known = [(each, cost) for each in ended if (cost := number(each.cost)) is not None]
     if not known:
         why = "No override has ended yet: its cost is known when the overruled source's own trade has ended."
         return nothing(name, title, why, theme, _OVERRIDES)

@@ -138,6 +138,7 @@ def test_the_sum_of_the_sources_is_the_arbiters_own() -> None:
     assert all(each["y"][0] == 0.0 for each in chart.figure["data"])
     assert series(chart, "llm alone (shadow)")["line"]["dash"] != series(chart, "llm in the book")["line"]["dash"]
     assert "llm would have earned most: +9.00" in chart.summary
+    assert "earned most: -1.00" in pnl_by_source(lots, [r.shadow_trade(3, "qc", "-1")], LIGHT).summary
 
 
 def test_only_a_verdict_over_another_source_is_a_conflict() -> None:
@@ -170,6 +171,19 @@ def test_every_fate_is_counted_once_and_pending_ones_too() -> None:
     assert sum(sum(each["x"]) for each in chart.figure["data"]) == 9
     assert [each["name"] for each in chart.figure["data"]] == ["executed", "denied", "pending"]
     assert chart.table.rows == (("a", "3", "0", "2", "5"), ("b", "0", "4", "0", "4"))
+
+
+def test_rows_may_come_newest_first_as_the_journal_gives_them() -> None:
+    lots, trades = [r.lot(n, "llm", str(n)) for n in range(5)], [r.shadow_trade(n, "llm", "1") for n in range(5)]
+    costs, marks = (
+        [r.override(n, float(n)) for n in range(5)],
+        Marks([r.decision(n) for n in range(5)], fills=[r.fill(n) for n in range(3)]),
+    )
+    turned = Marks(marks.decisions[::-1], fills=marks.fills[::-1])
+    assert pnl_by_source(lots, trades, LIGHT) == pnl_by_source(lots[::-1], trades[::-1], LIGHT)
+    assert overrides(costs, LIGHT) == overrides(costs[::-1], LIGHT)
+    assert equity(r.points(9), LIGHT) == equity(r.points(9)[::-1], LIGHT)
+    assert candles("A/B", [r.candle(1)], marks, LIGHT) == candles("A/B", [r.candle(1)], turned, LIGHT)
 
 
 @pytest.mark.parametrize("theme", Theme)
