@@ -66,6 +66,11 @@ class NotifySettings:
 class Archive(Protocol):
     """Keeps what became of messages; its task begins and ends with the channels."""
 
+    @property
+    def dropped(self) -> int:
+        """How many found no room."""
+        ...
+
     async def start(self) -> None:
         """Begin to keep."""
         ...
@@ -121,10 +126,11 @@ class Notifications:
     def outcomes(self) -> Mapping[str, int]:
         """How many were sent, failed, repeated an earlier one, exceeded the rate, or overflowed the queue.
 
-        What became of a channel's messages stands under `NAME:OUTCOME`.
+        What became of a channel's messages stands under `NAME:OUTCOME`; `unlogged` are those that the archive had no room for.
         """
         told = {f"{channel.name}:{outcome.value}": n for channel in self.channels for outcome, n in channel.counts.items()}
-        return self._outcomes | told
+        unlogged = {} if self._archive is None else {"unlogged": self._archive.dropped}
+        return self._outcomes | told | unlogged
 
     def put(self, notice: Notify) -> None:
         """Take a notice to be told to everybody. Returns at once."""

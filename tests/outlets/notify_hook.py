@@ -31,9 +31,9 @@ class Hook:
         await self.silent.wait()
         return web.Response(status=self.answers.pop(0) if self.answers else 200, text=f"said {CANARY}")
 
-    async def heard(self, count: int) -> list[dict[str, Any]]:
+    async def heard(self, count: int, seconds: float = 10.0) -> list[dict[str, Any]]:
         """Wait until so many posts came."""
-        async with asyncio.timeout(10), self._news:
+        async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: len(self.posts) >= count)
         return self.posts
 

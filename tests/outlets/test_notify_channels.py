@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from bot.core.effects import Notify, Severity
@@ -221,6 +224,73 @@ async def test_a_topic_that_is_switched_off_reaches_no_channel(hook: Hook) -> No
     notifications.put(notice("this"))
     await notifications.close(5.0)
     assert [post["message"] for post in hook.posts] == ["this"]
+
+
+async def test_a_service_that_hangs_holds_up_neither_another_channel_nor_who_tells(hook: Hook) -> None:
+    hook.silent.clear()
+    async with standing_hook() as other:
+        stuck = Channel("stuck", AppriseService(hook.url), ChannelRules(timeout=30.0), lambda: 1)
+        well = Channel("well", AppriseService(other.url), ChannelRules(), lambda: 1)
+        notifications = Notifications(channels=(stuck, well))
+        await notifications.start()
+        for number in range(10):
+            notifications.put(notice(str(number)))
+        assert [post["message"] for post in await other.heard(10)] == [str(number) for number in range(10)]
+        assert stuck.waiting == 9
+        hook.silent.set()
+        await notifications.close(5.0)
+
+
+class Moody:
+    """A service that fails as it was told to, and keeps what it took."""
+
+    masked = "moody://"
+
+    def __init__(self, failures: list[bool]) -> None:
+        self.failures = failures
+        self.kept: list[str] = []
+
+    async def send(self, severity: Severity, title: str, text: str, seconds: float) -> None:
+        await asyncio.sleep(0)
+        if self.failures and self.failures.pop():
+            raise NotDelivered("mood")
+        self.kept.append(text)
+
+
+@given(
+    offers=st.lists(st.tuples(st.sampled_from(list(Severity)), st.booleans()), max_size=40),
+    failures=st.lists(st.booleans(), max_size=60),
+    digest=st.sampled_from([None, 0.0, 60.0]),
+    queue=st.integers(1, 5),
+    attempts=st.integers(1, 3),
+)
+@settings(max_examples=100, deadline=None)
+def test_whatever_happens_each_notice_is_told_once_or_its_loss_is_recorded(
+    offers: list[tuple[Severity, bool]], failures: list[bool], digest: float | None, queue: int, attempts: int
+) -> None:
+    moody, kept = Moody(failures), Kept()
+    rules = ChannelRules(Severity.INFO, digest=digest, queue=queue, per_minute=4, attempts=attempts, pause=0.0)
+
+    async def live() -> Channel:
+        channel = Channel("moody", moody, rules, lambda: 0, record=kept)
+        task = asyncio.create_task(channel.run())
+        for number, (severity, wait) in enumerate(offers):
+            channel.offer(Topic.OTHER, notice(f"<{number}>", severity))
+            assert len(channel._queue) <= queue
+            for _ in range(5 * wait):
+                await asyncio.sleep(0)
+        await channel.settle(5.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        channel.give_up()
+        return channel
+
+    channel = asyncio.run(live())
+    assert channel.waiting == 0
+    ended = "".join(row.text for row in kept.rows)
+    assert sorted(re.findall(r"<\d+>", ended)) == sorted(f"<{number}>" for number in range(len(offers)))
+    assert [row.text for row in kept.rows if row.outcome is Outcome.DELIVERED] == moody.kept
+    assert sum(channel.counts.values()) == len(kept.rows)
 
 
 async def test_secrets_are_taken_out_of_what_is_sent(hook: Hook) -> None:

@@ -60,7 +60,7 @@ class Logged:
 
 
 class DeliveryLog:
-    """The log in the journal's database, which must be there. `keep` rows stay; `dropped` found no room to wait."""
+    """The log in the journal's database, which must be there. `keep` rows stay; `failures` counts failed tries to write."""
 
     def __init__(self, url: str, *, keep: int = 5_000, waiting: int = 1_000, seconds: float = 5.0) -> None:
         self._url, self._keep, self._most, self._seconds = url, keep, waiting, seconds
@@ -70,8 +70,13 @@ class DeliveryLog:
         self._work = asyncio.Event()
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self.dropped = 0
+        self._dropped = 0
         self.failures = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many rows found no room to wait."""
+        return self._dropped
 
     @property
     def writing(self) -> bool:
@@ -82,7 +87,7 @@ class DeliveryLog:
         """Take a row to be written. Returns at once."""
         if len(self._waiting) >= self._most:
             self._waiting.popleft()
-            self.dropped += 1
+            self._dropped += 1
         self._waiting.append(delivery)
         self._work.set()
 
