@@ -19,7 +19,7 @@ from bot.store.errors import StoreUnavailable
 PROBES = 5
 _HELD = "monitor.database"
 _MOST_TABLES = 200
-_PROBE = "SELECT max(row) FROM decisions"
+_PROBE = 'SELECT max("row") FROM decisions'
 _DATED = tuple(sorted(name for name, table in metadata.tables.items() if {"row", "at"} <= set(table.columns.keys())))
 
 
@@ -122,7 +122,7 @@ def _oldest(connection: Connection, there: set[str]) -> int | None:
     firsts: list[int] = []
     for name in _DATED:
         if name in there:
-            asked = text(f"SELECT at FROM {name} ORDER BY row LIMIT 1")  # noqa: S608 - a name of our own
+            asked = text(f'SELECT at FROM {name} ORDER BY "row" LIMIT 1')  # noqa: S608 - a name of our own
             firsts += [int(at) for (at,) in connection.execute(asked).all()]
     return min(firsts, default=None)
 
