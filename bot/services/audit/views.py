@@ -27,6 +27,9 @@ LOOKS = frozenset(
         "qc.compare", "qc.estimate",
         "llm.test", "llm.models", "llm.status", "llm.prompt-preview",
         "config.secrets",
+        "market.symbols", "market.candles",
+        "monitor.errors", "monitor.error-trend", "monitor.components", "monitor.latencies", "monitor.database",
+        "monitor.providers", "notify.channels",
         "desk.queue", "desk.sources", "desk.positions",
         "risk.state", "risk.assess", "risk.validate", "risk.size",
     }

@@ -10,13 +10,12 @@ from typing import Any
 from pydantic import Field
 
 from bot.runtime.jobs import Report, Result
-from bot.services.llm.access import minds_of
 from bot.services.llm.figures import usage_json, usd
+from bot.services.llm.kept import Kept, kept_of
 from bot.services.llm.profits import realised
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 from sources.llm.costs import By, CostLine, DecisionCost, Earned
-from sources.llm.minds import Minds
 
 LAST_MS = 2**53
 _DAY_MS = 86_400_000
@@ -53,11 +52,11 @@ async def costs(ground: Ground, args: CostArgs, report: Report) -> Result:
     if since >= until:
         message = f"llm.costs: since: {since} is not before {until}; give an earlier moment"
         raise UseCaseError(message)
-    minds = await minds_of(ground)
+    kept = await kept_of(ground)
     pnl = await realised(ground.loaded.settings.database_url, since, until)
     try:
-        lines = await _lines(minds, args, since, until, pnl)
-        total, earned = await minds.costs.total(since, until), await minds.costs.earned(pnl)
+        lines = await _lines(kept, args, since, until, pnl)
+        total, earned = await kept.costs.total(since, until), await kept.costs.earned(pnl)
     except StoreUnavailable as error:
         raise UseCaseError(str(error)) from error
     profit = sum(pnl.values(), Decimal(0))
@@ -75,12 +74,12 @@ async def costs(ground: Ground, args: CostArgs, report: Report) -> Result:
 
 
 async def _lines(
-    minds: Minds, args: CostArgs, since: int, until: int, pnl: Mapping[str, Decimal]
+    kept: Kept, args: CostArgs, since: int, until: int, pnl: Mapping[str, Decimal]
 ) -> Sequence[Mapping[str, object]]:
     if args.by is CostsBy.DECISION:
-        found = await minds.costs.decisions(since, until, limit=args.limit, after=args.after)
+        found = await kept.costs.decisions(since, until, limit=args.limit, after=args.after)
         return [_decision(one, pnl) for one in found]
-    return [_line(one) for one in await minds.costs.by(By(args.by.value), since, until, limit=args.limit, after=args.after)]
+    return [_line(one) for one in await kept.costs.by(By(args.by.value), since, until, limit=args.limit, after=args.after)]
 
 
 def _line(line: CostLine) -> dict[str, object]:
@@ -119,5 +118,7 @@ def _earned(one: Earned) -> dict[str, object]:
 
 
 CASES: tuple[UseCase[Any], ...] = (
-    UseCase("llm.costs", "What language models cost, beside what their decisions brought.", CostArgs, costs, quick=True),
+    UseCase(
+        "llm.costs", "What language models cost, beside what their decisions brought.", CostArgs, costs, quick=True, reads=True
+    ),
 )

@@ -17,6 +17,7 @@ from bot.runtime.jobs import Report, Result
 from bot.services.llm.access import minds_of
 from bot.services.llm.cost_cases import LAST_MS
 from bot.services.llm.figures import usd
+from bot.services.llm.kept import kept_of
 from bot.services.llm.profits import realised
 from bot.services.llm.sources import source_of
 from bot.services.running import running
@@ -27,7 +28,7 @@ from sources.llm.asking import Role
 from sources.llm.leaks import Guard
 from sources.llm.minds import Minds
 from sources.llm.params import LlmParams
-from sources.llm.prompt_store import PromptError
+from sources.llm.prompt_store import PromptError, PromptStore
 from sources.llm.prompts.example import example_snapshot
 from sources.llm.prompts.files import load, names, shipped_names
 from sources.llm.prompts.placeholders import Terms
@@ -113,8 +114,8 @@ def prompts_folder(ground: Ground) -> Path | None:
 async def prompts(ground: Ground, args: ListArgs, report: Report) -> Result:
     """Templates: files, and those that have versions."""
     del report
-    minds = await minds_of(ground)
-    saved = {one.name: one for one in await _stored(minds.prompts.names(limit=args.limit, after=args.after))}
+    kept = await kept_of(ground)
+    saved = {one.name: one for one in await _stored(kept.prompts.names(limit=args.limit, after=args.after))}
     folder = prompts_folder(ground)
     files = shipped_names() if folder is None else names(folder)
     rows = []
@@ -135,10 +136,10 @@ async def prompts(ground: Ground, args: ListArgs, report: Report) -> Result:
 async def prompt(ground: Ground, args: PromptArgs, report: Report) -> Result:
     """A version with its text, the versions there are and which was used when."""
     del report
-    minds = await minds_of(ground)
-    template, about = await _found(ground, minds, args.name, args.version)
-    history = await _stored(minds.prompts.history(args.name, limit=args.limit))
-    activations = await _stored(minds.prompts.activations(args.name, limit=args.limit))
+    kept = await kept_of(ground)
+    template, about = await _found(ground, kept.prompts, args.name, args.version)
+    history = await _stored(kept.prompts.history(args.name, limit=args.limit))
+    activations = await _stored(kept.prompts.activations(args.name, limit=args.limit))
     return {
         "name": template.name,
         "version": template.version,
@@ -174,7 +175,7 @@ async def preview(ground: Ground, args: PreviewArgs, report: Report) -> Result:
     del report
     minds = await minds_of(ground)
     if args.body is None:
-        template, _ = await _found(ground, minds, args.name, args.version)
+        template, _ = await _found(ground, minds.prompts, args.name, args.version)
         body, version = template.body, template.version
     else:
         body, version = args.body, None
@@ -194,8 +195,8 @@ async def preview(ground: Ground, args: PreviewArgs, report: Report) -> Result:
 async def diff(ground: Ground, args: DiffArgs, report: Report) -> Result:
     """What changed from one version to another, as a unified diff."""
     del report
-    minds = await minds_of(ground)
-    (old, _), (new, _) = [await _found(ground, minds, args.name, version) for version in (args.old, args.new)]
+    kept = await kept_of(ground)
+    (old, _), (new, _) = [await _found(ground, kept.prompts, args.name, version) for version in (args.old, args.new)]
     lines = difflib.unified_diff(old.body.splitlines(), new.body.splitlines(), _label(old), _label(new), lineterm="")
     return {"name": args.name, "old": args.old, "new": args.new, "diff": "".join(f"{line}\n" for line in lines)}
 
@@ -204,7 +205,7 @@ async def activate(ground: Ground, args: ActivateArgs, report: Report) -> Result
     """Use a version from now on; it is read again before it is."""
     del report
     minds = await minds_of(ground)
-    await _found(ground, minds, args.name, args.version)  # one that cannot be read any more would stop its sources
+    await _found(ground, minds.prompts, args.name, args.version)  # one that cannot be read any more would stop its sources
     await _stored(minds.prompts.activate(args.name, args.version, author=args.author))
     return {"name": args.name, "active": args.version}
 
@@ -214,9 +215,9 @@ async def results(ground: Ground, args: ResultArgs, report: Report) -> Result:
     del report
     until = ground.now() + 1 if args.until is None else args.until
     since = max(0, until - 90 * _DAY_MS) if args.since is None else args.since
-    minds = await minds_of(ground)
+    kept = await kept_of(ground)
     pnl = await realised(ground.loaded.settings.database_url, since, until)
-    found = await _stored(minds.prompts.results(args.name, since, until, pnl=pnl, limit=args.limit))
+    found = await _stored(kept.prompts.results(args.name, since, until, pnl=pnl, limit=args.limit))
     rows = [
         {
             "version": one.version,
@@ -236,12 +237,12 @@ async def results(ground: Ground, args: ResultArgs, report: Report) -> Result:
     return {"name": args.name, "since": since, "until": until, "results": rows}
 
 
-async def _found(ground: Ground, minds: Minds, name: str, version: int | None) -> tuple[Template, dict[str, object]]:
+async def _found(ground: Ground, prompts: PromptStore, name: str, version: int | None) -> tuple[Template, dict[str, object]]:
     """A version, 0 being the file, None the one that is used; and who wrote it when."""
     try:
         if version != 0:
             try:
-                saved = await minds.prompts.get(name, version)
+                saved = await prompts.get(name, version)
             except PromptError:
                 if version is not None:
                     raise
@@ -255,7 +256,7 @@ async def _found(ground: Ground, minds: Minds, name: str, version: int | None) -
 
 async def stored_template(ground: Ground, minds: Minds, name: str, version: int) -> Template:
     """A version of a template, 0 being the file. `UseCaseError` if there is none."""
-    return (await _found(ground, minds, name, version))[0]
+    return (await _found(ground, minds.prompts, name, version))[0]
 
 
 def _label(template: Template) -> str:
@@ -305,11 +306,11 @@ async def _stored(asking: Awaitable[T]) -> T:
 
 
 CASES: tuple[UseCase[Any], ...] = (
-    UseCase("llm.prompts", "The prompt templates.", ListArgs, prompts, quick=True),
-    UseCase("llm.prompt", "One prompt template, with its versions.", PromptArgs, prompt, quick=True),
+    UseCase("llm.prompts", "The prompt templates.", ListArgs, prompts, quick=True, reads=True),
+    UseCase("llm.prompt", "One prompt template, with its versions.", PromptArgs, prompt, quick=True, reads=True),
     UseCase("llm.prompt-save", "Save a text as the next version of a template.", SaveArgs, save, quick=True),
     UseCase("llm.prompt-preview", "A template as it would be sent, and what it would cost.", PreviewArgs, preview, quick=True),
-    UseCase("llm.prompt-diff", "What changed between two versions.", DiffArgs, diff, quick=True),
+    UseCase("llm.prompt-diff", "What changed between two versions.", DiffArgs, diff, quick=True, reads=True),
     UseCase("llm.prompt-activate", "Use a version from now on.", ActivateArgs, activate, quick=True),
-    UseCase("llm.prompt-results", "How the versions of a template have done.", ResultArgs, results, quick=True),
+    UseCase("llm.prompt-results", "How the versions of a template have done.", ResultArgs, results, quick=True, reads=True),
 )

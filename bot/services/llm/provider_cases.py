@@ -325,6 +325,6 @@ async def _read(asking: Awaitable[T]) -> T:
 CASES: tuple[UseCase[Any], ...] = (
     UseCase("llm.test", "Check the keys of the providers; with `call` also their models.", TestArgs, try_access),
     UseCase("llm.models", "Who is asked for what: price, capabilities, availability, latency.", NoArgs, models, quick=True),
-    UseCase("llm.prices", "What models cost.", PriceArgs, prices, quick=True),
+    UseCase("llm.prices", "What models cost.", PriceArgs, prices, quick=True, reads=True),
     UseCase("llm.status", "How the budget stands, and who rests or is disabled.", StatusArgs, status, quick=True),
 )

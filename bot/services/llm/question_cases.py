@@ -10,14 +10,13 @@ from pydantic import Field
 
 from bot.journal.records import JournaledDecision
 from bot.runtime.jobs import Report, Result
-from bot.services.llm.access import minds_of
 from bot.services.llm.cost_cases import LAST_MS
 from bot.services.llm.figures import usage_json, usd
+from bot.services.llm.kept import Kept, kept_of
 from bot.services.llm.profits import journaled, realised
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 from sources.llm.costs import CallRow
-from sources.llm.minds import Minds
 from sources.llm.records import RecordLine, RecordTexts
 
 _MOST_OF_ONE = 16
@@ -39,12 +38,12 @@ class QuestionArgs(Arguments):
 async def decisions(ground: Ground, args: QuestionArgs, report: Report) -> Result:
     """Questions, newest first, with what became of their decisions."""
     del report
-    minds = await minds_of(ground)
+    kept = await kept_of(ground)
     try:
         if args.id is not None:
-            return await _one(ground, minds, args.id)
+            return await _one(ground, kept, args.id)
         before = None if args.before_ts is None else (args.before_ts, args.before_id)
-        lines = await minds.records.lines(
+        lines = await kept.records.lines(
             source=args.source, run=args.run, template=args.template, limit=args.limit, before=before
         )
     except StoreUnavailable as error:
@@ -55,25 +54,25 @@ async def decisions(ground: Ground, args: QuestionArgs, report: Report) -> Resul
     return {"simulated": ground.simulated, "questions": [_line(line, known, pnl) for line in lines]}
 
 
-async def _one(ground: Ground, minds: Minds, id_: str) -> Result:
+async def _one(ground: Ground, kept: Kept, id_: str) -> Result:
     """All records of a decision, or the one of this id, with their texts and calls."""
-    lines = await minds.records.lines(decision=id_, limit=_MOST_OF_ONE) or await _by_id(minds, id_)
+    lines = await kept.records.lines(decision=id_, limit=_MOST_OF_ONE) or await _by_id(kept, id_)
     if not lines:
         message = f"no question or decision {id_!r} is recorded (any more); `llm decisions` lists those that are"
         raise UseCaseError(message)
     url = ground.loaded.settings.database_url
     ids = [line.decision for line in lines if line.decision]
     known, pnl = await journaled(url, ids), await realised(url) if ids else {}
-    calls = await minds.costs.of_decision(ids[0]) if ids else []
-    told = [_line(line, known, pnl) | _texts(await minds.records.texts(line.id)) for line in lines]
+    calls = await kept.costs.of_decision(ids[0]) if ids else []
+    told = [_line(line, known, pnl) | _texts(await kept.records.texts(line.id)) for line in lines]
     return {"simulated": ground.simulated, "questions": told, "calls": [_call(call) for call in calls]}
 
 
-async def _by_id(minds: Minds, id_: str) -> list[RecordLine]:
+async def _by_id(kept: Kept, id_: str) -> list[RecordLine]:
     """The record of this id, looked for page by page; ids say nothing of their time."""
     before: tuple[int, str] | None = None
     for _ in range(50):
-        page = await minds.records.lines(limit=1_000, before=before)
+        page = await kept.records.lines(limit=1_000, before=before)
         found = [line for line in page if line.id == id_]
         if found or len(page) < 1_000:
             return found
@@ -133,5 +132,7 @@ def _call(call: CallRow) -> dict[str, object]:
 
 
 CASES: tuple[UseCase[Any], ...] = (
-    UseCase("llm.decisions", "Questions that were asked, and what came of them.", QuestionArgs, decisions, quick=True),
+    UseCase(
+        "llm.decisions", "Questions that were asked, and what came of them.", QuestionArgs, decisions, quick=True, reads=True
+    ),
 )
