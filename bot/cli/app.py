@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from bot.cli import (
     analyse,
+    audit,
     chat,
     config,
     control,
@@ -92,6 +93,7 @@ app.add_typer(memory.app, name="memory", help="What was learnt from backtests an
 app.add_typer(notify.app, name="notify", help="Whom the bot tells what happens: channels, a test message, the log.")
 app.add_typer(qc.app, name="qc", help="QuantConnect: account, live algorithms, signals, backtests in its cloud.")
 app.add_typer(secret.app, name="secrets", help="Keep keys and tokens out of files and histories.")
+audit.register(app)
 token.register(app)
 monitor.register(app)
 app.add_typer(database.app, name="db", help="The journal's database.")
