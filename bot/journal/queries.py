@@ -7,7 +7,7 @@ answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from decimal import Decimal
 from enum import Enum
@@ -29,6 +29,7 @@ from bot.journal.run import BookKey
 
 R = TypeVar("R")
 T = TypeVar("T")
+_IDS_AT_ONCE = 500
 _LIVE_STATES = [state.value for state in OrderState if not state.terminal]
 
 
@@ -307,6 +308,24 @@ class Queries:
         joined = _decisions().where(*_within(t.decisions, run, book)).subquery()
         statement = select(joined.c.source, joined.c.fate, func.count().label("count")).group_by(joined.c.source, joined.c.fate)
         return sorted(self._all(r.FateCount, statement), key=lambda count: (count.source, count.fate or ""))
+
+    def fate_counts(self, book: BookKey, since: int = 0) -> list[r.FateCount]:
+        """How many decisions of each source met each fate since a moment (ms UTC)."""
+        c = t.fates.c
+        wanted = select(c.source, c.fate, func.count().label("count")).where(*_within(t.fates, None, book), c.at >= since)
+        return sorted(
+            self._all(r.FateCount, wanted.group_by(c.source, c.fate)), key=lambda count: (count.source, count.fate or "")
+        )
+
+    def sources_of(self, book: BookKey, ids: Iterable[str]) -> dict[str, str]:
+        """Who made each of these decisions, by its id; those that are unknown are left out."""
+        c, wanted = t.decisions.c, sorted(ids)
+        found: dict[str, str] = {}
+        for first in range(0, len(wanted), _IDS_AT_ONCE):
+            some = select(c.id, c.source).where(*_within(t.decisions, None, book), c.id.in_(wanted[first : first + _IDS_AT_ONCE]))
+            rows = self._database.run(lambda connection, some=some: connection.execute(some).all())  # type: ignore[misc]
+            found.update((row.id, row.source) for row in rows)
+        return found
 
     def segments(self, run: str) -> list[r.Segment]:
         """The indexed segments of a run, oldest first."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 PLACE_FILE = "web.json"
+_UNREAD_MS = 30_000
 
 
 class WebError(Exception):
@@ -50,6 +51,8 @@ def bind(host: str, port: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # whoever never reads is let go: each connection inherits it
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         made.bind((host, port))
         made.listen(128)
     except OSError as error:

@@ -28,12 +28,14 @@ from bot.web.reports import Reports
 from bot.web.room import ControlRoom
 from bot.web.security.binding import refusal
 from bot.web.security.store import AccessStore
+from bot.web.stream.ending import abort_unread
 from bot.web.stream.link import BotLink
 from bot.web.stream.ring import Ring
 
 log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 3
+_READ_SECONDS = 0.3
 _STOP_SECONDS = 5.0
 
 
@@ -96,6 +98,8 @@ async def serve(loaded: Loaded, secrets: Secrets, listening: socket.socket, anno
             room.stopping.set()
             server.should_exit = True
             stopped.cancel()
+            await asyncio.wait([serving], timeout=_READ_SECONDS)
+            abort_unread(server.server_state.connections)
             await asyncio.wait([serving], timeout=_STOP_SECONDS)
             if not serving.done():
                 serving.cancel()

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.pages import decisions, frame, journal, overview
+from bot.web.pages import decisions, frame, journal, markets, overview, sources
 
-ROUTERS: tuple[APIRouter, ...] = (frame.router, overview.router, decisions.router, journal.router)
+ROUTERS: tuple[APIRouter, ...] = (frame.router, overview.router, decisions.router, journal.router, markets.router, sources.router)

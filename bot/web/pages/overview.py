@@ -68,14 +68,15 @@ async def verdicts(request: Request, room: Room, principal: Reader) -> HTMLRespo
 async def equity_chart(room: Room, principal: Reader, theme: ThemeWanted, span: Span = "run") -> Response:
     """Equity with drawdown, over a span."""
     del principal
-    book, run = await room.book(), await room.run()
-    since = _since(span, room.now(), 0 if run is None else run.started)
+    book, since = await room.book(), await since_of(room, span)
     points = await room.read(lambda queries: queries.equity(book=book, since=since, limit=_POINTS))
     return drawn(equity(points, theme, currency=room.loaded.settings.paper.currency))
 
 
-def _since(span: str, now: int, started: int) -> int:
-    return {"run": started, "all": 0}.get(span, now - SPANS.get(span, 0))
+async def since_of(room: ControlRoom, span: str) -> int:
+    """When a span began (ms UTC): that of the run, of all there is, or so long before now."""
+    run = await room.run()
+    return {"run": 0 if run is None else run.started, "all": 0}.get(span, room.now() - SPANS.get(span, 0))
 
 
 async def _tiles(room: ControlRoom) -> dict[str, Any]:
