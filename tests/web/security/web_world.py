@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +180,14 @@ def raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
     return {name.encode(): value.encode("latin-1") for name, value in headers.items()}
 
 
+@cache
+def _settings(host: str) -> Loaded:
+    return load(None, overrides={"web.host": host})
+
+
 def make_world(
     tmp_path: Path, access: AccessStore, clock: Clock, *, host: str = "127.0.0.1", environ: dict[str, str] | None = None
 ) -> World:
-    loaded = load(None, overrides={"bot.data_dir": tmp_path / "data", "web.host": host})
-    made = World(loaded, Secrets(tmp_path / "data", environ or {}), access, clock)
+    made = World(_settings(host), Secrets(tmp_path / "data", environ or {}), access, clock)
     made.app = application(made)
     return made
