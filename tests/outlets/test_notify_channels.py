@@ -380,7 +380,28 @@ def test_an_address_is_shown_without_what_must_stay_secret(url: str, secrets: li
     assert shown.partition("://")[0].rstrip("s") == url.partition("://")[0].rstrip("s")
 
 
-def test_an_address_that_is_none_is_refused_without_quoting_it() -> None:
+@pytest.mark.parametrize("url", [f"nonsense://{CANARY}", f"tgram://{CANARY}", f"slack://{CANARY}", CANARY, ""])
+def test_an_address_that_is_none_is_refused_without_quoting_it(url: str) -> None:
     with all_logs() as lines, pytest.raises(AddressError) as caught:
-        AppriseService(f"nonsense://{CANARY}")
+        AppriseService(url)
     assert CANARY not in repr((lines, caught.value.args))
+
+
+class Talkative:
+    """Stands for a service's library that quotes the address in what it raises."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    async def async_notify(self, **_: object) -> None:
+        raise ValueError(self.text)
+
+
+async def test_an_error_that_quotes_the_address_or_a_part_of_it_is_told_without(hook: Hook) -> None:
+    service = AppriseService(hook.url)
+    quoted = (hook.url, f"http://127.0.0.1/{CANARY}path", f"Authorization {CANARY}pw", f"X-Token: {CANARY}header")
+    for text in quoted:
+        service._apprise = Talkative(f"cannot reach {text}")  # type: ignore[assignment]
+        with pytest.raises(NotDelivered, match="ValueError: cannot reach") as caught:
+            await service.send(Severity.INFO, "t", "x", 1.0)
+        assert CANARY not in repr((caught.value.args, caught.value.__cause__))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.core.effects import Severity
+from bot.outlets.notifying import log as log_module
 from bot.outlets.notifying.channel import Delivery, Outcome
 from bot.outlets.notifying.log import DeliveryLog
 from bot.outlets.topics import Topic
@@ -58,26 +61,28 @@ async def test_only_the_newest_rows_are_kept(url: str) -> None:
     await again.close()
 
 
-async def test_a_batch_under_way_at_the_end_is_written_once(tmp_path: Path) -> None:
+async def test_a_batch_under_way_at_the_end_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite writes in a thread, which nobody can call back."""
-    path = tmp_path / "arbiter.db"
-    log = DeliveryLog(f"sqlite:///{path}")
-    log.add(row("first"))
-    await log.flush()
-    hinders = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    hinders.execute("BEGIN IMMEDIATE")
+    begun, go_on, write = threading.Event(), threading.Event(), log_module._write
+
+    def slowly(*args: Any, **more: Any) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        write(*args, **more)
+
+    monkeypatch.setattr(log_module, "_write", slowly)
+    url = f"sqlite:///{tmp_path / 'arbiter.db'}"
+    log = DeliveryLog(url)
     await log.start()
-    log.add(row("second"))
-    async with asyncio.timeout(10):
-        while not log.writing:
-            await asyncio.sleep(0.001)
+    log.add(row("once"))
+    assert await asyncio.to_thread(begun.wait, 10)
     closing = asyncio.create_task(log.close(10.0))
-    await asyncio.sleep(0)
-    hinders.execute("COMMIT")
-    hinders.close()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    go_on.set()
     await closing
-    again = DeliveryLog(f"sqlite:///{path}")
-    assert [each.delivery.text for each in await again.page(9)] == ["second", "first"]
+    again = DeliveryLog(url)
+    assert [each.delivery.text for each in await again.page(9)] == ["once"]
     await again.close()
 
 

@@ -78,11 +78,6 @@ class DeliveryLog:
         """How many rows found no room to wait."""
         return self._dropped
 
-    @property
-    def writing(self) -> bool:
-        """Whether a batch is under way."""
-        return self._writing.locked()
-
     def add(self, delivery: Delivery) -> None:
         """Take a row to be written. Returns at once."""
         if len(self._waiting) >= self._most:
