@@ -20,9 +20,10 @@ All of it is optional: what is missing has the default shown. `bot.yaml` holds e
 `risk.yaml`; both are in `config/`, or where `--config DIR` says. Unknown keys are errors at every depth, and so are NaN and
 infinity.
 
-The last one that speaks wins: defaults, `*.yaml`, `*.local.yaml`, the environment, the command line. In the environment a key is
-written `ARBITER_SECTION__KEY`, such as `ARBITER_RISK__MAX_DRAWDOWN=0.1`; `null` there means none. `python -m bot config
-show --origin` says where each value in force came from. One file per source is described in [sources](sources.md), secrets in
+The last one that speaks wins: defaults, `*.yaml`, `*.local.yaml`, the overlay of the data directory (`python -m bot config set`
+and the control room write it), the environment, the command line. In the environment a key is written
+`ARBITER_SECTION__KEY`, such as `ARBITER_RISK__MAX_DRAWDOWN=0.1`; `null` there means none. `python -m bot config show --origin`
+says where each value in force came from. One file per source is described in [sources](sources.md), secrets in
 [how to configure](../how-to/configure.md#secrets).
 
 A **duration** is written `250ms`, `30s`, `15m`, `2h`, `7d` or `2w`, or as a number of milliseconds. A **fraction** of 0.2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,9 +77,10 @@ class Overlay:
         kept = {key: value for key, value in self.settings.items() if not any(_within(key, gone) for gone in keys)}
         return Overlay(kept, self.sources, self.places)
 
-    def with_source(self, name: str, enabled: bool) -> Overlay:
-        """With a source switched on or off."""
-        return Overlay(self.settings, {**self.sources, name: enabled}, self.places)
+    def with_source(self, name: str, enabled: bool | None) -> Overlay:
+        """With a source switched on or off; None: as its file says."""
+        kept = {other: on for other, on in self.sources.items() if other != name}
+        return Overlay(self.settings, kept if enabled is None else {**kept, name: enabled}, self.places)
 
 
 def _within(key: str, other: str) -> bool:
@@ -93,9 +94,19 @@ def refused(dotted: str, value: object) -> str | None:
         reason = next((reason for pattern, reason in _REFUSED if re.fullmatch(pattern, name)), None)
         if reason is not None:
             return f"{name} is not changed here: {reason}; write it in bot.yaml"
-        if isinstance(leaf, str) and "://" in leaf and redact_url(leaf) != leaf:
+        if any("://" in text and redact_url(text) != text for text in _texts(leaf)):
             return f"{name} holds a password, which is not kept here; write it in bot.local.yaml"
     return None
+
+
+def _texts(leaf: object) -> Iterator[str]:
+    """Every text in a value, lists and what is in them too."""
+    if isinstance(leaf, str):
+        yield leaf
+    elif isinstance(leaf, Mapping):
+        yield from (text for inner in leaf.values() for text in _texts(inner))
+    elif isinstance(leaf, list | tuple):
+        yield from (text for inner in leaf for text in _texts(inner))
 
 
 def overlay_path(data_dir: Path) -> Path:

@@ -78,6 +78,9 @@ async def test_the_user_s_own_files_are_never_written(tmp_path: Path) -> None:
         ({"nowhere.at_all": 1}, "unknown key"),
         ({"risk": {"max_drawdown": 0.1}}, "config.set: changes"),
         ({"exchange.symbols": ["X" * 70_000]}, "longer than"),
+        ({"risk.max_drawdown": 2**80}, "exceeds 64-bit"),
+        ({"risk.max_drawdown": "\ud800"}, "changes"),
+        ({"risk.max_drawdown": "\x00\x1b[2J"}, "risk.max_drawdown"),
     ],
 )
 async def test_what_cannot_be_is_refused_whole(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
@@ -88,6 +91,15 @@ async def test_what_cannot_be_is_refused_whole(tmp_path: Path, changes: dict[str
         assert "\n" not in str(raised.value)
         assert not overlay_path(tmp_path / "data").exists()
         assert (await _do(ground, "config.history"))["changes"] == []
+
+
+async def test_values_nested_without_end_are_refused(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(400):
+        deep = [deep]
+    async with _ground(tmp_path) as ground:
+        with pytest.raises(UseCaseError, match=r"config\.set: changes"):
+            await _do(ground, "config.set", changes={"exchange.symbols": deep})
 
 
 async def test_a_setting_that_the_command_line_hides_is_told_so(tmp_path: Path) -> None:
@@ -151,6 +163,8 @@ async def test_a_source_is_off_from_the_next_start(tmp_path: Path) -> None:
         assert (told["before"], told["enabled"]) == (True, False)
         listed = (await _do(ground, "config.show"))["sources"]
         assert [(one["name"], one["enabled"], one["overlay"]) for one in listed] == [("rules:sma-cross", False, True)]
+        await _do(ground, "config.source", source="rules:sma-cross", enabled=True)
+        assert read_overlay(tmp_path / "data").sources == {}
         with pytest.raises(UseCaseError, match="there are rules:sma-cross"):
             await _do(ground, "config.source", source="rules:none", enabled=False)
 

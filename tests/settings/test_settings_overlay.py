@@ -68,6 +68,7 @@ def test_an_overlay_that_is_wrong_stops_the_start_and_names_itself(tmp_path: Pat
         ("llm.providers.openai", {"dialect": "chat", "base_url": "http://elsewhere"}),
         ("redis.url", "redis://h/0"),
         ("news.feeds.one.url", "https://me:secret@host/feed"),
+        ("news.feeds", [{"id": "one", "url": "https://me:secret@host/feed"}]),
     ],
 )
 def test_what_decides_on_money_and_reach_is_refused_here_and_in_the_file(tmp_path: Path, key: str, value: object) -> None:

@@ -93,8 +93,8 @@ def _row(at: int, run: str, author: str, note: str, number: int, entry: Entry) -
         "author": author,
         "action": entry.action,
         "subject": entry.subject,
-        "before": orjson.dumps(entry.before).decode(),
-        "after": orjson.dumps(entry.after).decode(),
+        "before": orjson.dumps(entry.before, default=str).decode(),
+        "after": orjson.dumps(entry.after, default=str).decode(),
         "note": note,
     }
 

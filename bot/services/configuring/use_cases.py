@@ -81,9 +81,7 @@ async def show(ground: Ground, args: ShowArgs, report: Report) -> Result:
 async def set_(ground: Ground, args: SetArgs, report: Report) -> Result:
     """Say settings in the overlay."""
     del report
-    if len(orjson.dumps(args.changes)) > _MOST_BYTES:
-        message = f"config.set: changes: they are longer than {_MOST_BYTES} bytes; write such values in the YAML files"
-        raise UseCaseError(message)
+    _refuse_large(args.changes)
     for key, value in args.changes.items():
         reason = refused(key, value)
         if reason is not None:
@@ -97,6 +95,17 @@ async def set_(ground: Ground, args: SetArgs, report: Report) -> Result:
         lambda made: _entries("set", keys, made),
     )
     return _answer(ground, changed, entries)
+
+
+def _refuse_large(changes: Mapping[str, object]) -> None:
+    try:
+        long = len(orjson.dumps(changes)) > _MOST_BYTES
+    except TypeError as error:  # nested too deep, numbers beyond 64 bits, text that is none
+        message = f"config.set: changes: {error}; such values are written in the YAML files"
+        raise UseCaseError(message) from error
+    if long:
+        message = f"config.set: changes: they are longer than {_MOST_BYTES} bytes; write such values in the YAML files"
+        raise UseCaseError(message)
 
 
 async def unset(ground: Ground, args: UnsetArgs, report: Report) -> Result:
@@ -158,10 +167,9 @@ async def source(ground: Ground, args: SourceArgs, report: Report) -> Result:
         was = made.overlay[0].sources.get(args.source, before)
         return [Entry("source", args.source, was, args.enabled)]
 
-    made, kept = await change(
-        ground, args.author, args.note, lambda overlay: overlay.with_source(args.source, args.enabled), entries
-    )
-    del made
+    # What the file says already needs no word over it.
+    said = None if args.enabled is before else args.enabled
+    _, kept = await change(ground, args.author, args.note, lambda overlay: overlay.with_source(args.source, said), entries)
     return {
         "source": args.source,
         "before": kept[0].before,
