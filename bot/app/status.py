@@ -80,6 +80,9 @@ class Status:
         reasons += [f"unexplained at the venue: {difference}" for difference in risk.unexplained]
         if self.live is not None:
             reasons += self.live.ailments()
+        seen = self.world.feed.statistics
+        if not (seen.quotes or seen.trades):
+            reasons.append("no market data has come yet")
         health = risk.health
         reasons += [f"market data of {symbol} is {state.value}" for symbol, state in health.items() if state is not Health.FRESH]
         return reasons

@@ -1,6 +1,7 @@
 """The bot's own small listener: `/metrics`, `/healthz`, `/readyz`. It answers while the control room is down.
 
-It listens on loopback unless told otherwise in so many words: what it serves is the state of somebody's money.
+It listens on loopback unless told otherwise in so many words: what it serves is the state of somebody's money. Whoever connects
+and says nothing, or asks and does not read, holds one of a few connections for a while, and then loses it.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ Readiness = Callable[[], Sequence[str] | Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """Where to listen. Port 0 takes any free one; `allow_remote` permits an address that others can reach; times are seconds."""
+    """Where to listen. Port 0 takes any free one; `allow_remote` permits an address that others can reach; times are seconds.
+
+    An answer may take `timeout`, a connection may be open for `life`, and `connections` of them at once.
+    """
 
     host: str = "127.0.0.1"
     port: int = 9464
     allow_remote: bool = False
     enabled: bool = True
     timeout: float = 3.0
+    life: float = 60.0
+    connections: int = 64
 
 
 class Listener:
@@ -45,7 +51,10 @@ class Listener:
         self._metrics = metrics
         self._ready = ready
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._port = 0
+        self.refused = 0
 
     @property
     def port(self) -> int:
@@ -67,20 +76,52 @@ class Listener:
         runner = web.AppRunner(app, handle_signals=False, access_log=None, keepalive_timeout=15.0, shutdown_timeout=1.0)
         await runner.setup()
         self._runner = runner
+        served = runner.server
+        assert served is not None  # it is set up
         try:
-            await web.TCPSite(runner, host, port).start()
+            self._server = await asyncio.get_running_loop().create_server(lambda: self._protocol(served), host, port)
         except OSError as error:
             await self.close()
             message = f"metrics.port {port} on {host} cannot be had ({error.strerror or error}); choose another, or 0 for any"
             raise OutletError(message) from error
-        self._port = int(runner.addresses[0][1])
+        self._port = int(self._server.sockets[0].getsockname()[1])
+        self._sweeper = asyncio.create_task(self._sweep(served), name="listener-sweep")
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            self._sweeper = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
             self._port = 0
+
+    def _protocol(self, served: web.Server) -> asyncio.Protocol:
+        """For a connection that was just made: one too many is closed again, unheard."""
+        if len(served.connections) < self._settings.connections:
+            return served()
+        self.refused += 1
+        return _Refusal()
+
+    async def _sweep(self, served: web.Server) -> None:
+        """Close the connections whose life is over: once they have their answer, and without it the next time."""
+        since: dict[object, float] = {}
+        loop, life = asyncio.get_running_loop(), self._settings.life
+        while True:
+            await asyncio.sleep(life / 6)
+            now = loop.time()
+            since = {each: since.get(each, now) for each in served.connections}
+            for each in served.connections:
+                age = now - since[each]
+                if age > life * 1.5 and each.transport is not None:
+                    each.transport.abort()  # to close it would wait for who does not read
+                elif age > life:
+                    each.close()
 
     def _bounded(
         self, serve: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -114,6 +155,14 @@ class Listener:
         found = self._ready()
         reasons = list(found if isinstance(found, Sequence) else await found)
         return _answer({"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200)
+
+
+class _Refusal(asyncio.Protocol):
+    """Closes the connection as soon as it is there."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Goodbye."""
+        transport.close()
 
 
 def _answer(content: dict[str, object], status: int) -> web.StreamResponse:

@@ -89,3 +89,114 @@ async def test_a_port_that_is_taken_is_said_in_one_line(metrics: Metrics) -> Non
         port = taken.getsockname()[1]
         with pytest.raises(OutletError, match=f"metrics.port {port}"):
             await Listener(ListenerSettings(port=port), metrics, tuple).start()
+
+
+async def said(base: str, sent: bytes, timeout: float = 5.0) -> bytes:
+    """What is answered to bytes on a connection of their own, until it is closed."""
+    host, port = base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(timeout):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def pour(writer: asyncio.StreamWriter, what: bytes) -> None:
+    """Send it again and again, until the connection is lost."""
+    while True:
+        writer.write(what)
+        await writer.drain()
+        await asyncio.sleep(0)
+
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (HEAD + b"X: " + b"a" * 100_000 + b"\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00 this is TLS\r\n\r\n", b"400"),
+        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"404"),
+        (b"GET /metrics/../metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"404"),
+        (b"GET /%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"404"),
+        (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", b"405"),
+        (b"DELETE /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"405"),
+    ],
+    ids=["long address", "long header", "no HTTP", "path upward", "path around", "nul", "post", "delete"],
+)
+async def test_bad_requests_are_refused_and_the_next_is_answered(metrics: Metrics, sent: bytes, status: bytes) -> None:
+    async with listening(metrics, tuple) as base:
+        answer = await said(base, sent)
+        assert answer.split(b" ", 2)[1] == status, answer[:200]
+        assert b"Traceback" not in answer
+        assert (await fetch(f"{base}/healthz"))[0] == 200
+
+
+async def test_a_body_of_many_megabytes_is_not_read(metrics: Metrics) -> None:
+    """It is refused for its method; what is still sent is not kept."""
+    async with listening(metrics, tuple, life=0.6) as base:
+        host, port = base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        assert b" 405 " in await asyncio.wait_for(reader.readline(), 5)
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(pour(writer, b"x" * 1_000_000), 10)
+        writer.close()
+        assert (await fetch(f"{base}/healthz"))[0] == 200
+
+
+async def test_a_question_may_carry_what_it_likes(metrics: Metrics) -> None:
+    async with listening(metrics, tuple) as base:
+        assert (await fetch(f"{base}/metrics?name[]=x&{'a' * 2_000}"))[0] == 200
+        assert (await fetch(f"{base}/healthz?%00%ff"))[0] == 200
+
+
+async def test_who_connects_and_says_nothing_loses_the_connection(metrics: Metrics) -> None:
+    async with listening(metrics, tuple, life=0.3) as base:
+        assert await said(base, b"") == b""
+        assert await said(base, HEAD) == b""
+
+
+async def test_who_does_not_read_the_answers_loses_the_connection(metrics: Metrics) -> None:
+    async with listening(metrics, tuple, life=0.6) as base:
+        host, port = base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1_024)
+        sent = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 2_000
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(pour(writer, sent), 10)
+        writer.close()
+        assert (await fetch(f"{base}/healthz"))[0] == 200
+        del reader
+
+
+async def test_so_many_connections_and_no_more(metrics: Metrics) -> None:
+    listener = Listener(ListenerSettings(port=0, connections=3), metrics, tuple)
+    await listener.start()
+    silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(3)]
+    for reader, writer in silent:
+        writer.write(HEAD + b"\r\n")
+        assert b"200" in await asyncio.wait_for(reader.readline(), 5)
+    base = f"http://127.0.0.1:{listener.port}"
+    assert await said(base, HEAD + b"\r\n") == b""
+    assert listener.refused == 1
+    for _, writer in silent:
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(5):
+        while b"200" not in await said(base, HEAD + b"Connection: close\r\n\r\n"):
+            await asyncio.sleep(0.01)
+    await listener.close()
+
+
+async def test_hundreds_of_questions_at_once_are_answered_or_turned_away_and_then_all_is_well(metrics: Metrics) -> None:
+    async with listening(metrics, tuple) as base:
+        answers = await asyncio.gather(*(said(base, HEAD + b"Connection: close\r\n\r\n") for _ in range(300)))
+        assert {answer[:15] for answer in answers} <= {b"HTTP/1.1 200 OK", b""}
+        assert b"HTTP/1.1 200 OK" in {answer[:15] for answer in answers}
+        assert (await fetch(f"{base}/metrics"))[0] == 200
