@@ -16,7 +16,7 @@ from bot.web.charts.sources import fates, overrides, win_share
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.overview import Span, since_of
 from bot.web.pages.render import fragment, page
-from bot.web.problems import Problem, not_found
+from bot.web.problems import Problem
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Reader
 from bot.web.security.principal import Principal
@@ -96,10 +96,14 @@ async def fates_chart(room: Room, principal: Reader, theme: ThemeWanted, span: S
 async def calibration_chart(room: Room, principal: Reader, theme: ThemeWanted, source: SourceName) -> Response:
     """How far a source's stated confidence comes true."""
     found = await room.ask("learning.calibration", {"source": source}, principal)
-    rows = [row for row in found["sources"] if not row.get("model") and not row.get("action")]
-    if not rows:
-        raise not_found(f"nothing is known of the calibration of {source!r} yet")
-    return drawn(calibration(rows[0], theme))
+    rows = [row for row in found["calibration"] if not row.get("model")]
+    return drawn(calibration(max(rows, key=_closed, default={"source": source}), theme))
+
+
+def _closed(row: Mapping[str, Any]) -> int:
+    """How many closed decisions a curve stands on."""
+    record = row.get("reliability")
+    return sum(int(each.get("closed") or 0) for each in record["bins"]) if isinstance(record, Mapping) else 0
 
 
 async def _board(room: ControlRoom, span: str) -> dict[str, Any]:

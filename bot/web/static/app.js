@@ -118,8 +118,9 @@ async function drawChart(part) {
 // The chart in words and as a table, for whoever cannot see it.
 function describe(host, summary, table) {
   const open = $("details", host)?.open ?? false;
-  const head = element("tr", {}, ...table.columns.map((name) => element("th", { scope: "col", textContent: name })));
-  const rows = table.rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", { className: typeof cell === "number" ? "num" : "", textContent: cell ?? "–" }))));
+  const numeric = new Set(table.numeric);
+  const head = element("tr", {}, ...table.columns.map((name, column) => element("th", { scope: "col", className: numeric.has(column) ? "num" : "", textContent: name })));
+  const rows = table.rows.map((row) => element("tr", {}, ...row.map((cell, column) => element("td", { className: numeric.has(column) ? "num" : "", textContent: cell ?? "–" }))));
   const made = element("table", { className: "data" }, element("thead", {}, head), element("tbody", {}, ...rows));
   const words = element("details", { open }, element("summary", { textContent: "As a table" }), element("p", { textContent: summary }), element("div", { className: "scroll", tabIndex: 0 }, made));
   host.replaceChildren(words);
@@ -129,6 +130,7 @@ function describe(host, summary, table) {
 
 let stream, listening = new Map(), lastHeard = Date.now(), wasOpen = false;
 const parts = () => $$("[data-src],[data-chart]");
+const folded = (part) => part.closest("details:not([open])") !== null;
 const refreshAll = () => parts().filter((part) => part.dataset.bells !== undefined).forEach(refresh);
 
 function ring(bell, event) {
@@ -276,7 +278,7 @@ async function drawer(address) {
 function adopt(within) {
   for (const part of $$("[data-src],[data-chart]", within)) {
     (part.dataset.bells ?? "").split(" ").forEach(listen);
-    if (part.dataset.chart || !part.firstElementChild) refresh(part);
+    if ((part.dataset.chart || !part.firstElementChild) && !folded(part)) refresh(part);
   }
   for (const one of $$("time[datetime]", within)) {
     if (one.dataset.local) continue;
@@ -323,6 +325,10 @@ setInterval(() => {
 }, 1000);
 
 document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else { connect(); } });
+// What is folded away is loaded when it is opened.
+document.addEventListener("toggle", (event) => {
+  if (event.target.open) $$("[data-src],[data-chart]", event.target).filter((part) => !part.dataset.last).forEach(refresh);
+}, true);
 addEventListener("pagehide", disconnect);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => root.dataset.theme === "auto" && chooseTheme("auto"));
 ["link", "risk"].forEach(listen);
