@@ -6,7 +6,7 @@ import asyncio
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import structlog
 from fastapi import APIRouter, Request
@@ -50,6 +50,8 @@ async def login_form(request: Request, next: str = "/") -> Response:  # noqa: A0
     """Ask for the password; without one, say how to get in."""
     if await known(request) is not None:
         return RedirectResponse(local(next), HTTPStatus.SEE_OTHER)
+    if _from_elsewhere(request):
+        return _page("onward.html", target=f"/login?next={quote(local(next), safe='')}")
     return _page("login.html", password=await _password(room_of(request)) is not None, next=local(next), fault="")
 
 
@@ -102,8 +104,17 @@ def local(target: str) -> str:
     return target if ours else "/"
 
 
+def _from_elsewhere(request: Request) -> bool:
+    """Whether a link of another site led here. A browser then keeps strict cookies back, on every redirect that follows too.
+
+    A page of ours in between that leads on by itself makes the next request our own, and the cookie goes with it.
+    """
+    return request.headers.get("sec-fetch-site", "none") in {"cross-site", "same-site"}
+
+
 def _begun(request: Request, session: NewSession, onward: str) -> Response:
-    response = RedirectResponse(onward, HTTPStatus.SEE_OTHER)
+    elsewhere = _from_elsewhere(request)
+    response = _page("onward.html", target=onward) if elsewhere else RedirectResponse(onward, HTTPStatus.SEE_OTHER)
     response.set_cookie(
         COOKIE, session.key, max_age=SESSION_MS // 1_000, path="/", secure=_is_https(request), httponly=True, samesite="strict"
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 import pytest
 import structlog.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.web.security.gate import COOKIE
 from bot.web.security.pages import local
@@ -202,6 +205,26 @@ def test_one_goes_on_to_our_own_pages(target: str) -> None:
 )
 def test_one_does_not_go_on_to_anybody_elses(target: str) -> None:
     assert local(target) == "/"
+
+
+@given(target=st.text(st.sampled_from("/\\\\:@.?#%ae \t\r\nhtp") | st.characters(), max_size=40))
+def test_whatever_is_asked_for_one_stays_here(target: str) -> None:
+    onward = local(f"/{target}")
+    assert onward.startswith("/")
+    assert urlsplit(urljoin(f"{ORIGIN}/login", onward)).netloc == HOST
+    assert onward.isprintable()
+
+
+async def test_a_link_on_another_site_leads_over_a_page_of_ours_that_never_leads_back(world: World) -> None:
+    key = await world.access.issue_link()
+    async with world.client() as client:
+        asked = await client.get("/login?next=/risk", headers={"Sec-Fetch-Site": "cross-site"})
+        assert 'content="0; url=/login?next=%2Frisk"' in asked.text
+        assert "refresh" not in (await client.get("/login?next=/risk", headers={"Sec-Fetch-Site": "same-origin"})).text
+        entered = await client.get(f"/enter?key={key}", headers={"Sec-Fetch-Site": "cross-site"})
+        assert entered.status_code == 200
+        assert 'content="0; url=/"' in entered.text
+        assert (await client.get("/")).text == "hello owner"
 
 
 async def test_no_header_is_smuggled_in_by_where_one_wants_to_go(guarded: World) -> None:

@@ -153,3 +153,19 @@ async def test_a_browser_logs_in_without_script(guarded: World) -> None:
         assert [(each["name"], each["httpOnly"], each["sameSite"]) for each in cookies] == [(COOKIE, True, "Strict")]
         assert [fault for fault in faults if "Content Security Policy" in fault] == []
         await browser.close()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
+async def test_a_link_that_is_followed_from_another_site_leads_in_all_the_same(world: World) -> None:
+    from playwright.async_api import async_playwright
+
+    async with serving(world) as port, async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = await (await browser.new_context()).new_page()
+        key = await world.access.issue_link()
+        for target in (f"/enter?key={key}", "/csrf"):
+            await page.goto(f"http://localhost:{port}/login")
+            await page.evaluate("address => { location.href = address }", f"http://127.0.0.1:{port}{target}")
+            await page.wait_for_url(f"http://127.0.0.1:{port}{'/csrf' if target == '/csrf' else '/'}", timeout=5_000)
+        assert len(await page.inner_text("body")) == 64
+        await browser.close()
