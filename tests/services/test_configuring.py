@@ -19,9 +19,10 @@ import structlog
 
 from bot import logs
 from bot.secrets import Secrets
+from bot.services.configuring.history import history_of
 from bot.services.ground import own_ground
 from bot.services.use_case import Ground, UseCaseError, use_case
-from bot.settings import load
+from bot.settings import load, public
 from bot.settings.overlay import overlay_path, read_overlay
 
 NOW = 1_795_000_000_000
@@ -57,6 +58,33 @@ async def test_a_setting_is_kept_and_the_next_start_finds_it(tmp_path: Path) -> 
         assert {one["key"]: one["text"] for one in shown["settings"]}["risk.max_drawdown"] == "0.3"  # until it starts again
         assert [(one["key"], one["next"]) for one in shown["pending"]] == [("risk.max_drawdown", 0.1)]
     assert load(tmp_path, environ={}).settings.risk.max_drawdown == 0.1
+
+
+async def test_a_process_beside_the_bot_shows_what_the_bot_began_with(tmp_path: Path) -> None:
+    async with _ground(tmp_path, overrides={"risk.max_position": 0.15}) as bot:
+        await _do(bot, "config.set", changes={"risk.max_drawdown": 0.1})
+        began = json.dumps(public(bot.loaded.settings))
+    with closing(sqlite3.connect(tmp_path / "data" / "arbiter.db")) as database:
+        database.execute("INSERT INTO books VALUES (1, 'arbiter', 'demo', 'x', 'x')")
+        values = ("run-1", 1, NOW, 1, "", began, "", 0)
+        columns = "id, book, started, simulated, config_hash, config, code_version, closed_cleanly"
+        database.execute(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        database.commit()
+    async with _ground(tmp_path) as beside:
+        beside.run = "run-1"
+        told = await _do(beside, "config.show", section="risk")
+        rows = {row["key"]: row for row in told["settings"]}
+        assert (rows["risk.max_position"]["value"], rows["risk.max_position"]["kind"]) == (0.15, "running")
+        assert (rows["risk.max_drawdown"]["value"], rows["risk.max_drawdown"]["kind"]) == (0.3, "running")
+        assert ("risk.max_drawdown", 0.3, 0.1) in {(one["key"], one["now"], one["next"]) for one in told["pending"]}
+
+
+async def test_reading_makes_no_journal(tmp_path: Path) -> None:
+    async with _ground(tmp_path) as ground:
+        ground.run = "run-1"
+        assert (await _do(ground, "config.history"))["changes"] == []
+        assert (await _do(ground, "config.show"))["problem"] is None
+        assert not (tmp_path / "data").exists()
 
 
 async def test_the_user_s_own_files_are_never_written(tmp_path: Path) -> None:
@@ -126,7 +154,7 @@ async def test_unset_leaves_it_to_the_files_and_mends_an_overlay_that_stops_the_
 async def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
     keys = ["risk.max_position", "risk.max_exposure", "risk.max_drawdown", "risk.max_daily_loss", "risk.cash_buffer"]
     async with _ground(tmp_path) as ground:
-        await _do(ground, "config.history")
+        await history_of(ground)
         await asyncio.gather(*(_do(ground, "config.set", changes={key: 0.11}) for key in keys))
         assert set(read_overlay(tmp_path / "data").settings) == set(keys)
         assert len((await _do(ground, "config.history"))["changes"]) == len(keys)
@@ -148,7 +176,7 @@ async def test_the_history_tells_who_what_before_and_after_page_by_page(tmp_path
 
 async def test_when_the_history_cannot_be_kept_nothing_is_changed(tmp_path: Path) -> None:
     async with _ground(tmp_path) as ground:
-        await _do(ground, "config.history")
+        await history_of(ground)
         with closing(sqlite3.connect(tmp_path / "data" / "arbiter.db")) as database:
             database.execute("DROP TABLE config_changes")
             database.commit()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, inspect, text
 
 from bot.journal.errors import JournalError
 from bot.journal.upgrade import upgrade
@@ -74,13 +74,17 @@ class ChangeHistory:
 
         await self._database.run(work)
 
-    async def newest(self, limit: int, before: str | None = None) -> list[Mapping[str, object]]:
-        """Changes, the newest first; `before` is the id of the last one of the page before."""
-        asked = "SELECT * FROM config_changes WHERE id < :before ORDER BY id DESC LIMIT :limit"
-        rows = await self._database.run(
-            lambda connection: connection.execute(text(asked), {"before": before or "9" * 32, "limit": limit}).all()
-        )
-        return [_told(row) for row in rows]
+
+async def newest(database: Database, limit: int, before: str | None = None) -> list[Mapping[str, object]]:
+    """Changes, the newest first; `before` is the id of the last one of the page before. Nothing where none was ever kept."""
+    asked = text("SELECT * FROM config_changes WHERE id < :before ORDER BY id DESC LIMIT :limit")
+
+    def work(connection: Connection) -> list[Mapping[str, object]]:
+        if not inspect(connection).has_table("config_changes"):
+            return []
+        return [_told(row) for row in connection.execute(asked, {"before": before or "9" * 32, "limit": limit}).all()]
+
+    return await database.run(work)
 
 
 def _row(at: int, run: str, author: str, note: str, number: int, entry: Entry) -> dict[str, object]:

@@ -11,9 +11,10 @@ from pydantic import Field, JsonValue
 
 from bot.runtime.jobs import Report, Result
 from bot.services.configuring.changing import Changed, change, hidden_by, value_at
-from bot.services.configuring.history import Entry, history_of
-from bot.services.configuring.listing import directory_of, shown
+from bot.services.configuring.history import Entry, newest
+from bot.services.configuring.listing import began_with, directory_of, shown
 from bot.services.configuring.secret_cases import CASES as SECRET_CASES
+from bot.services.look_up import database_to_read
 from bot.services.specs import configured
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from bot.settings import Settings
@@ -75,7 +76,7 @@ async def show(ground: Ground, args: ShowArgs, report: Report) -> Result:
     if args.section is not None and args.section not in Settings.model_fields:
         message = f"config.show: section: {args.section!r} is none; there are {', '.join(Settings.model_fields)}"
         raise UseCaseError(message)
-    return await asyncio.to_thread(shown, ground, args.section)
+    return await asyncio.to_thread(shown, ground, args.section, await began_with(ground))
 
 
 async def set_(ground: Ground, args: SetArgs, report: Report) -> Result:
@@ -193,9 +194,9 @@ def _switches(ground: Ground) -> Mapping[str, bool]:
 async def history(ground: Ground, args: HistoryArgs, report: Report) -> Result:
     """Changes of settings, secrets and sources."""
     del report
-    kept = await history_of(ground)
+    database = await database_to_read(ground)
     try:
-        rows = await kept.newest(args.limit, args.before)
+        rows = [] if database is None else await newest(database, args.limit, args.before)
     except StoreUnavailable as error:
         raise UseCaseError(str(error)) from error
     return {"changes": rows, "next": rows[-1]["id"] if len(rows) == args.limit else None}

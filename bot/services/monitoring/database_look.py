@@ -12,12 +12,12 @@ from sqlalchemy import Connection, text
 
 from bot.journal.address import is_postgres, sqlite_path
 from bot.journal.tables import metadata
+from bot.services.look_up import database_to_read
 from bot.services.use_case import Ground, UseCaseError
-from bot.store.database import Database, open_database
+from bot.store.database import Database
 from bot.store.errors import StoreUnavailable
 
 PROBES = 5
-_HELD = "monitor.database"
 _MOST_TABLES = 200
 _PROBE = 'SELECT max("row") FROM decisions'
 _DATED = tuple(sorted(name for name, table in metadata.tables.items() if {"row", "at"} <= set(table.columns.keys())))
@@ -33,19 +33,10 @@ class TableLook:
 
 
 async def _database_of(ground: Ground) -> Database:
-    held: Database | None = ground.held.get(_HELD)
-    if held is not None:
-        return held
-    url = ground.loaded.settings.database_url
-    if not is_postgres(url) and not await asyncio.to_thread(sqlite_path(url).exists):
-        message = f"there is no journal in {sqlite_path(url)} yet; it is made by the first run"
+    database = await database_to_read(ground)
+    if database is None:
+        message = f"there is no journal in {sqlite_path(ground.loaded.settings.database_url)} yet; it is made by the first run"
         raise UseCaseError(message)
-    try:
-        database = open_database(url, 5.0)
-    except StoreUnavailable as error:
-        raise UseCaseError(str(error)) from error
-    ground.closing.push_async_callback(database.close)
-    ground.held[_HELD] = database
     return database
 
 
