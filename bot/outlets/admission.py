@@ -3,7 +3,8 @@
 A command carries a nonce, an expiry and its addressee. The nonce is remembered for as long as any expiry may lie ahead, so that
 no copy of a command is ever carried out a second time: the same command under the same nonce gets the answer of the first,
 another one is refused. What is remembered is bounded; where nothing more can be remembered, nothing more is carried out, but for
-the commands that make the bot safer, for which room is kept.
+the commands that make the bot safer, for which room is kept. Commands that only look are asked all the time and may be repeated
+freely: of them nothing is remembered.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 import orjson
@@ -30,6 +31,9 @@ LONGEST_MS = 300_000
 LONGEST_ACTOR = 64
 SAFER = frozenset({"kill", "reduce"})
 """Commands that make the bot safer: there is always room for them."""
+
+LOOKS = frozenset({"status", "job", "jobs"})
+"""Commands that change nothing: each is answered afresh."""
 
 _NONCE = re.compile(r"[A-Za-z0-9_.:-]{16,128}")
 
@@ -102,19 +106,23 @@ class AdmissionLimits:
     """
 
     seconds: float = 30.0
-    nonces: int = 20_000
+    nonces: int = 60_000
     reserved: int = 1_000
     answers: int = 4 << 20
 
 
 @dataclass(slots=True)
 class _Known:
-    """A nonce that was seen. `answer` is the JSON that its command was answered with, None while it runs or if it is not kept."""
+    """A nonce that was seen. `answer` is the JSON that its command was answered with, None while it runs or if it is not kept.
+
+    `heard` is there only where somebody waits for the end.
+    """
 
     digest: bytes
     until: int
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+    done: bool = False
     answer: bytes | None = None
+    heard: asyncio.Event | None = None
 
 
 class Admission:
@@ -156,6 +164,8 @@ class Admission:
                 f"{command.name} expires in {(request.expires - now) / 1_000:.0f} s; at most {LONGEST_MS // 1_000} s are allowed"
             )
             raise NotAdmitted(Refusal.TOO_FAR, line)
+        if command.name in LOOKS:
+            return
         self._forget(now)
         known = self._known.get(command.nonce)
         if known is not None:
@@ -175,6 +185,8 @@ class Admission:
             self.check(request)
         except NotAdmitted as refusal:
             return self.count(refusal)
+        if request.command.name in LOOKS:
+            return await self._performed(request.command)
         nonce = request.command.nonce
         known = self._known.get(nonce)
         until = self._now() + LONGEST_MS
@@ -187,7 +199,10 @@ class Admission:
             result = await self._performed(request.command)
             self._keep(nonce, known, result)
         finally:
-            known.done.set()
+            known.done = True
+            if known.heard is not None:
+                known.heard.set()
+                known.heard = None
         return result
 
     def count(self, refusal: NotAdmitted) -> CommandResult:
@@ -210,7 +225,9 @@ class Admission:
         """The answer of the first time, once there is one."""
         try:
             async with asyncio.timeout(self._limits.seconds):
-                await known.done.wait()
+                if not known.done:
+                    known.heard = known.heard or asyncio.Event()
+                    await known.heard.wait()
         except TimeoutError:
             return CommandResult(ok=False, error=f"{command.name} is still being carried out", repeated=True)
         if known.answer is None:
@@ -239,7 +256,7 @@ class Admission:
         """Let go of nonces whose time is over; they stand in the order in which that comes."""
         while self._known:
             nonce, known = next(iter(self._known.items()))
-            if known.until > now or not known.done.is_set():
+            if known.until > now or not known.done:
                 return
             del self._known[nonce]
             self._bytes -= self._answered.pop(nonce, 0)

@@ -189,6 +189,16 @@ async def test_answers_are_kept_within_their_bytes_and_the_nonces_of_the_others_
     assert len(bot.asked) == 7
 
 
+async def test_whoever_only_looks_is_answered_afresh_and_costs_no_room(bot: Bot, clock: Clock) -> None:
+    gate = admission(bot, clock, nonces=1)
+    for name in ("status", "job", "jobs", "status"):
+        assert (await gate.carry_out(request_of(said(command=name), "cli"))).ok
+    assert len(bot.asked) == 4
+    assert (await gate.carry_out(request_of(said(command="resume"), "cli"))).result == {"count": 5, "blob": ""}
+    late = await gate.carry_out(request_of(said(command="status", expires=NOW), "cli"))
+    assert not late.ok
+
+
 @given(asked=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(0, 200_000)), max_size=40))
 def test_no_nonce_is_ever_carried_out_twice_within_its_time(asked: list[tuple[int, int, int]]) -> None:
     async def live() -> None:
