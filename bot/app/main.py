@@ -76,7 +76,6 @@ _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
 _LEARNER_SECONDS = 1.0
-_MONITOR_SECONDS = 1.0
 _AUDIT_SECONDS = 0.8
 _WORLD_SECONDS = 0.8
 _SNAPSHOT_SECONDS = 300.0
@@ -341,14 +340,15 @@ class _Run:
         """
         self._tell_worth()
         outlets = asyncio.create_task(self._close_outlets(), name="close-outlets")
-        learners = asyncio.create_task(self.learners.close(_LEARNER_SECONDS), name="close-learners")
-        monitor = asyncio.create_task(self.monitor.close(), name="close-monitor")
+        both = asyncio.create_task(self._close_learners_and_monitor(), name="close-learners-and-monitor")
         try:
             await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
         finally:
             await within("outlets", outlets, _OUTLET_SECONDS)
-            await within("learners", learners, _LEARNER_SECONDS)
-            await within("monitor", monitor, _MONITOR_SECONDS)
+            await within("learners and monitor", both, _LEARNER_SECONDS)
+
+    async def _close_learners_and_monitor(self) -> None:
+        await asyncio.gather(self.learners.close(_LEARNER_SECONDS), self.monitor.close())
 
     async def _close_outlets(self) -> None:
         """No more commands come when they are closed: then the last of them is written down."""

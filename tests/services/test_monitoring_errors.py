@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,28 @@ async def test_what_happens_before_the_past_is_read_is_counted_with_it(tmp_path:
         await monitor.begin(ground)
         assert (_only(book).count, _only(book).first, _only(book).resolved, _only(book).reopened) == (2, NOW, None, 1)
         await monitor.close()
+
+
+async def test_a_past_that_could_not_be_read_is_not_written_over(tmp_path: Path, logging_to: io.StringIO) -> None:
+    del logging_to
+    clock, log = Clock(), structlog.get_logger("bot.somewhere")
+    async with _running(tmp_path, clock):
+        log.warning("odd")
+        log.warning("odd")
+    async with _ground(tmp_path, clock) as ground:
+        monitor = LiveMonitor(ground, Watch({}), Measured(dict, lambda: 0))
+        path = tmp_path / "data" / "arbiter.db"
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("ALTER TABLE monitor_errors RENAME TO elsewhere")
+        await monitor.begin(ground)
+        log.warning("odd")
+        await monitor.save()
+        assert monitor.unsaved == 1
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("ALTER TABLE elsewhere RENAME TO monitor_errors")
+        await monitor.close()
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("SELECT count FROM monitor_errors WHERE event = 'odd'").fetchall() == [(3,)]
 
 
 async def test_resolving_without_a_bot_is_kept(tmp_path: Path, logging_to: io.StringIO) -> None:

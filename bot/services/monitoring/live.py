@@ -47,6 +47,7 @@ class LiveMonitor:
         self._handler = ErrorHandler(self.book, Redactor(ground.secrets.values()), ground.now)
         self._store: ErrorStore | None = None
         self._saving = asyncio.Lock()
+        self._remembered = False
 
     @property
     def lost(self) -> int:
@@ -59,7 +60,7 @@ class LiveMonitor:
         ground.held[HELD] = self
         try:
             self._store = await ErrorStore.open(self._settings.database_url, self._settings.bot.name)
-            self.book.remember(await self._store.load(MOST))
+            await self._remember(self._store)
         except StoreUnavailable as error:
             log.warning("errors_not_remembered", error=str(error))
         self.watch.look(self._now())
@@ -77,13 +78,26 @@ class LiveMonitor:
         if self._store is None:
             return
         async with self._saving:
-            unsaved = self.book.unsaved()
             try:
-                await self._store.save(unsaved)
+                await self._remember(self._store)
+                await self._write(self._store)
             except StoreUnavailable as error:
-                self.book.again(unsaved)
                 self.unsaved += 1
                 log.warning("errors_not_saved", error=str(error))
+
+    async def _remember(self, store: ErrorStore) -> None:
+        """Take up what was kept, once: before that nothing is written over it."""
+        if not self._remembered:
+            self.book.remember(await store.load(MOST))
+            self._remembered = True
+
+    async def _write(self, store: ErrorStore) -> None:
+        unsaved = self.book.unsaved()
+        try:
+            await store.save(unsaved)
+        except BaseException:
+            self.book.again(unsaved)
+            raise
 
     async def close(self) -> None:
         """Hear no more, and write what is left."""
