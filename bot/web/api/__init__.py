@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.api import control, exports, reports, trading
+from bot.web.api import ai, control, exports, memory, monitoring, notifications, quantconnect, reports, settings, tokens, trading
 
-ROUTERS: tuple[APIRouter, ...] = (*trading.ROUTERS, *control.ROUTERS, *exports.ROUTERS, *reports.ROUTERS)
+ROUTERS: tuple[APIRouter, ...] = (
+    *trading.ROUTERS,
+    *control.ROUTERS,
+    *exports.ROUTERS,
+    *reports.ROUTERS,
+    *quantconnect.ROUTERS,
+    *memory.ROUTERS,
+    *ai.ROUTERS,
+    *monitoring.ROUTERS,
+    *notifications.ROUTERS,
+    *settings.ROUTERS,
+    *tokens.ROUTERS,
+)

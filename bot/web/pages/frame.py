@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Any
 
-import aiohttp
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from bot.web.listener import proxied
 from bot.web.pages.render import environment, fragment, page
 from bot.web.pages.words import slug
 from bot.web.problems import Problem
-from bot.web.room import ControlRoom, Room
+from bot.web.room import Room
 from bot.web.security.gate import Reader, known
 
 router = APIRouter()
 
-_PROXY_SECONDS = 5.0
-_PROXY_BYTES = 4 * 1024 * 1024
 JobId = Annotated[str, Path(max_length=64, pattern=r"^job-[0-9]+-[0-9]+$")]
 View = Annotated[str, Query(max_length=40, pattern=r"^[a-z-]*$")]
 
@@ -57,20 +53,20 @@ async def api_reference(request: Request, principal: Reader) -> HTMLResponse:
 @router.get("/healthz")
 async def healthz(room: Room) -> Response:
     """The bot's own word on whether it lives; 503 while none runs."""
-    return await _proxied(room, "/healthz")
+    return await proxied(room, "/healthz")
 
 
 @router.get("/readyz")
 async def readyz(room: Room) -> Response:
     """The bot's own word on whether it is ready."""
-    return await _proxied(room, "/readyz")
+    return await proxied(room, "/readyz")
 
 
 @router.get("/metrics")
 async def metrics(room: Room, principal: Reader) -> Response:
     """The bot's metrics, for who may read."""
     del principal
-    return await _proxied(room, "/metrics")
+    return await proxied(room, "/metrics")
 
 
 async def shown(request: Request, problem: Problem) -> Response | None:
@@ -81,33 +77,6 @@ async def shown(request: Request, problem: Problem) -> Response | None:
     if request.method != "GET" or await known(request) is None:
         return None
     return await page(request, "problem.html", "", {"problem": problem}, status=problem.status)
-
-
-async def _proxied(room: ControlRoom, path: str) -> Response:
-    """What the bot's own listener answers."""
-    settings = room.loaded.settings.metrics
-    port = await _port_of(room)
-    if not settings.enabled or not port:
-        raise Problem(503, "Not served", "the bot does not run, or metrics.enabled is false")
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - recognised, not bound
-    try:
-        timeout = aiohttp.ClientTimeout(total=_PROXY_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"http://{host}:{port}{path}") as answer:
-            body = await answer.content.read(_PROXY_BYTES)
-            return Response(body, answer.status, media_type=answer.headers.get("content-type", "text/plain"))
-    except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "No bot answers", "its listener for health and metrics is not there"
-        ) from error
-
-
-async def _port_of(room: ControlRoom) -> int:
-    """Where the bot's listener is: as configured, or as the bot says where it took any free port."""
-    configured = room.loaded.settings.metrics.port
-    if configured:
-        return configured
-    told = (await room.status()).get("metrics_port", 0)
-    return told if isinstance(told, int) else 0
 
 
 def _groups(document: Mapping[str, Any]) -> list[dict[str, Any]]:

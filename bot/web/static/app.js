@@ -181,6 +181,7 @@ function fieldsOf(form) {
 function typed(value, kind) {
   if (kind === "number") return Number(value);
   if (kind === "json") return JSON.parse(value);
+  if (kind === "loose") { try { return JSON.parse(value); } catch { return value; } }
   if (kind === "list") return String(value).split(/[\s,]+/).filter(Boolean);
   if (kind === "time") return Date.parse(value + "Z");
   return value;
@@ -204,7 +205,7 @@ async function send(form, submitter) {
   buttons.forEach((one) => (one.disabled = true));
   form.setAttribute("aria-busy", "true");
   try {
-    const answer = await call(method, address, sent);
+    const answer = await call(method, address, sent, form.dataset.match ? { "If-Match": form.dataset.match } : {});
     if (answer === null) return;
     if (!answer.ok) { said.textContent = told(await problemOf(answer)); return; }
     const result = answer.status === 204 ? {} : await answer.json();
@@ -222,7 +223,7 @@ export async function call(method, address, sent, extra = {}) {
   if (answer.status !== 428 || extra.Confirmation) return answer;
   const problem = await answer.json();
   if (!(await confirmed(problem.text ?? problem.detail))) return null;
-  return call(method, address, sent, { Confirmation: problem.confirmation });
+  return call(method, address, sent, { ...extra, Confirmation: problem.confirmation });
 }
 
 function confirmed(text) {
