@@ -47,6 +47,9 @@ class Bounded:
             self.dropped += 1
         return True
 
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._held
+
     def discard(self, name: Hashable) -> None:
         """Hold it no longer."""
         self._held.pop(name, None)
@@ -95,6 +98,10 @@ class Intake:
         self._seen = Bounded(MOST_IDS)
         self._noticed = Bounded(MOST_NOTICES)
         self._newest: dict[str, int] = {}  # by symbol, of which there are as many as the bot trades
+
+    def knows(self, signal: str) -> bool:
+        """Whether the signal of this id counts already: it will not be proposed again."""
+        return signal in self._seen
 
     async def take(self, signals: Sequence[Signal], polled: int | None = None, before: int | None = None) -> int:
         """Propose what is new, the oldest first; gives how many were new.

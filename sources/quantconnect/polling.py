@@ -133,7 +133,7 @@ class Pace:
 
 
 class Poller:
-    """Reads one route for ever."""
+    """Reads one route for ever; whoever wants it read in between waits for the reading that is under way."""
 
     def __init__(self, route: Route, pace: Pace, intake: Intake, states: States, now: Callable[[], int]) -> None:
         self._route = route
@@ -142,6 +142,12 @@ class Poller:
         self._states = states
         self._now = now
         self._before: int | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def route(self) -> Route:
+        """What it reads."""
+        return self._route
 
     async def run(self, client: Client, draw: Callable[[], float], sleep: Sleep = asyncio.sleep) -> None:
         """Poll until cancelled."""
@@ -151,6 +157,10 @@ class Poller:
 
     async def poll(self, client: Client) -> float:
         """Once; gives how many seconds to wait at least."""
+        async with self._turn:
+            return await self._poll(client)
+
+    async def _poll(self, client: Client) -> float:
         name = self._route.name
         try:
             signals = await self._route.read(client, self._now())

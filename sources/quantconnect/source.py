@@ -73,6 +73,8 @@ class QuantConnectSource:
         self._states: States | None = None
         self._intake: Intake | None = None
         self._listener: Listener | None = None
+        self._client: Client | None = None
+        self._pollers: list[Poller] = []
 
     @property
     def spec(self) -> SourceSpec:
@@ -102,6 +104,35 @@ class QuantConnectSource:
             found.update({f"webhook_{name}": count for name, count in self._listener.counts.items()})
         return found
 
+    def hears(self, project: int) -> bool:
+        """Whether it goes by the insights of this project's live algorithm, and runs."""
+        return self._client is not None and self._params.insights.enabled and project in self._params.projects
+
+    @property
+    def projects(self) -> Sequence[int]:
+        """The projects whose insights it goes by."""
+        return tuple(project for project in self._params.projects if self.hears(project))
+
+    def knows(self, signal: str) -> bool:
+        """Whether it has counted the signal of this id already."""
+        return self._intake is not None and self._intake.knows(signal)
+
+    async def take(self, signal: Signal) -> bool:
+        """Judge a signal as if a route had just brought it; False where it counted before, or cannot count."""
+        return self._client is not None and self._intake is not None and await self._intake.take([signal]) > 0
+
+    async def fetch(self) -> Sequence[str]:
+        """Ask now on every route that asks, one after the other; gives their names. What is new is proposed.
+
+        Left out are signal backtests, which take minutes and a node. What came of each is in `states`.
+        """
+        asked: list[str] = []
+        for poller in tuple(self._pollers):
+            if self._client is not None and poller.route.way is not Way.BACKTEST:
+                asked.append(poller.route.name)
+                await poller.poll(self._client)
+        return asked
+
     @property
     def webhook_port(self) -> int | None:
         """Where the webhook listens, None while there is none."""
@@ -123,7 +154,8 @@ class QuantConnectSource:
 
         intake = self._intake = Intake(self._terms, self._params, self._map, self._symbols, port, unmapped)
         async with AsyncExitStack() as stack:
-            client = await self._client(stack, states)
+            client = self._client = await self._opened(stack, states)
+            stack.callback(self._closed)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(unasked.run(self._sleep), name="quantconnect unasked")
                 if self._params.webhook.enabled:
@@ -131,10 +163,15 @@ class QuantConnectSource:
                 if client is not None:
                     for route, params in self._routes():
                         poller = Poller(route, Pace.of(params.every, self._params), intake, states, port.now)
+                        self._pollers.append(poller)
                         tasks.create_task(poller.run(client, self._draw, self._sleep), name=f"quantconnect {route.name}")
                 await asyncio.Event().wait()  # for its cancellation: this is where the source lives
 
-    async def _client(self, stack: AsyncExitStack, states: States) -> Client | None:
+    def _closed(self) -> None:
+        self._client = None
+        self._pollers.clear()
+
+    async def _opened(self, stack: AsyncExitStack, states: States) -> Client | None:
         """An open client, or None where no route asks, or nobody said who does."""
         if not self._params.polls:
             return None

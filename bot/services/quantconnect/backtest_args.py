@@ -12,7 +12,7 @@ from bot.services.use_case import Arguments
 from sources.config import Duration
 from sources.quantconnect.lean.config import BacktestConfig
 
-Project = Annotated[int, Field(gt=0, description="id of the project")]
+Project = Annotated[int, Field(gt=0, le=2**53, description="id of the project")]
 Reference = Annotated[str, Field(pattern=r"^\d+/[0-9a-fA-F]{4,64}$", description="PROJECT/BACKTEST, by their ids")]
 
 

@@ -217,10 +217,18 @@ def _filled(name: str, value: object, secrets: Secrets) -> object:
             message = f"{name}: there is no secret {value.removeprefix(SECRET)}; store it with `python -m bot secrets set`"
             raise UseCaseError(message)
         return found.value
-    if _SECRET_KEY.search(name):
-        message = f"{name} is a secret: store it with `python -m bot secrets set NAME`, and write {name}={SECRET}NAME"
-        raise UseCaseError(message)
+    try:
+        refuse_written(name, value)
+    except ValueError as error:
+        raise UseCaseError(str(error)) from error
     return value
+
+
+def refuse_written(name: str, value: object) -> None:
+    """`ValueError` for a secret of a brokerage that is written out instead of named."""
+    if _SECRET_KEY.search(name) and not (isinstance(value, str) and value.startswith(SECRET)):
+        message = f"{name} is a secret: store it with `python -m bot secrets set NAME`, and write {name}={SECRET}NAME"
+        raise ValueError(message)
 
 
 async def _built(client: Client, project: int) -> Compile:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from bot.runtime.jobs import Report, Result
 from bot.services.quantconnect import account, algorithms, deploying, signals
 from bot.services.use_case import Arguments, Ground, UseCase
 
-Project = Annotated[int, Field(gt=0, description="id of a project")]
+Project = Annotated[int, Field(gt=0, le=2**53, description="id of a project")]
 Fresh = Annotated[bool, Field(description="true: ask the service, however new the kept list is")]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
@@ -51,6 +51,8 @@ class SignalsArguments(Arguments):
 class DeployArguments(Arguments):
     """`qc.deploy`: see `bot.services.quantconnect.deploying.Wanted`."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     project: Project
     node: Name | None = None
     cash: dict[Currency, Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: {"USDT": 10_000.0}, min_length=1)
@@ -60,6 +62,14 @@ class DeployArguments(Arguments):
     automatic_redeploy: bool = False
     version: Annotated[str, Field(pattern=r"^-?\d{1,9}$")] = "-1"
     wait_s: float = Field(default=120.0, ge=0, le=3_600, description="how long it is followed on its way to running")
+
+    @field_validator("brokerage")
+    @classmethod
+    def _no_secret(cls, brokerage: dict[str, Any] | None) -> dict[str, Any] | None:
+        """One that is written out would be kept with the job."""
+        for name, value in (brokerage or {}).items():
+            deploying.refuse_written(name, value)
+        return brokerage
 
 
 class ProjectArguments(Arguments):

@@ -97,7 +97,7 @@ class Signals:
         """Plain values."""
         return {
             "at": self.at,
-            "journaled": None if self.journaled is None else [_journaled(one) for one in self.journaled],
+            "journaled": None if self.journaled is None else [journaled_json(one) for one in self.journaled],
             "fresh": None if self.fresh is None else [one.as_json() for one in self.fresh],
             "troubles": dict(self.troubles),
         }
@@ -172,6 +172,11 @@ async def _projects(ground: Ground, listeners: Sequence[Listener], project: int 
     return tuple(one.summary.project_id for one in running if one.summary.project_id is not None)
 
 
+async def fresh_of(ground: Ground, client: Client, project: int) -> Sequence[Fresh]:
+    """What a project holds now; `QcError` or `RouteTrouble` where that cannot be read."""
+    return await _fresh(ground, client, project, _listeners(ground))
+
+
 async def _fresh(ground: Ground, client: Client, project: int, listeners: Sequence[Listener]) -> Sequence[Fresh]:
     """The live insights of a project, read once, and what its source would make of each."""
     listener = next((one for one in listeners if project in one.params.projects), None) or _default(ground, project)
@@ -231,7 +236,8 @@ class _Port:
         return self._now
 
 
-def _journaled(one: JournaledDecision) -> dict[str, object]:
+def journaled_json(one: JournaledDecision) -> dict[str, object]:
+    """Plain values."""
     return {
         "at": one.at,
         "id": one.id,
