@@ -24,7 +24,7 @@ _SECONDS = 1.0
 LOOKS = frozenset(
     {
         "qc.test", "qc.projects", "qc.algorithms", "qc.algorithm", "qc.signals", "qc.nodes", "qc.backtests", "qc.backtest-result",
-        "qc.compare", "qc.estimate",
+        "qc.compare", "qc.estimate", "qc.status", "qc.signal",
         "llm.test", "llm.models", "llm.status", "llm.prompt-preview",
         "config.secrets",
         "market.symbols", "market.candles",
