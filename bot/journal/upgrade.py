@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_MAGIC = b"SQLite format 3\0"
 # Checking every page is quick while the file is small; above this the `db check` command does it.
 _CHECK_BELOW_BYTES = 32 * 1024 * 1024
 _REMEDY = "restore a backup over it, or move it away and a new one is made"
@@ -58,17 +57,16 @@ def _examine_file(path: Path) -> str | None:
     try:
         if not path.exists() or path.stat().st_size == 0:
             return None
-        with path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                message = f"{path} is not an SQLite database: {_REMEDY}"
-                raise JournalCorrupt(message)
+        # By SQLite alone: to open and close the file oneself drops every lock that this process holds on it, and with them the
+        # journal that is being written; another process that closes it then takes the log away from under the writer.
         with closing(sqlite3.connect(path, timeout=5.0)) as connection:
             return _revision(connection, path)
     except sqlite3.OperationalError as error:
         message = f"{path} cannot be opened: {error}; is another bot using it, and is its folder writable?"
         raise JournalUnavailable(message) from error
     except sqlite3.DatabaseError as error:
-        message = f"{path} is damaged ({error}): {_REMEDY}"
+        foreign = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
+        message = f"{path} {'is not an SQLite database' if foreign else f'is damaged ({error})'}: {_REMEDY}"
         raise JournalCorrupt(message) from error
     except OSError as error:
         message = f"{path} cannot be read: {error}; check its permissions"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -160,3 +163,20 @@ def test_a_migration_that_fails_leaves_nothing_behind(nowhere_url: str, monkeypa
     with closing(open_database(nowhere_url)) as database:
         assert database.run(lambda connection: inspect(connection).get_table_names()) == []
     upgrade(nowhere_url)
+
+
+def test_looking_at_a_journal_that_is_written_takes_no_lock_from_its_writer(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    upgrade(url)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("CREATE TABLE IF NOT EXISTS noted (word TEXT)")
+        writer.commit()
+        upgrade(url)
+        other = "import sqlite3; c = sqlite3.connect('journal.db'); c.execute('SELECT * FROM noted').fetchall(); c.close()"
+        subprocess.run([sys.executable, "-c", other], cwd=tmp_path, check=True, timeout=30)
+        assert (tmp_path / "journal.db-wal").exists(), "the other process believed that nobody wrote"
+        writer.execute("INSERT INTO noted VALUES ('kept')")
+        writer.commit()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as reader:
+        assert reader.execute("SELECT word FROM noted").fetchall() == [("kept",)]
