@@ -26,6 +26,14 @@ SourceName = Annotated[str, Path(max_length=100, description="a source's name, s
 JobId = Annotated[str, Path(max_length=64, description="a job's id")]
 Answer = dict[str, Any]
 
+_HALT = (
+    "Halt trading at once: no order is sent any more, not even an exit, and orders that work are cancelled, until somebody "
+    "resumes. What is held stays held; stops that rest at the venue stay there."
+)
+_SELL_AND_HALT = "Sell everything that is held at the market, then halt trading: no order is sent until somebody resumes."
+_REDUCE = "From now on only orders that lower a position are sent; entries that work are cancelled."
+_SELL_AND_REDUCE = "Sell everything that is held at the market; from now on only orders that lower a position are sent."
+
 
 class Said(BaseModel):
     """Why; kept in the audit."""
@@ -53,7 +61,7 @@ class Account(BaseModel):
 async def kill(room: Room, principal: Trader, request: Request, wish: Halt | None = None) -> Answer:
     """Halt trading at once: no order is sent until somebody resumes; with `flatten` everything is sold first."""
     given = wish or Halt(reason="kill switch")
-    text = "Halt trading at once" + (" and sell everything that is held" if given.flatten else "") + "."
+    text = _SELL_AND_HALT if given.flatten else _HALT
     return await _halted(room, principal, request, "kill", given, text)
 
 
@@ -61,7 +69,7 @@ async def kill(room: Room, principal: Trader, request: Request, wish: Halt | Non
 async def reduce(room: Room, principal: Trader, request: Request, wish: Halt | None = None) -> Answer:
     """Only lower positions from now on; entries that work are cancelled."""
     given = wish or Halt(reason="reduce only")
-    text = "From now on only lower positions, and cancel entries" + ("; sell everything now." if given.flatten else ".")
+    text = _SELL_AND_REDUCE if given.flatten else _REDUCE
     return await _halted(room, principal, request, "reduce", given, text)
 
 

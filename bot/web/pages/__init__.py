@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.pages import decisions, frame, journal, markets, overview, sources
+from bot.web.pages import decisions, frame, journal, markets, overview, risk, sources
 
-ROUTERS: tuple[APIRouter, ...] = (frame.router, overview.router, decisions.router, journal.router, markets.router, sources.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    frame.router,
+    overview.router,
+    decisions.router,
+    journal.router,
+    markets.router,
+    sources.router,
+    risk.router,
+)

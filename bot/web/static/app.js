@@ -3,6 +3,7 @@
 //   data-src="/ui/queue" data-bells="queue decisions"   load this fragment, and again whenever one of these bells rings
 //   data-chart="/ui/charts/equity" data-bells="equity"  the same for a chart
 //   form data-api="POST /api/v1/kill"                   send its fields as JSON; a 428 asks the person first
+//   form data-into="#id"                               show the fragment at its action, with its fields, there
 //   a data-drawer="/ui/decisions/ID"                    open the fragment beside the page; the href works without this script
 
 const THROTTLE_MS = 250, LATE_S = 10, LOST_S = 30, RETRY_MS = 2000;
@@ -170,7 +171,7 @@ function greet(hello) {
 function fieldsOf(form) {
   const sent = {};
   for (const field of form.elements) {
-    if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
+    if (!field.name || field.disabled || field.type === "submit" || (field.type === "radio" && !field.checked)) continue;
     const value = field.type === "checkbox" ? field.checked : field.value;
     const kind = field.dataset.type ?? (field.type === "number" ? "number" : "");
     if (value === "" && !("keepEmpty" in field.dataset)) continue;
@@ -212,6 +213,14 @@ async function send(form, submitter) {
     succeed(form, result, done);
   } catch (error) { said.textContent = "The control room does not answer: it may or may not have been done. Look before you repeat it."; }
   finally { buttons.forEach((one) => (one.disabled = false)); form.removeAttribute("aria-busy"); }
+}
+
+// A form that only asks: the fragment at its address, with its fields, is shown in the element that it names.
+function look(form) {
+  const host = $(form.dataset.into);
+  host.dataset.src = form.getAttribute("action") + "?" + new URLSearchParams(new FormData(form));
+  delete host.dataset.last;
+  refresh(host);
 }
 
 // One call; where the server wants to be sure, the person is asked and the same call is repeated with what they confirmed.
@@ -290,6 +299,7 @@ function adopt(within) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  if (form.dataset.into) { event.preventDefault(); look(form); return; }
   if (!form.dataset.api && !event.submitter?.dataset.api) return;
   event.preventDefault();
   send(form, event.submitter);
