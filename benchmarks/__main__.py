@@ -37,6 +37,7 @@ ITEMS = {
     "snapshot": "llm_snapshot:snapshot",
     "llm": "llm_overhead:overhead",
     "stream": "stream:stream",
+    "pages": "pages:pages",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

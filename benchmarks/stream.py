@@ -11,25 +11,20 @@ import asyncio
 import itertools
 import os
 import re
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from time import perf_counter
-from urllib.parse import urlsplit
-
-import orjson
 
 from benchmarks.peering import Peers
 from benchmarks.report import Effort, Goal, Result, percentile, spread_of
 from benchmarks.rig import run_loop
+from benchmarks.room import control_room, token
 from bot.core.decision import Tier
 from bot.core.facts import EquitySampled, Fact, OrderChanged, PositionChanged
 from bot.core.market import Side
@@ -38,8 +33,6 @@ from bot.journal.upgrade import upgrade
 from bot.outlets.command import Command, CommandResult
 from bot.outlets.envelope import Encoder, Identity
 from bot.outlets.local_feed import LocalFeed
-from bot.web.security.principal import Scope
-from bot.web.security.store import AccessStore
 
 _CLIENTS = 50
 _PER_SECOND = 20
@@ -93,13 +86,13 @@ async def _measured(seconds: float) -> _Run:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         upgrade(f"sqlite:///{data_dir / _DATABASE}")
-        async with _feed(data_dir) as bot, _control_room(data_dir) as (process, port):
-            token = await _token(data_dir)
+        async with _feed(data_dir) as bot, control_room(data_dir) as (process, port):
+            key = await token(data_dir)
             run.nobody = await _busy(bot, process, seconds)
-            async with _clients(port, token, "/api/v1/stream", bot) as latencies:
+            async with _clients(port, key, "/api/v1/stream", bot) as latencies:
                 run.programs = await _busy(bot, process, seconds)
                 run.latencies = [*latencies]
-            async with _clients(port, token, "/ui/events", bot):
+            async with _clients(port, key, "/ui/events", bot):
                 run.tabs = await _busy(bot, process, seconds)
     if not run.latencies:
         message = "no client heard of any event"
@@ -137,48 +130,6 @@ async def _feed(data_dir: Path) -> AsyncIterator[_Bot]:
         yield _Bot(feed, identity)
     finally:
         await feed.close()
-
-
-@asynccontextmanager
-async def _control_room(data_dir: Path) -> AsyncIterator[tuple[int, int]]:
-    """Its process and its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening, _process(data_dir, listening) as process:
-        assert process.stdout is not None
-        line = await asyncio.to_thread(process.stdout.readline)
-        if not line:
-            message = "the control room did not start; try `python -m bot web`"
-            raise RuntimeError(message)
-        yield process.pid, int(urlsplit(orjson.loads(line)["address"]).port or 0)
-
-
-@contextmanager
-def _process(data_dir: Path, listening: socket.socket) -> Iterator[subprocess.Popen[bytes]]:
-    handed = listening.fileno()
-    command = [sys.executable, "-m", "bot", "web", "--data-dir", str(data_dir), "--handed", str(handed)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(handed,)
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process
-    finally:
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
-
-
-async def _token(data_dir: Path) -> str:
-    access = await AccessStore.open(data_dir, _now)
-    try:
-        return (await access.new_token("bench", Scope.READ, _now() + 3_600_000)).value
-    finally:
-        await access.close()
 
 
 @asynccontextmanager

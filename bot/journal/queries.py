@@ -30,6 +30,7 @@ from bot.journal.run import BookKey
 R = TypeVar("R")
 T = TypeVar("T")
 _IDS_AT_ONCE = 500
+_RARE = 500
 _LIVE_STATES = [state.value for state in OrderState if not state.terminal]
 
 
@@ -146,7 +147,27 @@ class Queries:
                 statement = statement.where(column == value)
         if before is not None:
             statement = statement.where(d.c.row < before)
+        rare = None if fate is None else self._rare(fate, run, book)
+        if rare is not None:
+            statement = statement.where(d.c.row.in_(rare))
         return self._all(r.JournaledDecision, statement.order_by(d.c.row.desc()).limit(limit))
+
+    def _rare(self, fate: Fate, run: str | None, book: BookKey | None) -> list[int] | None:
+        """The rows of decisions that met a fate which few meet; None of a common one, of which a page is soon full by itself."""
+        d, f = t.decisions, t.fates
+        wanted = select(f.c.book, f.c.decision_id).where(f.c.fate == fate.value, *_within(f, run, book)).limit(_RARE)
+
+        def rows(connection: Connection) -> list[int] | None:
+            met = connection.execute(wanted).all()
+            if len(met) == _RARE:
+                return None
+            found: list[int] = []
+            for key in {row.book for row in met}:
+                ids = [row.decision_id for row in met if row.book == key]
+                found += connection.execute(select(d.c.row).where(d.c.book == key, d.c.id.in_(ids))).scalars()
+            return found
+
+        return self._database.run(rows)
 
     def orders(
         self,
@@ -209,6 +230,14 @@ class Queries:
         columns = [table.c[field.name] for field in fields(cls)]  # type: ignore[arg-type]
         # Sorted here: databases differ in how they sort text.
         return sorted(self._all(cls, select(*columns).where(table.c.row.in_(newest))), key=attrgetter(by))
+
+    def worth(self, *, run: str | None = None, book: BookKey | None = None, since: int | None = None) -> r.EquityPoint | None:
+        """The first sample of the book's worth from a moment on (ms UTC); without a moment the newest."""
+        c = t.equity.c
+        wanted = select(*[c[field.name] for field in fields(r.EquityPoint)]).where(*_within(t.equity, run, book))
+        if since is None:
+            return self._first(r.EquityPoint, wanted.order_by(c.row.desc()))
+        return self._first(r.EquityPoint, wanted.where(c.at >= since).order_by(c.row))
 
     def equity(
         self,

@@ -183,7 +183,7 @@ fates = _facts(
     _maybe_text("verdict_id"),
     _maybe_text("winner"),
     _text("reason"),
-    by=("decision_id",),
+    by=("decision_id", "fate"),
 )
 
 decision_fills = _facts("decision_fills", _text("decision_id"), _float("filled_fraction"), by=("decision_id",))

@@ -6,7 +6,7 @@ Reading happens in this process; whatever changes something or spends money is a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -43,6 +43,7 @@ Answer = Mapping[str, Any]
 
 _READ_SECONDS = 20.0
 _STATUS_SECONDS = 0.5
+_MOST_REMEMBERED = 64
 _COMMAND_SECONDS = 35.0
 _FIRST_LOOK_SECONDS = 0.05
 _LONGEST_LOOK_SECONDS = 0.5
@@ -66,6 +67,35 @@ class _Fresh:
 
 
 @dataclass(slots=True)
+class _Remembered:
+    """An answer that serves while the next one is looked for; only the first who ask wait for it."""
+
+    _at: float = 0.0
+    _value: Any = None
+    _task: asyncio.Task[Any] | None = None
+    _known: bool = False
+
+    async def get(self, ask: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:
+        now = asyncio.get_running_loop().time()
+        if (not self._known or now - self._at > seconds) and self._task is None:
+            self._task = asyncio.create_task(self._ask(ask), name="remember")
+        if not self._known and self._task is not None:
+            await asyncio.shield(self._task)
+        return self._value
+
+    async def _ask(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        try:
+            self._value = await ask()
+            self._known, self._at = True, asyncio.get_running_loop().time()
+        except Problem as problem:
+            if not self._known:
+                raise
+            log.warning("old_answer_serves", reason=problem.detail)
+        finally:
+            self._task = None
+
+
+@dataclass(slots=True)
 class ControlRoom:
     """One control room; `now` is in ms UTC. Made by `bot.web.server.open_room`."""
 
@@ -84,6 +114,7 @@ class ControlRoom:
     _grounds: dict[bool, Ground] = field(default_factory=dict)
     _status: _Fresh = field(default_factory=_Fresh)
     _run: Run | None = None
+    _memory: dict[tuple[object, ...], _Remembered] = field(default_factory=dict)
 
     async def read(self, work: Callable[[Queries], T]) -> T:
         """What a question to the journal finds, asked in a thread; `Problem` 503 if the journal cannot be read."""
@@ -94,6 +125,16 @@ class ControlRoom:
             raise Problem(503, "The journal cannot be read", str(error)) from error
         except TimeoutError as error:
             raise Problem(503, "The journal is slow", f"no answer within {_READ_SECONDS:g} s; try again") from error
+
+    async def remembered(self, key: tuple[object, ...], seconds: float, work: Callable[[Queries], T]) -> T:
+        """What a long question finds, asked again when the answer is older than `seconds`, while the old one still serves."""
+        found: _Remembered | None = self._memory.get(key)
+        if found is None:
+            found = self._memory[key] = _Remembered()
+            while len(self._memory) > _MOST_REMEMBERED:
+                del self._memory[next(iter(self._memory))]
+        value: T = await found.get(lambda: self.read(work), seconds)
+        return value
 
     async def run(self) -> Run | None:
         """The run that is shown: the one that the bot is in, else the journal's newest; None for an empty journal."""

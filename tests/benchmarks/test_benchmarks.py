@@ -34,6 +34,7 @@ FIGURES = {
     "webhook": {"quantconnect-webhook-p50", "quantconnect-webhook-p99"},
     "insights": {"quantconnect-thousand-queued"},
     "stream": {"stream-cpu", "stream-tabs-cpu", "stream-latency-p50", "stream-latency-p99"},
+    "pages": {"page-p50", "page-p99", "list-p99"},
 }
 
 

@@ -19,6 +19,8 @@ from bot.web.room import Room
 from bot.web.security.gate import Reader
 from bot.web.security.principal import Scope
 
+_FRESH_SECONDS = 1.0
+
 router = APIRouter(tags=["trading"], route_class=TaggedRoute)
 
 Id = Annotated[str, Path(max_length=64, description="its id")]
@@ -231,7 +233,7 @@ async def performance(room: Room, principal: Reader, since: Since = 0) -> Standi
     """The arbiter against every mind: P&L by source with its shadow, fates, wins, what overruling cost or saved."""
     del principal
     book = await room.book()
-    return await room.read(lambda queries: standings(queries, book, since))
+    return await room.remembered(("standings", book, since), _FRESH_SECONDS, lambda queries: standings(queries, book, since))
 
 
 @router.get("/performance/curves")
@@ -241,7 +243,8 @@ async def performance_curves(
     """P&L over time of the arbiter, then of every source's shadow."""
     del principal
     book = await room.book()
-    return list(await room.read(lambda queries: curves(queries, book, since, points)))
+    key = ("curves", book, since, points)
+    return list(await room.remembered(key, _FRESH_SECONDS, lambda queries: curves(queries, book, since, points)))
 
 
 @router.get("/overrides")

@@ -78,7 +78,7 @@ def worth(
         showlegend=bool(others),
         xaxis=time_axis(theme, anchor="y2"),
         yaxis=axis(theme, money, domain=[0.32, 1.0], tickformat=",.6~g"),
-        yaxis2=axis(theme, "below peak", domain=[0.0, 0.26], tickformat=".1~%", rangemode="tozero"),
+        yaxis2=axis(theme, "below peak", domain=[0.0, 0.26], tickformat=".2~%", rangemode="tozero"),
     )
     told = excerpt(_COLUMNS, range(len(at)), lambda place: (moment(at[place]), amount(values[place]), percent(depths[place])))
     return Chart(drawn, title, _summary(at, values, depths, currency), told)

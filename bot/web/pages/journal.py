@@ -17,6 +17,7 @@ from bot.web.paging import encoded, row_of
 from bot.web.problems import not_found
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Reader
+from bot.web.security.principal import Principal
 
 router = APIRouter()
 
@@ -90,7 +91,7 @@ async def reports(request: Request, room: Room, principal: Reader) -> HTMLRespon
     return fragment(request, "journal/reports.html", {"reports": room.reports.all(room.now())})
 
 
-async def _shown(room: ControlRoom, tab: str, symbol: str, after: str | None, principal: Any) -> dict[str, Any]:
+async def _shown(room: ControlRoom, tab: str, symbol: str, after: str | None, principal: Principal) -> dict[str, Any]:
     """The rows of a table and the way to the older ones."""
     empty: dict[str, Any] = {"tab_name": tab, "rows": (), "older": "", "symbol": symbol, "first": after is None}
     if await room.run() is None:
@@ -99,9 +100,7 @@ async def _shown(room: ControlRoom, tab: str, symbol: str, after: str | None, pr
     if tab == "runs":
         return {**empty, "rows": await room.read(lambda queries: queries.runs(book, 100))}
     if tab == "audit":
-        before = {} if after is None else {"before": row_of(after)}
-        found = await room.ask("audit.list", {"limit": _SHOWN, **before}, principal)
-        return {**empty, "rows": found["entries"]}
+        return {**empty, **await _audited(room, after, principal)}
     kept = TABS[tab]
     chosen = {"symbol": symbol or None} if kept.symbols else {}
     found_rows = await room.read(
@@ -112,6 +111,15 @@ async def _shown(room: ControlRoom, tab: str, symbol: str, after: str | None, pr
         narrowed = {"symbol": symbol} if symbol else {}
         older = "/journal?" + urlencode({"tab": tab, **narrowed, "after": encoded(kept.key(found_rows[_SHOWN - 1]))})
     return {**empty, "rows": found_rows[:_SHOWN], "older": older}
+
+
+async def _audited(room: ControlRoom, after: str | None, principal: Principal) -> dict[str, Any]:
+    """Who changed what in the world that is shown."""
+    world, before = await room.world(), row_of(after)
+    wanted = {"limit": _SHOWN, "simulated": world.simulated, **({} if before is None else {"before": before})}
+    found = await room.ask("audit.list", wanted, principal)
+    older = "" if found["next"] is None else "/journal?" + urlencode({"tab": "audit", "after": encoded(found["next"])})
+    return {"rows": found["lines"], "older": older}
 
 
 def _before(tab: Tab, after: str | None) -> Any:

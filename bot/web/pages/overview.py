@@ -87,10 +87,7 @@ async def _tiles(room: ControlRoom) -> dict[str, Any]:
     midnight = room.now() - room.now() % 86_400_000
 
     def read(queries: Queries) -> tuple[Any, Any, Any]:
-        newest = queries.equity(book=book, since=max(0, room.now() - 3_600_000), limit=1) or queries.equity(book=book, limit=1)
-        day = queries.equity(book=book, since=midnight, limit=1_000)
-        first = queries.equity(run=run.id, limit=1_000)
-        return (newest[-1] if newest else None), (day[0] if day else None), (first[0] if first else None)
+        return queries.worth(book=book), queries.worth(run=run.id, since=midnight), queries.worth(run=run.id, since=0)
 
     worth, day, began = await room.read(read)
     return {

@@ -25,6 +25,7 @@ router = APIRouter()
 
 _VERDICTS = 1_000
 _OVERRIDES = 500
+_FRESH_SECONDS = 1.0
 _SPANS = ("run", "hour", "day", "week", "month", "all")
 SourceName = Annotated[str, Query(max_length=100)]
 
@@ -54,7 +55,7 @@ async def minds_chart(room: Room, principal: Reader, theme: ThemeWanted, span: S
     """P&L over time: the arbiter and what each mind would have made alone."""
     del principal
     book, since = await room.book(), await since_of(room, span)
-    found = await room.read(lambda queries: curves(queries, book, since))
+    found = await room.remembered(("curves", book, span), _FRESH_SECONDS, lambda queries: curves(queries, book, since))
     return drawn(minds(found, theme, currency=room.loaded.settings.paper.currency))
 
 
@@ -88,7 +89,7 @@ async def fates_chart(room: Room, principal: Reader, theme: ThemeWanted, span: S
     """What became of the proposals of each source."""
     del principal
     book, since = await room.book(), await since_of(room, span)
-    found = await room.read(lambda queries: queries.fate_counts(book, since))
+    found = await room.remembered(("fates", book, span), _FRESH_SECONDS, lambda queries: queries.fate_counts(book, since))
     return drawn(fates(found, theme))
 
 
@@ -110,7 +111,7 @@ async def _board(room: ControlRoom, span: str) -> dict[str, Any]:
     if await room.run() is None:
         return {"standings": Standings(0, None, 0, None, ()), "span": span, "currency": ""}
     book, since = await room.book(), await since_of(room, span)
-    found = await room.read(lambda queries: standings(queries, book, since))
+    found = await room.remembered(("standings", book, span), _FRESH_SECONDS, lambda queries: standings(queries, book, since))
     return {"standings": found, "span": span, "currency": room.loaded.settings.paper.currency}
 
 
