@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.pages import decisions, frame, journal, markets, overview, risk, sources
+from bot.web.pages import decisions, frame, journal, markets, monitoring, overview, risk, sources
 
 ROUTERS: tuple[APIRouter, ...] = (
     frame.router,
@@ -14,4 +14,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     markets.router,
     sources.router,
     risk.router,
+    monitoring.router,
 )
