@@ -25,7 +25,7 @@ from bot.app.live import LiveSide
 from bot.app.monitoring import Parts
 from bot.app.opening import Opening
 from bot.app.parts import balances, ground, journal_limits, outlets, run_id
-from bot.app.readings import bind_readings
+from bot.app.readings import bind_control_room, bind_readings
 from bot.app.status import Status
 from bot.app.telling import MinuteCount, Start, banner, minute, summary
 from bot.app.world import World, open_world
@@ -164,7 +164,7 @@ class _Run:
         self.start = Start.of(self.shell, clock.now())
         self.status = Status(
             self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side,
-            self.audit,
+            self.audit, room,
         )  # fmt: skip
         self.ground = ground(loaded, secrets, clock.now, world, self.id, self.outlets.notify)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
@@ -225,6 +225,8 @@ class _Run:
         bind_readings(
             self.shell, self.world, self.host, self.live_side, self.ground, self.supervisor, self.status.ready
         )  # fmt: skip
+        if self.room is not None:
+            bind_control_room(self.outlets.metrics, self.room)
         await self.outlets.start()
         await self.learners.begin(
             self.world, self.shell.desk.portfolio, self.ground, self.host, self.port, self.outlets.metrics

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from bot.app.control_room import ControlRoomProcess
 from bot.app.live import LiveSide
 from bot.app.world import World
 from bot.core.inputs import TradingState
@@ -284,3 +285,9 @@ def bind_learning(metrics: Metrics, calibration: LiveCalibration) -> None:
             "unfollowed": calibration.unfollowed,
         },
     )
+
+
+def bind_control_room(metrics: Metrics, room: ControlRoomProcess) -> None:
+    """Bind whether the control room is there, and how often it was started again."""
+    metrics.bind("bot_web_up", lambda: 1.0 if room.up else 0.0)
+    metrics.bind("bot_web_restarts", lambda: max(0, room.starts - 1))

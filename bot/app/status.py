@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from bot.app.control_room import TASK as CONTROL_ROOM
+from bot.app.control_room import ControlRoomProcess
 from bot.app.live import LiveSide
 from bot.app.world import World
 from bot.core.market import Health
@@ -29,6 +30,7 @@ class Status:
     supervisor: Supervisor
     live: LiveSide | None = None
     audit: LiveAudit | None = None
+    room: ControlRoomProcess | None = None
 
     def report(self) -> Mapping[str, object]:
         """How the run does, in plain JSON values."""
@@ -65,6 +67,8 @@ class Status:
             "ignored_inputs": dict(desk.state.ignored),
             "latency_ms": tally.to_fill.milliseconds(),
             **({} if self.audit is None else {"audit": dict(self.audit.report())}),
+            "metrics_port": self.shell.outlets.listener.port,
+            "control_room": None if self.room is None else {"url": self.room.url, "up": self.room.up, "starts": self.room.starts},
             **({} if self.live is None else {"live": self.live.report()}),
         }
 
