@@ -80,14 +80,14 @@ async def ask(room: Room, principal: Trader, request: Request, session: SessionI
     return ORJSONResponse({"job": job}, 202, {"Location": f"{API_ROOT}/jobs/{job}"})
 
 
-@router.post("/ai/chat/sessions/{session}/messages/stream", response_class=EventStream, responses=_STREAM)
+@router.post("/ai/chat/sessions/{session}/messages/stream", status_code=200, response_class=EventStream, responses=_STREAM)
 async def ask_and_listen(room: Room, principal: Trader, request: Request, session: SessionId, question: Question) -> EventStream:
     """Ask the assistant and read the answer while it comes. Who hangs up early finds the answer in the session."""
     job = await _asked(room, principal, request, session, question)
     return await answer_stream(room, request, principal, job)
 
 
-@router.get("/ai/chat/sessions/{session}/messages/stream", response_class=EventStream, responses=_STREAM)
+@router.get("/ai/chat/sessions/{session}/messages/stream", status_code=200, response_class=EventStream, responses=_STREAM)
 async def listen(room: Room, principal: Trader, request: Request, session: SessionId, job: JobId) -> EventStream:
     """Read an answer while it comes, from its first word on."""
     await _there(room, principal, session)
