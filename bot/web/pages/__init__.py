@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.pages import decisions, frame, journal, markets, monitoring, overview, risk, sources
+from bot.web.pages import decisions, frame, journal, markets, monitoring, overview, quantconnect, risk, sources
 
 ROUTERS: tuple[APIRouter, ...] = (
     frame.router,
@@ -15,4 +15,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     sources.router,
     risk.router,
     monitoring.router,
+    *quantconnect.ROUTERS,
 )
