@@ -175,7 +175,6 @@ def configure(
         "redis": {"url": "off"},
         "metrics": {"port": 0},
         "web": {"enabled": False},
-        "web": {"enabled": False},
         "live": {
             "confirm": "I-understand",
             "reconcile_every": "2s", "poll_every": "500ms", "grace": "1500ms", "call_timeout": "1500ms",

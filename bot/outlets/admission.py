@@ -233,13 +233,13 @@ class Admission:
         if known.answer is None:
             line = f"{command.name} was carried out before, and its answer is not kept any more"
             return CommandResult(ok=False, error=line, repeated=True)
-        ok, error, result, refused = orjson.loads(known.answer)
-        return CommandResult(ok, error, result, repeated=True, refused=refused)
+        ok, error, result, refused, missing = orjson.loads(known.answer)
+        return CommandResult(ok, error, result, repeated=True, refused=refused, missing=missing)
 
     def _keep(self, nonce: str, known: _Known, result: CommandResult) -> None:
         """Keep an answer, at the price of the oldest where there are too many bytes of them."""
         try:
-            answer = orjson.dumps([result.ok, result.error, result.result, result.refused], default=str)
+            answer = orjson.dumps([result.ok, result.error, result.result, result.refused, result.missing], default=str)
         except TypeError:
             return  # what cannot be written is not answered either
         if len(answer) > self._limits.answers // 4:

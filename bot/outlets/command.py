@@ -25,7 +25,7 @@ class CommandResult:
     """The answer: `error` is one clear line when not `ok`; `result` is what a `status` asked for, in JSON values.
 
     `repeated` says that the command was carried out before, and that this is the answer that it got then; `refused` that it was
-    turned down before anything was done.
+    turned down before anything was done; `missing` that what it names does not exist.
     """
 
     ok: bool
@@ -33,6 +33,7 @@ class CommandResult:
     result: Mapping[str, object] | None = None
     repeated: bool = False
     refused: bool = False
+    missing: bool = False
 
 
 CommandHandler = Callable[[Command], Awaitable[CommandResult]]

@@ -210,7 +210,7 @@ class LocalClient:
     def _answer(self, line: Mapping[str, Any]) -> None:
         answer = self._waiting.get(line["id"])
         if answer is not None and not answer.done():
-            flags = {name: bool(line.get(name)) for name in ("repeated", "refused")}
+            flags = {name: bool(line.get(name)) for name in ("repeated", "refused", "missing")}
             answer.set_result(CommandResult(line["ok"], line["error"], line.get("result"), **flags))
 
     def _keep(self, message: FeedMessage) -> None:

@@ -275,6 +275,8 @@ class _Client:
             answer["repeated"] = True
         if result.refused:
             answer["refused"] = True
+        if result.missing:
+            answer["missing"] = True
         self._replies.append(_line(answer))
         self._signal()
 

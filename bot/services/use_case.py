@@ -39,6 +39,10 @@ class UseCaseError(Exception):
     """It cannot be done, or not like this; the text is one line with the remedy."""
 
 
+class Missing(UseCaseError):  # noqa: N818 - it says what is the case
+    """What was named does not exist; the text says what there is."""
+
+
 def _unheard(notice: Notify) -> None:
     """Nobody is there to be told: the log has it."""
     del notice
@@ -124,7 +128,7 @@ def use_case(name: str) -> UseCase[Any]:
     found = None if room is None else room_of(room).get(name)
     if found is None:
         message = f"there is no use case {name!r}; {_known(name)}"
-        raise UseCaseError(message)
+        raise Missing(message)
     return found
 
 

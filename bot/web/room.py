@@ -24,7 +24,7 @@ from bot.outlets.errors import Disconnected
 from bot.runtime.jobs import Progress
 from bot.secrets import Secrets
 from bot.services.ground import own_ground
-from bot.services.use_case import Ground, UseCase, UseCaseError, explained, use_case
+from bot.services.use_case import Ground, Missing, UseCase, UseCaseError, explained, use_case
 from bot.settings import Loaded
 from bot.web.problems import Problem, not_found
 from bot.web.reports import Reports
@@ -179,6 +179,8 @@ class ControlRoom:
     async def command(self, name: str, args: Mapping[str, object], principal: Principal, *, nonce: str | None = None) -> Answer:
         """Have the bot do something; what it answers. `Problem` 409 with its reason if it refuses, 503 while none runs."""
         done = await self._send(name, args, principal.actor, nonce)
+        if done.missing:
+            raise not_found(done.error or "it does not exist")
         if not done.ok:
             raise Problem(409, "Not done", done.error or "the bot did not say why", result=dict(done.result or {}))
         return dict(done.result or {})
@@ -214,6 +216,8 @@ class ControlRoom:
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 return dict(await case.run(await self.ground(), given, _unheard))
+        except Missing as error:
+            raise not_found(str(error)) from error
         except UseCaseError as error:
             raise Problem(409, "Cannot be answered", str(error)) from error
         except TimeoutError as error:

@@ -17,7 +17,7 @@ from bot.journal.errors import JournalError
 from bot.journal.upgrade import upgrade
 from bot.services.chat.proposals import Kind, Proposal, ProposalRefused, State
 from bot.services.chat.tables import SCHEMA
-from bot.services.use_case import Ground, UseCaseError
+from bot.services.use_case import Ground, Missing, UseCaseError
 from bot.store.database import Database, open_database
 from bot.store.errors import StoreUnavailable
 from sources.llm.ledger_rows import to_usd
@@ -117,13 +117,13 @@ class ChatStore:
         return made
 
     async def session(self, name: str) -> Session:
-        """One session; `UseCaseError` if there is none of that id."""
+        """One session; `Missing` if there is none of that id."""
         found = await self._database.run(
             lambda connection: connection.execute(text("SELECT * FROM chat_sessions WHERE id = :id"), {"id": name}).first()
         )
         if found is None:
             message = f"no chat session is called {name[:40]!r}; `chat.sessions` lists them"
-            raise UseCaseError(message)
+            raise Missing(message)
         return _session(found)
 
     async def new_thread(self, name: str, now: int) -> Session:

@@ -33,7 +33,7 @@ from bot.services.llm.eval_market import BUY_AND_HOLD, CASH, Earning, Stage, bou
 from bot.services.llm.figures import usd
 from bot.services.llm.provider_cases import access_settings
 from bot.services.llm.sources import source_of
-from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
+from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 from research.calibration.curve import reliability
 from research.calibration.evidence import Closed
@@ -159,7 +159,7 @@ def _run(ground: Ground, wanted: str) -> tuple[Run, object]:
             if run is None:
                 known = ", ".join(each.id for each in queries.runs(limit=5)) or "none was recorded yet"
                 message = f"there is no run {wanted}; the newest are: {known}"
-                raise UseCaseError(message)
+                raise Missing(message)
             return run, queries.initial_snapshot(run.id)
     except JournalError as error:
         raise UseCaseError(str(error)) from error

@@ -13,7 +13,7 @@ from pydantic import Field
 from bot.runtime.jobs import Progress, Report, Result
 from bot.services.llm.access import minds_of
 from bot.services.llm.figures import capabilities_json, price_json, usage_json, usd
-from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
+from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 from sources.llm.asking import Role
 from sources.llm.checking import KeyCheck, ModelTest, check_keys, try_model
@@ -94,7 +94,7 @@ def _chosen(settings: AccessSettings, wanted: str | None) -> list[str]:
         return list(settings.providers)
     if wanted not in settings.providers:
         message = f"no provider is called {wanted!r}; there are {', '.join(settings.providers)}: add it to llm.providers"
-        raise UseCaseError(message)
+        raise Missing(message)
     return [wanted]
 
 

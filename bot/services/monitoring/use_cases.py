@@ -18,7 +18,7 @@ from bot.services.monitoring.components import worst
 from bot.services.monitoring.error_book import HOUR_MS, HOURS, MOST, ErrorBook, ErrorEntry, Resolved
 from bot.services.monitoring.error_store import ErrorStore
 from bot.services.monitoring.live import LiveMonitor, monitor_of
-from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
+from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 
 _STORE = "monitor.errors"
@@ -139,8 +139,8 @@ async def _store(ground: Ground) -> ErrorStore:
     return store
 
 
-def _unknown(fingerprint: str) -> UseCaseError:
-    return UseCaseError(f"no error has the fingerprint {fingerprint}; monitor.errors lists them")
+def _unknown(fingerprint: str) -> Missing:
+    return Missing(f"no error has the fingerprint {fingerprint}; monitor.errors lists them")
 
 
 def _told(entry: ErrorEntry) -> dict[str, object]:

@@ -23,7 +23,7 @@ from bot.outlets.notifying.service import NotDelivered
 from bot.outlets.topics import Topic
 from bot.runtime.jobs import Report, Result
 from bot.services.notifying.opening import HELD, ChannelOff, service_of
-from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
+from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.settings.notifications import ChannelSettings
 from bot.store.errors import StoreUnavailable
 
@@ -67,7 +67,7 @@ async def send_test(ground: Ground, args: TryArgs, report: Report) -> Result:
     if channel is None:
         known = ", ".join(settings.channels) or "none; add one under notifications.channels in bot.yaml"
         message = f"no channel is called {name!r}; there are {known}"
-        raise UseCaseError(message)
+        raise Missing(message)
     try:
         service = await asyncio.to_thread(service_of, name, channel, ground.secrets)
     except ChannelOff as error:

@@ -16,7 +16,7 @@ from bot.services.quantconnect.access import client_of
 from bot.services.quantconnect.account import projects
 from bot.services.quantconnect.paper import PaperResult, paper_result
 from bot.services.quantconnect.shelf import Listing, let_go, shelved
-from bot.services.use_case import Ground, UseCaseError
+from bot.services.use_case import Ground, Missing, UseCaseError
 from sources.quantconnect.errors import Kind, QcError
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ async def _found(ground: Ground, name: str) -> tuple[int, str]:
             if one.summary.deploy_id == name and one.summary.project_id is not None:
                 return one.summary.project_id, name
     message = f"no deployment is called {name!r}; give the number of a project, or an id such as L-… that `qc algorithms` lists"
-    raise UseCaseError(message)
+    raise Missing(message)
 
 
 def curve(chart: Chart) -> Sequence[tuple[int, float]]:

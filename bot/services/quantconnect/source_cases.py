@@ -21,7 +21,7 @@ from bot.services.quantconnect.access import client_of
 from bot.services.quantconnect.paper import sources_of
 from bot.services.quantconnect.signals import Fresh, fresh_of, journaled_json
 from bot.services.running import running
-from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
+from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from sources.quantconnect.errors import QcError
 from sources.quantconnect.polling import RouteState
 from sources.quantconnect.routes import RouteTrouble
@@ -101,7 +101,7 @@ async def _fetch(ground: Ground, args: FetchArguments, report: Report) -> Result
     found = _sources(ground)
     if args.source is not None and args.source not in found:
         message = f"qc.fetch: source: no running source that hears QuantConnect is called {args.source!r}; there are "
-        raise UseCaseError(message + (", ".join(found) or "none"))
+        raise Missing(message + (", ".join(found) or "none"))
     chosen = found if args.source is None else {args.source: found[args.source]}
     if not chosen:
         message = "no source that hears QuantConnect runs: switch one on, such as sources/quantconnect.yaml with its projects"
@@ -152,7 +152,7 @@ async def _process(ground: Ground, args: SignalArguments, report: Report) -> Res
     if held is None:
         why = "; ".join(f"{where}: {trouble}" for where, trouble in troubles.items())
         message = f"no project that is listened to holds a signal {args.id!r} now" + (f" ({why})" if why else "")
-        raise UseCaseError(message)
+        raise Missing(message)
     source = next((one for one in _sources(ground).values() if one.hears(held.project)), None)
     if source is None:
         message = f"no running source goes by the insights of project {held.project}: name it in the projects of one"

@@ -12,7 +12,7 @@ from bot.core.decision import Decision
 from bot.core.desk import TradingDesk
 from bot.runtime.hosting import SourceHost
 from bot.services.running import Running, running
-from bot.services.use_case import Ground, UseCaseError
+from bot.services.use_case import Ground, Missing, UseCaseError
 
 _PLACES = 8
 
@@ -45,7 +45,7 @@ def listed(desk: TradingDesk, symbol: str) -> str:
     if symbol not in desk.state.instruments:
         there = ", ".join(sorted(desk.state.instruments)) or "none yet"
         message = f"the bot does not trade {symbol!r}; there are {there}"
-        raise UseCaseError(message)
+        raise Missing(message)
     return symbol
 
 

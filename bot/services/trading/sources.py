@@ -9,7 +9,7 @@ from bot.core.decision import SourceSpec
 from bot.core.desk import TradingDesk
 from bot.services.running import Described
 from bot.services.trading.at_desk import AtDesk, digits
-from bot.services.use_case import UseCaseError
+from bot.services.use_case import Missing, UseCaseError
 
 _TAKEN_SECONDS = 2.0
 _LOOK_SECONDS = 0.01
@@ -48,7 +48,7 @@ async def set_threshold(where: AtDesk, source: str, threshold: float, author: st
     desk, host = where.desk, where.host
     if source not in host.specs:
         message = f"no source is called {source!r}; there are {', '.join(sorted(host.specs)) or 'none'}"
-        raise UseCaseError(message)
+        raise Missing(message)
     known = desk.state.sources.get(source, host.specs[source])
     host.set_threshold(source, threshold, author)
     try:

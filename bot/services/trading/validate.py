@@ -19,7 +19,7 @@ from bot.core.risk import Check, OrderDraft, Refusal, RiskContext
 from bot.core.targets import touch
 from bot.services.trading.at_desk import digits, fraction, listed
 from bot.services.trading.copies import copied
-from bot.services.use_case import UseCaseError
+from bot.services.use_case import Missing, UseCaseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def source_of(desk: TradingDesk, name: str | None) -> SourceSpec | None:
         return None
     if name not in desk.state.sources:
         message = f"no source is called {name!r}; there are {', '.join(sorted(desk.state.sources)) or 'none'}"
-        raise UseCaseError(message)
+        raise Missing(message)
     return desk.state.sources[name]
 
 
