@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.pages import decisions, frame, journal, markets, monitoring, overview, quantconnect, risk, sources
+from bot.web.pages import decisions, frame, journal, markets, monitoring, overview, quantconnect, risk, settings, sources
 
 ROUTERS: tuple[APIRouter, ...] = (
     frame.router,
@@ -16,4 +16,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     risk.router,
     monitoring.router,
     *quantconnect.ROUTERS,
+    settings.router,
 )

@@ -249,6 +249,7 @@ function succeed(form, result, done) {
   if (result.job && form.dataset.job) follow($(form.dataset.job), result.job);
   else if (done) done.textContent = form.dataset.done ?? "Done.";
   else toast(form.dataset.done ?? "Done.");
+  for (const one of $$("[data-result]", form)) one.textContent = result[one.dataset.result] ?? "";
   if ("reset" in form.dataset) form.reset();
   (form.dataset.refresh ?? "").split(" ").filter(Boolean).forEach((selector) => $$(selector).forEach(refresh));
   form.dispatchEvent(new CustomEvent("answered", { bubbles: true, detail: result }));
