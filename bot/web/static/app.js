@@ -4,9 +4,11 @@
 //   data-chart="/ui/charts/equity" data-bells="equity"  the same for a chart
 //   form data-api="POST /api/v1/kill"                   send its fields as JSON; a 428 asks the person first
 //   form data-into="#id"                               show the fragment at its action, with its fields, there
+//   form data-preview="/ui/…" data-preview-host="#id"   show there what its fields would come to, while one types
+//   form data-stream="/api/v1/…" data-host="#id"        send its fields, and read the answer there while it comes
 //   a data-drawer="/ui/decisions/ID"                    open the fragment beside the page; the href works without this script
 
-const THROTTLE_MS = 250, LATE_S = 10, LOST_S = 30, RETRY_MS = 2000;
+const THROTTLE_MS = 250, LATE_S = 10, LOST_S = 30, RETRY_MS = 2000, PREVIEW_MS = 400;
 const root = document.documentElement, body = document.body;
 const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
 const $ = (selector, within = document) => within.querySelector(selector);
@@ -134,9 +136,19 @@ const parts = () => $$("[data-src],[data-chart]");
 const folded = (part) => part.closest("details:not([open])") !== null;
 const refreshAll = () => parts().filter((part) => part.dataset.bells !== undefined).forEach(refresh);
 
+// What somebody is typing into is left alone until they are done.
+const edited = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+function refreshUnlessEdited(part) {
+  if (edited(part)) part.dataset.missed = "true";
+  else refresh(part);
+}
+document.addEventListener("focusout", () => setTimeout(() => {
+  for (const part of $$("[data-missed]")) if (!edited(part)) { delete part.dataset.missed; refresh(part); }
+}, THROTTLE_MS));
+
 function ring(bell, event) {
   lastHeard = Date.now();
-  for (const part of parts()) if ((part.dataset.bells ?? "").split(" ").includes(bell)) refresh(part);
+  for (const part of parts()) if ((part.dataset.bells ?? "").split(" ").includes(bell)) refreshUnlessEdited(part);
   document.dispatchEvent(new CustomEvent("bell", { detail: { bell, data: event?.data } }));
 }
 
@@ -168,9 +180,10 @@ function greet(hello) {
 
 // ---- forms
 
-function fieldsOf(form) {
+function fieldsOf(form, all = false) {
   const sent = {};
   for (const field of form.elements) {
+    if ("previewOnly" in field.dataset && !all) continue;
     if (!field.name || field.disabled || field.type === "submit" || (field.type === "radio" && !field.checked)) continue;
     const value = field.type === "checkbox" ? field.checked : field.value;
     const kind = field.dataset.type ?? (field.type === "number" ? "number" : "");
@@ -255,6 +268,76 @@ function succeed(form, result, done) {
   form.dispatchEvent(new CustomEvent("answered", { bubbles: true, detail: result }));
 }
 
+// ---- what a form would come to, asked while one types; only the newest answer is shown
+
+const previews = new WeakMap();
+function preview(form, wait = PREVIEW_MS) {
+  const held = previews.get(form) ?? { number: 0 };
+  previews.set(form, held);
+  clearTimeout(held.timer);
+  held.timer = setTimeout(() => showPreview(form, held, ++held.number), wait);
+}
+async function showPreview(form, held, number) {
+  const host = $(form.dataset.previewHost);
+  host.setAttribute("aria-busy", "true");
+  try {
+    const answer = await post(form.dataset.preview, fieldsOf(form, true), "text/html");
+    if (number !== held.number) return;
+    if (answer.status === 401) return leave();
+    if (answer.ok) swap(host, await answer.text());
+    else host.replaceChildren(element("p", { className: "alert", textContent: told(await problemOf(answer)) }));
+  } catch { if (number === held.number) host.replaceChildren(element("p", { className: "alert", textContent: "The control room does not answer." })); }
+  finally { if (number === held.number) host.removeAttribute("aria-busy"); }
+}
+const post = (address, sent, accept) => fetch(address, { method: "POST", headers: { Accept: accept, "Content-Type": "application/json", "X-CSRF-Token": csrf }, credentials: "same-origin", body: JSON.stringify(sent) });
+
+// ---- an answer that is read while it comes: text is appended as text, and what is kept is asked for at its end
+
+async function converse(form) {
+  const host = $(form.dataset.host), said = $("[role=alert]", form), sent = fieldsOf(form), button = $("button", form);
+  said.textContent = "";
+  const mine = element("div", { className: "said user", textContent: sent[form.dataset.said] ?? "" });
+  const words = element("p", { className: "coming" }), stage = element("p", { className: "soft small stage", role: "status", textContent: "thinking…" });
+  const theirs = element("div", { className: "said assistant" }, words, stage);
+  $(".empty", host)?.remove();
+  host.append(mine, theirs);
+  theirs.scrollIntoView({ block: "end" });
+  button.disabled = true;
+  try {
+    const answer = await post(form.dataset.stream, sent, "text/event-stream");
+    if (answer.status === 401) return leave();
+    if (!answer.ok) { theirs.remove(); mine.remove(); said.textContent = told(await problemOf(answer)); return; }
+    form.reset();
+    let ended = false;
+    for await (const [kind, data] of eventsOf(answer)) {
+      if (kind === "text") words.textContent += data.text;
+      else if (kind === "stage") stage.textContent = data.stage + "…";
+      else if (kind === "failed") { said.textContent = data.error; ended = true; }
+      else if (kind === "answer") ended = true;
+      theirs.scrollIntoView({ block: "end" });
+    }
+    if (!ended) said.textContent = "The answer broke off; what came of it is in the conversation.";
+    delete host.dataset.last;
+    await refresh(host);
+    host.lastElementChild?.scrollIntoView({ block: "end" });
+  } catch { said.textContent = "The control room does not answer: look whether the answer came before you repeat it."; }
+  finally { button.disabled = false; }
+}
+async function* eventsOf(answer) {
+  const reader = answer.body.getReader(), decoder = new TextDecoder();
+  let held = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    held += decoder.decode(value, { stream: true });
+    for (let end; (end = held.indexOf("\n\n")) >= 0; held = held.slice(end + 2)) {
+      const lines = held.slice(0, end).split("\n");
+      const data = lines.find((line) => line.startsWith("data: "));
+      if (data) yield [lines.find((line) => line.startsWith("event: "))?.slice(7) ?? "message", JSON.parse(data.slice(6))];
+    }
+  }
+}
+
 // A job is followed by its own fragment, which stops asking by itself once it has ended.
 function follow(host, job) {
   host.dataset.src = "/ui/jobs/" + encodeURIComponent(job) + (host.dataset.view ? "?view=" + encodeURIComponent(host.dataset.view) : "");
@@ -287,6 +370,7 @@ async function drawer(address) {
 // ---- what is new on the page: from the server's first answer, or swapped in later
 
 function adopt(within) {
+  $$("form[data-preview]", within).forEach((form) => preview(form, 0));
   for (const part of $$("[data-src],[data-chart]", within)) {
     (part.dataset.bells ?? "").split(" ").forEach(listen);
     if ((part.dataset.chart || !part.firstElementChild) && !folded(part)) refresh(part);
@@ -301,6 +385,7 @@ function adopt(within) {
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.into) { event.preventDefault(); look(form); return; }
+  if (form.dataset.stream) { event.preventDefault(); converse(form); return; }
   if (!form.dataset.api && !event.submitter?.dataset.api) return;
   event.preventDefault();
   send(form, event.submitter);
@@ -317,10 +402,22 @@ document.addEventListener("click", (event) => {
   const theme = event.target.closest("[data-theme-switch]");
   if (theme) chooseTheme(dark() ? "light" : "dark");
 });
+// A host that follows a job names in data-after what is to be read again once it has ended.
+document.addEventListener("swapped", (event) => {
+  const { after } = event.target.dataset;
+  if (after && !$("progress", event.target)) $$(after).forEach(refresh);
+});
 document.addEventListener("change", (event) => {
   const field = event.target;
   if (field.matches("[data-theme-choice]")) chooseTheme(field.value);
   if (field.form?.matches("[data-auto]")) field.form.requestSubmit();
+});
+
+document.addEventListener("input", (event) => event.target.form?.dataset.preview && preview(event.target.form));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || !event.target.matches("textarea[data-enter]")) return;
+  event.preventDefault();
+  event.target.form.requestSubmit();
 });
 
 function chooseTheme(name) {
