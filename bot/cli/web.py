@@ -64,7 +64,10 @@ def _listening(host: str, port: int, handed: int | None) -> socket:
 
 
 async def _serve(loaded: Loaded, secrets: Secrets, listening: socket, ours: bool) -> None:
-    from bot.web.server import serve
+    from bot.runtime.process import loading
+
+    with loading():
+        from bot.web.server import serve
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import aiohttp
 from fastapi import Response
 
 from bot.web.problems import Problem
@@ -16,6 +15,8 @@ _BYTES = 4 * 1024 * 1024
 
 async def asked(room: ControlRoom, path: str) -> tuple[int, bytes, str]:
     """Status, body and content type of what the bot's listener answers; `Problem` 503 where there is none."""
+    import aiohttp  # noqa: PLC0415 - nobody waits for it at the start
+
     settings = room.loaded.settings.metrics
     port = await _port_of(room)
     if not settings.enabled or not port:

@@ -20,6 +20,7 @@ import uvicorn
 
 from bot.journal.errors import JournalError
 from bot.journal.queries import Queries
+from bot.runtime.process import loading
 from bot.secrets import Secrets
 from bot.settings import Loaded
 from bot.web.app import create_app
@@ -72,9 +73,11 @@ async def serve(loaded: Loaded, secrets: Secrets, listening: socket.socket, anno
     host, port = listening.getsockname()[:2]
     place = Place(host, port, os.getpid())
     async with open_room(loaded, secrets) as room:
+        with loading():
+            app = create_app(room)
         server = _Server(
             uvicorn.Config(
-                create_app(room),
+                app,
                 log_config=None,
                 log_level="warning",
                 lifespan="off",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import isfinite, nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bot.core.market import Candle, MarketView, timeframe_ms
-from sources.llm.figures import CLOSE, HIGH, LOW, OPEN, VOLUME, Floats, columns, figures
 from sources.llm.wording import tidy
+
+if TYPE_CHECKING:
+    from sources.llm.figures import Floats
 
 _STRONG = 20.0  # an ADX from which on a market is said to have a trend
 _CALM, _WILD = 0.7, 1.4  # the usual move of the last candles against that of the whole window
@@ -44,6 +46,8 @@ class Frames:
                 self.reach = found["atr14"]
 
     def _tell(self, timeframe: str, candles: Sequence[Candle], at: int, closes: int, digits: int) -> dict[str, float]:
+        from sources.llm.figures import CLOSE, columns, figures  # noqa: PLC0415 - numpy, which who only reads prompts does without
+
         if not candles:
             self.told[timeframe] = {"candles": 0, "closes": [], "evidence": {}, "trend": "unknown", "volatility": "unknown"}
             self.coarse.append(None)
@@ -81,6 +85,8 @@ def _length(timeframe: str) -> int:
 
 
 def _last(rows: Floats, digits: int) -> dict[str, float | None]:
+    from sources.llm.figures import HIGH, LOW, OPEN, VOLUME  # noqa: PLC0415 - numpy
+
     named = (("open", OPEN), ("high", HIGH), ("low", LOW), ("volume", VOLUME))
     return {name: tidy(float(rows[row][-1]), digits) for name, row in named}
 

@@ -40,7 +40,7 @@ class Shape(BaseModel):
     Where `rest_field` names a field, that receives what no other field takes.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     rest_field: ClassVar[str | None] = None
     spellings: ClassVar[Mapping[str, tuple[str, int]]] = {}

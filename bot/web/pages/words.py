@@ -80,9 +80,10 @@ def moment(ms: int | None, form: str = "%H:%M:%S") -> Markup:
     """A `<time>`: shown in UTC, its full date and the reader's own time on hover (the script adds the latter)."""
     if ms is None:
         return escape(DASH)
-    iso = datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="milliseconds")
-    shown = utc(ms, form)
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(iso, utc(ms), shown)
+    at = datetime.fromtimestamp(ms / 1_000, UTC)
+    iso, full = at.isoformat(timespec="milliseconds"), at.isoformat(" ", "seconds")[:19]
+    # Digits by themselves; a page has hundreds of them, and `Markup.format` takes longer than all the rest of a row.
+    return Markup(f'<time datetime="{iso}" title="{full} UTC">{escape(at.strftime(form))}</time>')  # noqa: S704
 
 
 def duration(ms: float | None) -> str:
