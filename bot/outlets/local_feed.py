@@ -21,7 +21,16 @@ from typing import Any
 import orjson
 import structlog
 
-from bot.outlets.admission import LONGEST_ACTOR, Admission, AdmissionLimits, NotAdmitted, Refusal, Request, request_of
+from bot.outlets.admission import (
+    LONGEST_ACTOR,
+    SAFER,
+    Admission,
+    AdmissionLimits,
+    NotAdmitted,
+    Refusal,
+    Request,
+    request_of,
+)
 from bot.outlets.command import CommandHandler, CommandResult
 from bot.outlets.envelope import SCHEMA, Channel, Identity, Message
 from bot.outlets.errors import AlreadyRunning, NotRunning, OutletError, Refused
@@ -36,7 +45,11 @@ _CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """Bounds of the local feed. `queue` is in messages per client; times are seconds. `port` 0 takes any free one."""
+    """Bounds of the local feed. `queue` is in messages per client; times are seconds. `port` 0 takes any free one.
+
+    Of one client's commands `commands_in_flight` are carried out at once and `commands_waiting` more wait for their turn; what
+    makes the bot safer waits for none of them.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -46,6 +59,7 @@ class LocalSettings:
     command: float = 30.0
     stall: float = 30.0
     commands_in_flight: int = 8
+    commands_waiting: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +217,20 @@ class LocalFeed:
             self._follow()
 
     async def _listen(self, client: _Client, reader: asyncio.StreamReader) -> None:
-        """Read requests until the client hangs up; then wait for the commands it left behind."""
-        room = asyncio.Semaphore(self._settings.commands_in_flight)
+        """Read requests until the client hangs up; then wait for the commands it left behind.
+
+        Reading goes on while commands wait, for a `kill` must be heard behind however many that take their time.
+        """
+        room, under_way = asyncio.Semaphore(self._settings.commands_in_flight), 0
+        most = self._settings.commands_in_flight + self._settings.commands_waiting
         async with asyncio.TaskGroup() as commands:
+
+            async def in_turn(request: dict[str, object]) -> None:
+                nonlocal under_way
+                async with room:
+                    await self._carry_out(client, request)
+                under_way -= 1
+
             while True:
                 try:
                     line = await reader.readuntil(b"\n")
@@ -216,19 +241,22 @@ class LocalFeed:
                     client.channels = _channels(request["follow"])
                     self._follow()
                     client.reply(request.get("id"), CommandResult(ok=True))
+                elif str(request.get("command")) in SAFER:
+                    commands.create_task(self._carry_out(client, request))
+                elif under_way >= most:
+                    full = f"{under_way} commands of this client are under way or wait; nothing was done"
+                    client.reply(request.get("id"), CommandResult(ok=False, error=full, refused=True))
                 else:
-                    await room.acquire()
-                    commands.create_task(self._carry_out(client, request, room))
+                    under_way += 1
+                    commands.create_task(in_turn(request))
 
-    async def _carry_out(self, client: _Client, request: dict[str, object], room: asyncio.Semaphore) -> None:
+    async def _carry_out(self, client: _Client, request: dict[str, object]) -> None:
         """One command, answered whatever becomes of it."""
         self._commands += 1
         try:
             result = await self.admission.carry_out(_addressed(request, client.actor))
         except NotAdmitted as refusal:
             result = self.admission.count(refusal)
-        finally:
-            room.release()
         client.reply(request.get("id"), result)
 
     def _follow(self) -> None:
