@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import orjson
 import structlog
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -235,6 +236,7 @@ class ControlRoom:
         return done.result
 
     async def _send(self, name: str, args: Mapping[str, object], actor: str, nonce: str | None) -> CommandResult:
+        _sendable(args)
         try:
             return await self.link.command(name, args, actor=actor, nonce=nonce, timeout=_COMMAND_SECONDS)
         except BotAway as error:
@@ -256,8 +258,12 @@ def _checked(case: UseCase[Any], args: Mapping[str, object]) -> Any:
         raise Problem(422, "Not acceptable as it is", str(error)) from error
 
 
-def _unsure(name: str) -> str:
-    return f"{name} may or may not have been carried out; look before you repeat it"
+def _sendable(args: Mapping[str, object]) -> None:
+    """JSON allows what the bot's line cannot carry: numbers without end, halves of characters, depth without end."""
+    try:
+        orjson.dumps(args, default=str)
+    except TypeError as error:
+        raise Problem(422, "Not acceptable as it is", f"this cannot be sent on to the bot: {error}") from error
 
 
 def _unheard(progress: Progress) -> None:

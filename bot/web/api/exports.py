@@ -25,6 +25,7 @@ router = APIRouter(tags=["trading"])
 
 _PAGE = 1_000
 _MOST = 1_000_000
+_FORMS: Mapping[str, Any] = {"text/csv": {"schema": {"type": "string"}}, "application/json": {"schema": {"type": "array"}}}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -68,9 +69,7 @@ _TABLES: Mapping[Table, _Kept] = {
 }
 
 
-@router.get(
-    "/export/{table}.{form}", response_class=StreamingResponse, status_code=200, responses={200: {"content": {"text/csv": {}}}}
-)
+@router.get("/export/{table}.{form}", response_class=StreamingResponse, status_code=200, responses={200: {"content": _FORMS}})
 async def export(
     room: Room,
     principal: Reader,
