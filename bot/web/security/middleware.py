@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.web.problems import Problem, of_defect
 from bot.web.security.attempts import too_many
 from bot.web.security.binding import is_loopback
+from bot.web.security.gate import COOKIE
+from bot.web.security.keys import digest
 from bot.web.security.limits import Buckets, network
 from bot.web.security.standing import Standing
 
@@ -236,7 +238,11 @@ class _Body:
 
 
 class Throttle:
-    """How fast one address may send changes, whoever it is: 50 a second, with 300 at once. The gate then counts principals."""
+    """How fast changes may come: 50 a second, with 300 at once, from one address with one key; the gate then counts principals.
+
+    Requests with no key have a share of their own: any page that the owner's browser shows can send those here, from the owner's
+    address, and must not use up what the owner needs to stop trading.
+    """
 
     def __init__(self, app: ASGIApp, room: Standing) -> None:
         self._app = app
@@ -253,4 +259,13 @@ class Throttle:
 
     def _wait(self, scope: Scope) -> int:
         client = scope.get("client")
-        return self._addresses.take(network(client[0]) if client else "unknown", self._now())
+        address = network(client[0]) if client else "unknown"
+        return self._addresses.take(f"{address} {_key_of(Headers(scope=scope))}", self._now())
+
+
+def _key_of(headers: Headers) -> str:
+    """What tells the keys that may come from one address apart, whether they open anything or not; none for others' pages."""
+    if headers.get("sec-fetch-site", "none").lower() in {"cross-site", "same-site"}:
+        return "-"
+    given = headers.get("authorization") or cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    return digest(given) if given else "-"
