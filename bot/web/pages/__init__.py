@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from bot.web.pages import decisions, frame, journal, markets, monitoring, overview, quantconnect, risk, settings, sources
+from bot.web.pages import (
+    ai,
+    ai_prompts,
+    analysis,
+    chat,
+    decisions,
+    frame,
+    journal,
+    markets,
+    monitoring,
+    overview,
+    quantconnect,
+    risk,
+    settings,
+    sources,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     frame.router,
@@ -17,4 +32,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     monitoring.router,
     *quantconnect.ROUTERS,
     settings.router,
+    ai.router,
+    ai_prompts.router,
+    chat.router,
+    analysis.router,
 )

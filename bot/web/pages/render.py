@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
+from bot.web.pages.markdown import markdown
 from bot.web.pages.static import static_url
 from bot.web.pages.words import FILTERS, TESTS
 from bot.web.room import room_of
@@ -51,7 +52,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(FILTERS)
+    made.filters.update(FILTERS, markdown=markdown)
     made.tests.update(TESTS)
     made.globals.update(navigation=NAVIGATION, static_url=static_url, Decimal=Decimal)
     return made
