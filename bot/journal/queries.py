@@ -263,25 +263,29 @@ class Queries:
         self,
         *,
         source: str | None = None,
+        decision_id: str | None = None,
         run: str | None = None,
         book: BookKey | None = None,
         limit: int = 100,
         before: int | None = None,
     ) -> list[r.ShadowTrade]:
         """Trades that ended in shadow ledgers, the newest first: what sizing and calibration read."""
-        return self._page(r.ShadowTrade, t.shadow_trades, run, book, limit, before, source=source)
+        chosen = {"source": source, "decision_id": decision_id}
+        return self._page(r.ShadowTrade, t.shadow_trades, run, book, limit, before, **chosen)
 
     def lots(
         self,
         *,
         symbol: str | None = None,
+        opening_decision: str | None = None,
         run: str | None = None,
         book: BookKey | None = None,
         limit: int = 100,
         before: int | None = None,
     ) -> list[r.ClosedLot]:
         """Closed lots, the newest first."""
-        return self._page(r.ClosedLot, t.lots_closed, run, book, limit, before, symbol=symbol)
+        chosen = {"symbol": symbol, "opening_decision": opening_decision}
+        return self._page(r.ClosedLot, t.lots_closed, run, book, limit, before, **chosen)
 
     def verdicts(
         self,
@@ -297,10 +301,16 @@ class Queries:
         return self._page(r.JournaledVerdict, t.verdicts, run, book, limit, before, id=id, symbol=symbol)
 
     def overrides(
-        self, *, run: str | None = None, book: BookKey | None = None, limit: int = 100, before: int | None = None
+        self,
+        *,
+        decision_id: str | None = None,
+        run: str | None = None,
+        book: BookKey | None = None,
+        limit: int = 100,
+        before: int | None = None,
     ) -> list[r.Override]:
         """What overruling cost or saved, the newest first."""
-        return self._page(r.Override, t.overrides, run, book, limit, before)
+        return self._page(r.Override, t.overrides, run, book, limit, before, decision_id=decision_id)
 
     def risk_states(
         self, *, run: str | None = None, book: BookKey | None = None, limit: int = 100, before: int | None = None

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query
 
 from bot.core.decision import Fate
 from bot.journal import records as r
+from bot.journal.queries import Queries
 from bot.services.standings import Curve, Standings, curves, standings
 from bot.web.api.etags import TaggedRoute
 from bot.web.api.offers import Offer, router_of
@@ -20,6 +21,7 @@ from bot.web.security.gate import Reader
 from bot.web.security.principal import Scope
 
 _FRESH_SECONDS = 1.0
+_PARTS = 50
 
 router = APIRouter(tags=["trading"], route_class=TaggedRoute)
 
@@ -46,12 +48,19 @@ class WorldShown:
 
 @dataclass(frozen=True, slots=True)
 class DecisionInFull:
-    """A decision with everything that came of it: verdicts that it won or lost, orders, fills, what overruling it cost."""
+    """A decision with everything that came of it: its verdict, orders and fills, and the outcome.
+
+    The outcome is what the lots that it opened came to, what its own trade came to in the shadow ledger of its source, and what
+    overruling it cost or saved.
+    """
 
     decision: r.JournaledDecision
     verdict: r.JournaledVerdict | None
     orders: list[r.JournaledOrder]
     fills: list[r.JournaledFill]
+    lots: list[r.ClosedLot]
+    alone: list[r.ShadowTrade]
+    overrides: list[r.Override]
 
 
 @router.get("/world")
@@ -104,14 +113,21 @@ async def decision_in_full(room: Room, name: str) -> DecisionInFull:
     """A decision and all that came of it; `Problem` 404 if there is none of this id."""
     book = await room.book()
 
-    def read(queries: Any) -> DecisionInFull | None:
+    def read(queries: Queries) -> DecisionInFull | None:
         found = queries.decisions(book=book, id=name, limit=1)
         if not found:
             return None
-        orders = queries.orders(book=book, decision_id=name, limit=50)
-        fills = [fill for order in orders for fill in queries.fills(book=book, order_id=order.id, limit=100)]
-        verdicts = queries.verdicts(book=book, id=found[0].verdict_id, limit=1) if found[0].verdict_id else []
-        return DecisionInFull(found[0], verdicts[0] if verdicts else None, orders, fills)
+        made = found[0]
+        orders = queries.orders(book=book, decision_id=name, limit=_PARTS)
+        return DecisionInFull(
+            made,
+            next(iter(queries.verdicts(book=book, id=made.verdict_id, limit=1)), None) if made.verdict_id else None,
+            orders,
+            [fill for order in orders for fill in queries.fills(book=book, order_id=order.id, limit=_PARTS)],
+            queries.lots(book=book, symbol=made.symbol, opening_decision=name, limit=_PARTS),
+            queries.shadow_trades(book=book, decision_id=name, limit=_PARTS),
+            queries.overrides(book=book, decision_id=name, limit=_PARTS),
+        )
 
     made = await room.read(read)
     if made is None:

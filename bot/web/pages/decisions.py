@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -56,7 +55,7 @@ async def decisions(
     del principal
     filters = Filters(source, symbol, fate, run)
     shown = {**await _rows(room, filters, after), **await _choices(room)}
-    chosen = asdict_of(await decision_in_full(room, id)) if id else None
+    chosen = await decision_in_full(room, id) if id else None
     return await page(request, "decisions/page.html", "decisions", {**shown, "chosen": chosen, "fates": list(Fate)})
 
 
@@ -79,12 +78,7 @@ async def rows(
 async def detail(request: Request, room: Room, principal: Reader, id: Id) -> HTMLResponse:  # noqa: A002
     """One decision with all that came of it."""
     del principal
-    return fragment(request, "decisions/detail.html", {"chosen": asdict_of(await decision_in_full(room, id))})
-
-
-def asdict_of(found: Any) -> Mapping[str, Any]:
-    """The parts of a decision by name, their records as they are."""
-    return {"decision": found.decision, "verdict": found.verdict, "orders": found.orders, "fills": found.fills}
+    return fragment(request, "decisions/detail.html", {"chosen": await decision_in_full(room, id)})
 
 
 async def _rows(room: ControlRoom, filters: Filters, after: str | None) -> dict[str, Any]:
