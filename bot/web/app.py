@@ -13,7 +13,7 @@ from bot.web.pages import ROUTERS as PAGES
 from bot.web.pages.frame import shown
 from bot.web.pages.static import Assets
 from bot.web.room import ControlRoom
-from bot.web.security.middleware import BodyLimit, HostCheck, SecurityHeaders, Throttle
+from bot.web.security.middleware import BodyLimit, HostCheck, SameRun, SecurityHeaders, Throttle
 from bot.web.security.pages import router as doors
 from bot.web.stream.routes import router as stream
 
@@ -38,6 +38,7 @@ def create_app(room: ControlRoom) -> FastAPI:
             Middleware(HostCheck, room=room),
             Middleware(BodyLimit),
             Middleware(Throttle, room=room),
+            Middleware(SameRun, room=room),
         ],
         responses=problems.RESPONSES,
     )

@@ -137,6 +137,12 @@ class ControlRoom:
         value: T = await found.get(lambda: self.read(work), seconds)
         return value
 
+    @property
+    def running(self) -> str:
+        """The run that the bot is in; empty while none runs."""
+        hello = self.link.hello
+        return "" if hello is None else hello.run
+
     async def run(self) -> Run | None:
         """The run that is shown: the one that the bot is in, else the journal's newest; None for an empty journal."""
         hello = self.link.hello

@@ -21,12 +21,14 @@ async def require_confirmation(
     """Return once `action` with `params` was confirmed by this principal; else raise `Problem` 428.
 
     The problem holds `confirmation` (to be sent back as the header `Confirmation` or the form field `confirmation`), `expires`
-    (ms UTC, 60 s ahead) and `text`: in plain words, what would be done. A confirmation is good once, and for nothing else.
+    (ms UTC, 60 s ahead) and `text`: in plain words, what would be done. A confirmation is good once, and for nothing else; nor
+    for another run of the bot, which may trade with other money.
     """
-    pending = room_of(request).access.pending
+    room = room_of(request)
+    pending, bound = room.access.pending, {"params": dict(params), "run": room.running}
     given = request.headers.get(CONFIRMATION_HEADER) or (await form_of(request)).get(CONFIRMATION_FIELD, "")
-    if given and pending.redeem(given, principal.key, action, params):
+    if given and pending.redeem(given, principal.key, action, bound):
         return
-    token, expires = pending.issue(principal.key, action, params)
+    token, expires = pending.issue(principal.key, action, bound)
     detail = "this confirmation is over, used, or for something else; confirm what is asked now" if given else text
     raise Problem(428, "Please confirm", detail, confirmation=token, expires=expires, text=text, action=action)

@@ -38,6 +38,7 @@ HEADERS = {
 }
 BODY_LIMIT = 256 * 1024
 BODY_SECONDS = 30.0
+RUN_HEADER = "X-Run"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
@@ -235,6 +236,27 @@ class _Body:
             return
         self._started = True
         await self._send(message)
+
+
+class SameRun:
+    """A change from a page of another run is refused: what was decided before simulated money must not meet real money.
+
+    Pages say by `X-Run` of which run they are; programs may.
+    """
+
+    def __init__(self, app: ASGIApp, room: Standing) -> None:
+        self._app = app
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, unless the bot was started again since."""
+        given = Headers(scope=scope).get(RUN_HEADER) if scope["type"] == "http" and scope["method"] not in _SAFE else None
+        running = self._room.running if given else ""
+        if running and given != running:
+            detail = f"this page is of another run; the bot was started again as {running}: reload the page, then decide"
+            await Problem(409, "Another run", detail, run=running).response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class Throttle:

@@ -35,6 +35,11 @@ class Standing(Protocol):
         """The time (ms UTC)."""
         ...
 
+    @property
+    def running(self) -> str:
+        """The run that the bot is in; empty while none runs."""
+        ...
+
 
 def room_of(connection: HTTPConnection) -> Standing:
     """The control room that serves this connection."""

@@ -236,10 +236,13 @@ function look(form) {
   refresh(host);
 }
 
+// By plain HTTP a browser has no randomUUID but on this machine itself, and a phone must be able to stop trading too.
+const newKey = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 // One call; where the server wants to be sure, the person is asked and the same call is repeated with what they confirmed.
 export async function call(method, address, sent, extra = {}) {
   const headers = { Accept: "application/json", "X-CSRF-Token": csrf, ...extra };
-  if (method !== "GET") { headers["Content-Type"] = "application/json"; headers["Idempotency-Key"] ??= crypto.randomUUID(); }
+  if (method !== "GET") { headers["Content-Type"] = "application/json"; headers["Idempotency-Key"] ??= newKey(); if (body.dataset.run) headers["X-Run"] = body.dataset.run; }
   const answer = await fetch(address, { method, headers, credentials: "same-origin", body: method === "GET" ? undefined : JSON.stringify(sent) });
   if (answer.status === 401) { leave(); return null; }
   if (answer.status !== 428 || extra.Confirmation) return answer;

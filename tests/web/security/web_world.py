@@ -23,7 +23,7 @@ from bot.web.security.confirming import require_confirmation
 from bot.web.security.forms import form_of
 from bot.web.security.gate import COOKIE, Admin, Reader, Trader, csrf_token, principal_of_websocket
 from bot.web.security.idempotency import IdempotentRoute, nonce_of
-from bot.web.security.middleware import BodyLimit, HostCheck, SecurityHeaders, Throttle
+from bot.web.security.middleware import BodyLimit, HostCheck, SameRun, SecurityHeaders, Throttle
 from bot.web.security.pages import router as doors
 from bot.web.security.principal import Scope
 from bot.web.security.store import AccessStore
@@ -53,6 +53,7 @@ class World:
     access: AccessStore
     now: Clock
     done: list[str] = field(default_factory=list)
+    running: str = "20260101-000000-0001"
     app: FastAPI = field(default_factory=FastAPI)
 
     def client(self, address: str = "127.0.0.1", **options: Any) -> httpx2.AsyncClient:
@@ -87,6 +88,7 @@ def application(world: World) -> FastAPI:
             Middleware(HostCheck, room=world),
             Middleware(BodyLimit),
             Middleware(Throttle, room=world),
+            Middleware(SameRun, room=world),
         ]
     )
     app.state.room = world
