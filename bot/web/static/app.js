@@ -2,6 +2,7 @@
 // A part of a page says by attributes what it wants:
 //   data-src="/ui/queue" data-bells="queue decisions"   load this fragment, and again whenever one of these bells rings
 //   data-chart="/ui/charts/equity" data-bells="equity"  the same for a chart
+//   data-again="2000" within a fragment                 load it once more after so many ms, while it says so
 //   form data-api="POST /api/v1/kill"                   send its fields as JSON; a 428 asks the person first
 //   form data-into="#id"                               show the fragment at its action, with its fields, there
 //   form data-preview="/ui/…" data-preview-host="#id"   show there what its fields would come to, while one types
@@ -49,6 +50,8 @@ async function load(part) {
     if (answer.status === 401) return leave();
     if (!answer.ok) return failed(part, await problemOf(answer));
     swap(part, await answer.text());
+    const again = $("[data-again]", part);
+    if (again) setTimeout(() => part.isConnected && refresh(part), Number(again.dataset.again));
   } catch (error) {
     failed(part, { title: "The control room does not answer", detail: "trying again" });
     setTimeout(() => part.isConnected && refresh(part), RETRY_MS);
