@@ -20,7 +20,7 @@ from bot.outlets.command import Command, CommandResult
 from bot.runtime.hosting import SourceHost
 from bot.runtime.jobs import JobRefused, Jobs, Progress
 from bot.runtime.shell import Shell
-from bot.services.use_case import Ground, UseCaseError, explained, use_case
+from bot.services.use_case import Ground, Missing, UseCaseError, explained, use_case
 from bot.settings import ConfigError
 from execution.reconcile import ReconcileFailed
 from sources.config import SourceConfigError
@@ -161,6 +161,8 @@ class Operator:
                 async with asyncio.timeout(_QUICK_SECONDS):
                     return CommandResult(True, None, {"result": dict(await case.run(self._ground, args, _unheard))})
             job = self._jobs.start(name, given, lambda report: case.run(self._ground, args, report), command.actor)
+        except Missing as error:
+            return CommandResult(False, str(error), refused=True, missing=True)
         except (UseCaseError, JobRefused) as error:
             return _refused(str(error))
         except TimeoutError:
