@@ -1,6 +1,7 @@
 """QuantConnect: access to it, live algorithms, signals, backtests in its cloud, and what they taught.
 
-No argument that names a file of this machine comes from here. What trades, or ends what trades, is confirmed in two steps.
+No argument that names a file of this machine comes from here. What trades, or ends what trades, is confirmed in two steps. Asking
+the service needs the scope `trade`: each question is one less of the calls that it allows, and takes one of the bot's few jobs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from bot.services.quantconnect.live_cases import DeployArguments
 from bot.web.api.etags import TaggedRoute, etag_of, require_match
-from bot.web.api.offers import API_ROOT, WAIT_SECONDS, JobBegun, Offer, router_of
+from bot.web.api.offers import API_ROOT, WAIT_SECONDS, JobBegun, Offer, plain, router_of
 from bot.web.problems import Problem, not_found
 from bot.web.room import ControlRoom, Room
 from bot.web.security.confirming import require_confirmation
@@ -24,6 +25,8 @@ from bot.web.security.principal import Principal, Scope
 from sources.quantconnect.client_live import PAPER
 
 router = APIRouter(tags=["quantconnect"], route_class=TaggedRoute)
+# Without records of requests: a secret must not even be remembered as the hash of a request.
+sealing = APIRouter(tags=["quantconnect"])
 
 SECTION = "quantconnect"
 SECRETS: Mapping[str, str] = {
@@ -108,14 +111,15 @@ async def config(room: Room, principal: Reader) -> ORJSONResponse:
     return ORJSONResponse(shown, headers={"etag": etag_of(shown)})
 
 
-@router.put("/quantconnect/config")
+@sealing.put("/quantconnect/config")
 async def set_config(room: Room, principal: Admin, request: Request, response: Response, wish: Access) -> Answer:
     """Change settings and secrets; they act with the bot's next start."""
-    require_match(request, etag_of(await access_shown(room, principal)))
-    changes = {f"{SECTION}.{key}": value for key, value in wish.settings.model_dump(exclude_none=True).items()}
+    shown = await access_shown(room, principal)
+    require_match(request, etag_of(shown))
+    changes = _changes(shown, wish.settings)
     secrets = {key: getattr(wish.secrets, key) for key in SECRETS if getattr(wish.secrets, key) is not None}
     if not changes and not secrets:
-        raise Problem(422, "Nothing to change", "name at least one of `settings` or `secrets`")
+        raise Problem(422, "Nothing to change", "name at least one of `settings` or `secrets` that is not so already")
     if changes:
         args = {"changes": changes, "note": wish.note, "author": principal.actor[:60]}
         await room.ask("config.set", args, principal, nonce=nonce_of(request, "settings"))
@@ -123,6 +127,14 @@ async def set_config(room: Room, principal: Admin, request: Request, response: R
         sealed = {"name": SECRETS[key], "value": value.get_secret_value(), "author": principal.actor[:60]}
         await room.ask("config.secret-set", sealed, principal, nonce=nonce_of(request, key))
     return await _shown_anew(room, principal, response)
+
+
+def _changes(shown: Answer, wish: AccessSettings) -> dict[str, object]:
+    """What differs from what the next start would read: nothing else is written over the YAML files."""
+    then: dict[str, set[object]] = {row["key"]: {row["value"], row["text"]} for row in shown["settings"]}
+    then |= {row["key"]: {row["next"]} for row in shown["pending"]}
+    wanted = {f"{SECTION}.{key}": value for key, value in wish.model_dump(exclude_none=True).items()}
+    return {key: value for key, value in wanted.items() if value not in then.get(key, set())}
 
 
 @router.delete("/quantconnect/config")
@@ -156,7 +168,7 @@ async def _shown_anew(room: ControlRoom, principal: Principal, response: Respons
 @router.post("/quantconnect/algorithms", status_code=202)
 async def deploy(room: Room, principal: Trader, request: Request, wish: DeployArguments) -> JobBegun:
     """Start the live algorithm of a project, on paper unless a brokerage is named; a job follows it until it runs."""
-    args = wish.model_dump(mode="json", exclude_unset=True)
+    args = plain(wish)
     text = deploy_text(wish, simulated=(await room.world()).simulated)
     await require_confirmation(request, principal, "qc.deploy", args, text)
     return JobBegun(job=str((await room.ask("qc.deploy", args, principal, nonce=nonce_of(request)))["job"]))
@@ -174,7 +186,7 @@ def deploy_text(wish: DeployArguments, *, simulated: bool) -> str:
 
 
 @router.get("/quantconnect/signals/{id}")
-async def signal(room: Room, principal: Reader, id: SignalId, project: ProjectWanted = None) -> Answer:  # noqa: A002
+async def signal(room: Room, principal: Trader, id: SignalId, project: ProjectWanted = None) -> Answer:  # noqa: A002
     """One signal: what the bot decided on it, and what the service holds of it."""
     found = await signal_found(room, principal, id, project)
     if found["journaled"] is None and found["fresh"] is None and not found["known"]:
@@ -203,27 +215,28 @@ async def answered(room: ControlRoom, principal: Principal, name: str, args: Map
 
 _STOP = "Stop the live algorithm of project {project}. What it holds stays held."
 _LIQUIDATE = "Close everything that the live algorithm of project {project} holds, at the market, and stop it."
+_COMMAND = "Tell the live algorithm of project {project} this, on which it may trade: {command!s:.300}"
 _DELETE = "Delete the backtest {project}/{backtest} at QuantConnect; one that runs is stopped."
 _SWEEP = "Run the sweep: it occupies nodes for hours, and by optimization it costs credit."
 
 OFFERS = (
     Offer("POST", "/quantconnect/auth/test", "qc.test", Scope.TRADE),
     Offer("GET", "/quantconnect/status", "qc.status"),
-    Offer("GET", "/quantconnect/projects", "qc.projects"),
-    Offer("GET", "/quantconnect/nodes", "qc.nodes"),
-    Offer("GET", "/quantconnect/algorithms", "qc.algorithms"),
-    Offer("GET", "/quantconnect/algorithms/{id}", "qc.algorithm"),
+    Offer("GET", "/quantconnect/projects", "qc.projects", Scope.TRADE),
+    Offer("GET", "/quantconnect/nodes", "qc.nodes", Scope.TRADE),
+    Offer("GET", "/quantconnect/algorithms", "qc.algorithms", Scope.TRADE),
+    Offer("GET", "/quantconnect/algorithms/{id}", "qc.algorithm", Scope.TRADE),
     Offer("POST", "/quantconnect/algorithms/{project}/stop", "qc.stop", Scope.TRADE, _STOP),
     Offer("POST", "/quantconnect/algorithms/{project}/liquidate", "qc.liquidate", Scope.TRADE, _LIQUIDATE),
-    Offer("POST", "/quantconnect/algorithms/{project}/command", "qc.command", Scope.TRADE),
-    Offer("GET", "/quantconnect/signals", "qc.signals"),
+    Offer("POST", "/quantconnect/algorithms/{project}/command", "qc.command", Scope.TRADE, _COMMAND),
+    Offer("GET", "/quantconnect/signals", "qc.signals", Scope.TRADE),
     Offer("POST", "/quantconnect/signals/fetch", "qc.fetch", Scope.TRADE),
     Offer("POST", "/quantconnect/signals/{id}/process", "qc.process", Scope.TRADE),
     Offer("POST", "/quantconnect/backtest", "qc.backtest", Scope.TRADE, fixed={"analyse": False}, hidden=_FILES),
     Offer("POST", "/quantconnect/backtest/with-analysis", "qc.backtest", Scope.TRADE, fixed={"analyse": True}, hidden=_FILES),
-    Offer("GET", "/quantconnect/backtests", "qc.backtests"),
+    Offer("GET", "/quantconnect/backtests", "qc.backtests", Scope.TRADE),
     Offer("POST", "/quantconnect/backtests/compare", "qc.compare", Scope.TRADE),
-    Offer("GET", "/quantconnect/backtests/{project}/{backtest}", "qc.backtest-result", hidden=_FILES),
+    Offer("GET", "/quantconnect/backtests/{project}/{backtest}", "qc.backtest-result", Scope.TRADE, hidden=_FILES),
     Offer("DELETE", "/quantconnect/backtests/{project}/{backtest}", "qc.delete-backtest", Scope.TRADE, _DELETE),
     Offer("POST", "/quantconnect/estimate", "qc.estimate", Scope.TRADE),
     Offer("POST", "/quantconnect/sweep", "qc.sweep", Scope.TRADE, _SWEEP, fixed={"confirmed": True}),
@@ -231,4 +244,4 @@ OFFERS = (
     Offer("POST", "/quantconnect/export", "qc.export", hidden=_FILES),
 )
 
-ROUTERS = (router, router_of(OFFERS, "quantconnect"))
+ROUTERS = (router, sealing, router_of(OFFERS, "quantconnect"))

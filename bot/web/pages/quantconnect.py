@@ -38,6 +38,7 @@ TABS: Mapping[str, str] = {
 }
 _TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 _DECIDED = 50
+_HELD = 25
 _SHOWN_LESSONS = 10
 _TESTED_DAYS = 90
 
@@ -79,8 +80,10 @@ async def held(
     request: Request, room: Room, principal: Reader, project: Annotated[int | None, Query(gt=0, le=2**53)] = None
 ) -> HTMLResponse:
     """The signals that the service holds, as the bot would take them."""
-    args = {"journal": False, "limit": _DECIDED} | ({} if project is None else {"project": project})
-    return fragment(request, "quantconnect/held.html", {"held": await tried(room, principal, "qc.signals", args)})
+    args = {"journal": False, "limit": _HELD} | ({} if project is None else {"project": project})
+    shown = await tried(room, principal, "qc.signals", args)
+    known = {one.external_id: one.id for one in await _decided(room) if one.external_id}
+    return fragment(request, "quantconnect/held.html", {"held": shown, "known": known})
 
 
 @router.get("/ui/quantconnect/signals/decided")
