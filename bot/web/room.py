@@ -29,7 +29,7 @@ from bot.services.use_case import Ground, Missing, UseCase, UseCaseError, explai
 from bot.settings import Loaded
 from bot.web.problems import Problem, not_found
 from bot.web.reports import Reports
-from bot.web.security.principal import Principal
+from bot.web.security.principal import Principal, Scope
 from bot.web.security.store import AccessStore
 from bot.web.stream.link import BotAway, BotLink
 from bot.web.stream.ring import Ring
@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Answer = Mapping[str, Any]
 
+_AFAR = frozenset({"qc.projects", "qc.nodes", "qc.algorithms"})
+"""Questions to a service that allows so many calls: what a reader asks is not there any more when something has to be stopped."""
 _READ_SECONDS = 20.0
 _STATUS_SECONDS = 0.5
 _MOST_REMEMBERED = 64
@@ -179,6 +181,10 @@ class ControlRoom:
             raise not_found(str(error)) from error
         if case.reads:
             return await self._perform(case, args)
+        if principal.scope < Scope.TRADE and (name in _AFAR or not case.quick):
+            needed = Scope.TRADE.label
+            detail = f"{name} takes one of the bot's few jobs, or of the calls that a service allows; this needs {needed}"
+            raise Problem(403, "Not permitted", detail, scope=principal.scope.label, needed=needed)
         _checked(case, args)
         answer = await self.command("do", {"use_case": name, "args": dict(args)}, principal, nonce=nonce)
         return dict(answer["result"]) if "result" in answer else answer

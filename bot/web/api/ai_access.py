@@ -23,6 +23,8 @@ from bot.web.security.principal import Principal, Scope
 
 TAG = "ai: language models"
 router = APIRouter(tags=[TAG], route_class=TaggedRoute)
+# Without records of requests: a key must not even be remembered as the hash of a request.
+sealing = APIRouter(tags=[TAG])
 
 
 class Key(Wish):
@@ -40,7 +42,7 @@ async def config(room: Room, principal: Reader) -> Answer:
     return await access_shown(room)
 
 
-@router.put("/ai/llm/providers/{provider}/key")
+@sealing.put("/ai/llm/providers/{provider}/key")
 async def set_key(room: Room, principal: Admin, request: Request, provider: ProviderName, key: Key) -> Answer:
     """Seal a provider's key in the encrypted file; it is used from the next start on."""
     args = {"name": _secret_of(room, provider), "value": key.value.get_secret_value(), "author": principal.actor[:60]}
@@ -159,7 +161,7 @@ OFFERS = (
         "/ai/llm/eval",
         "llm.eval",
         Scope.TRADE,
-        confirm="Ask {models} what the run {run} asked. This is paid for, up to `spend`; without it only the estimate is told.",
+        confirm="Ask {models} what the run {run} asked. It costs up to {spend} USD; without `spend` it is only estimated.",
     ),
 )
-ROUTERS = (router, router_of(OFFERS, TAG))
+ROUTERS = (router, sealing, router_of(OFFERS, TAG))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
+from bot.web.api.offers import plain
 from bot.web.problems import Problem, not_found
 from bot.web.room import ControlRoom
 from bot.web.security.principal import Principal
@@ -38,4 +39,4 @@ async def found(room: ControlRoom, name: str, args: Mapping[str, object], princi
 
 def given(wish: BaseModel) -> Answer:
     """What was said in a request, as the use cases take it."""
-    return wish.model_dump(mode="json", exclude_unset=True)
+    return plain(wish)

@@ -17,6 +17,7 @@ from fastapi.responses import ORJSONResponse
 from pydantic import BaseModel, ConfigDict, create_model
 
 from bot.services.use_case import UseCase, use_case
+from bot.web.problems import Problem
 from bot.web.room import ControlRoom, Room
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.gate import Admin, Reader, Trader
@@ -98,7 +99,7 @@ def _endpoint(offer: Offer, case: UseCase[Any]) -> Callable[..., Awaitable[Any]]
     author = AUTHORS & case.args.model_fields.keys()
 
     async def endpoint(room: ControlRoom, principal: Principal, request: Request, given: BaseModel | None, **path: str) -> Any:
-        args = {**({} if given is None else given.model_dump(mode="json", exclude_unset=True)), **offer.fixed}
+        args = {**({} if given is None else plain(given)), **offer.fixed}
         args |= {parts[part]: value for part, value in path.items()}
         args |= dict.fromkeys(author, principal.actor)
         if offer.confirm:
@@ -126,6 +127,14 @@ def _endpoint(offer: Offer, case: UseCase[Any]) -> Callable[..., Awaitable[Any]]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__name__ = offer.name
     return called
+
+
+def plain(given: BaseModel) -> dict[str, Any]:
+    """What was said in a request, as JSON; `Problem` 422 for what is nested without end."""
+    try:
+        return given.model_dump(mode="json", exclude_unset=True)
+    except (ValueError, RecursionError) as error:
+        raise Problem(422, "Not acceptable as it is", "body: it is nested too deep, or holds what JSON cannot say") from error
 
 
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:
