@@ -38,6 +38,8 @@ ITEMS = {
     "llm": "llm_overhead:overhead",
     "stream": "stream:stream",
     "pages": "pages:pages",
+    "tabs": "tabs:desk_with_tabs",
+    "pixel": "pixel:event_to_pixel",
     "construction": "core:construction",
 }
 _QUICK = Effort(runs=3, scale=0.2)

@@ -110,15 +110,20 @@ async def _measured(seconds: float, redis_url: str | None, *, await_intent: bool
     source, samples = Alternating(names), Samples()
     async with running(names, (source,), redis_url=redis_url, await_intent=await_intent) as rig:
         rig.shell.tally.to_fill = samples
-        sent, took = await _feed(rig, source, seconds)
+        sent, took = await feed(rig, source, seconds)
         await rig.settled()
         return _Run(samples.seconds, round(sent / took), rig.redis, rig.lost())
 
 
-async def _feed(rig: Rig, source: Alternating, seconds: float) -> tuple[int, float]:
-    """Quotes at their pace, a few at a time, and every so often a candle; how many quotes, in how many seconds."""
+async def feed(
+    rig: Rig, source: Alternating, seconds: float, candle_every: int = _CANDLE_EVERY, turn: int = 0
+) -> tuple[int, float]:
+    """Quotes at their pace, a few at a time, and every so often a candle; how many quotes, in how many seconds.
+
+    A candle's time is made of `turn`, so one that feeds a rig again begins where the candles before have not come to.
+    """
     stream = quotes(quote_rows(10_000), source.names)
-    began, due, sent, turn = perf_counter(), perf_counter(), 0, 0
+    began, due, sent = perf_counter(), perf_counter(), 0
     while perf_counter() - began < seconds:
         now = rig.clock.now()
         for _ in range(_BURST):
@@ -127,8 +132,8 @@ async def _feed(rig: Rig, source: Alternating, seconds: float) -> tuple[int, flo
             rig.shell.on_quote(quote)
             sent += 1
         turn += 1
-        if not turn % _CANDLE_EVERY:
-            name = source.names[turn // _CANDLE_EVERY % len(source.names)]
+        if not turn % candle_every:
+            name = source.names[turn // candle_every % len(source.names)]
             candle = Candle(name, "1s", now, START + turn * 1_000, 100.0, 101.0, 99.0, 100.0, 1.0)
             rig.shell.on_candle(candle)
         due += _PAUSE

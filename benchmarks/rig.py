@@ -32,6 +32,7 @@ from bot.core.targets import TargetRules
 from bot.journal.journal import Journal
 from bot.journal.run import BookKey, RunStart
 from bot.journal.writer import Watch
+from bot.outlets.command import Command, CommandHandler, CommandResult
 from bot.outlets.envelope import Identity
 from bot.outlets.listener import ListenerSettings
 from bot.outlets.outlets import Outlets, OutletSettings
@@ -54,9 +55,14 @@ def nothing(fact: Fact) -> None:
     del fact
 
 
+async def nobody(command: Command) -> CommandResult:
+    """Carries out no command."""
+    return CommandResult(ok=False, error=f"nobody is here to {command.name}")
+
+
 @dataclass(slots=True)
 class Rig:
-    """A bot that runs. `close` is what `running` does at its end; `troubles` what the journal complained of."""
+    """A bot that runs in `folder`. `close` is what `running` does at its end; `troubles` what the journal complained of."""
 
     shell: Shell
     journal: Journal
@@ -64,6 +70,7 @@ class Rig:
     inbox: Inbox
     clock: WallClock
     host: SourceHost
+    folder: Path
     troubles: list[object] = field(default_factory=list)
 
     @property
@@ -99,11 +106,12 @@ async def running(
     await_intent: bool = True,
     saw: Callable[[Fact], None] = nothing,
     url: str | None = None,
+    handler: CommandHandler = nobody,
 ) -> AsyncIterator[Rig]:
     """A bot that trades `names` on paper without latency, in a folder that goes with it; so does its journal without a `url`."""
     folder = Path(tempfile.mkdtemp(prefix="arbiter-bench-"))
     journal = await asyncio.to_thread(Journal.open, url or f"sqlite:///{folder / 'arbiter.db'}", folder)
-    rig = _rig(folder, journal, redis_url, await_intent, saw)
+    rig = _rig(folder, journal, redis_url, await_intent, saw, handler)
     try:
         journal.begin(_run_start(rig.clock), Watch(rig.troubles.append, lambda: None))
         await rig.outlets.start()
@@ -125,7 +133,14 @@ async def running(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rig(folder: Path, journal: Journal, redis_url: str | None, await_intent: bool, saw: Callable[[Fact], None]) -> Rig:
+def _rig(
+    folder: Path,
+    journal: Journal,
+    redis_url: str | None,
+    await_intent: bool,
+    saw: Callable[[Fact], None],
+    handler: CommandHandler,
+) -> Rig:
     clock, inbox = WallClock(), Inbox()
     limits = RiskLimits(max_daily_loss=None, max_drawdown=None, loss_streak=None, max_orders_per_minute=None, price_collar=None)
     targets = TargetRules({"tenth": FixedFraction(0.01)}, "tenth")
@@ -135,6 +150,7 @@ def _rig(folder: Path, journal: Journal, redis_url: str | None, await_intent: bo
         Identity("bench", "bench", "paper", simulated=True),
         OutletSettings(data_dir=folder, redis=RedisSettings(redis_url), listener=ListenerSettings(enabled=False)),
         now=clock.now,
+        handler=handler,
         notifiers=(),
     )
     shell = Shell(desk, inbox, clock, journal, outlets, ShellRules(await_intent=await_intent), saw)
@@ -142,7 +158,7 @@ def _rig(folder: Path, journal: Journal, redis_url: str | None, await_intent: bo
     account = PaperAccount.of({"USDT": _BALANCE})
     broker = PaperBroker(desk.state.instruments, config.fills, shell.cycle.turn, account=account)
     shell.connect(broker, host, broker)
-    return Rig(shell, journal, outlets, inbox, clock, host)
+    return Rig(shell, journal, outlets, inbox, clock, host, folder)
 
 
 def _run_start(clock: WallClock) -> RunStart:

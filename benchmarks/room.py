@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import subprocess
 import sys
@@ -54,10 +55,11 @@ def _process(data_dir: Path, listening: socket.socket) -> Iterator[subprocess.Po
         process.stdout.close()
 
 
-async def token(data_dir: Path) -> str:
+async def token(data_dir: Path, scope: Scope = Scope.READ) -> str:
+    """A new bearer token for the control room of this data directory."""
     access = await AccessStore.open(data_dir, _now)
     try:
-        return (await access.new_token("bench", Scope.READ, _now() + 3_600_000)).value
+        return (await access.new_token(f"bench-{secrets.token_hex(4)}", scope, _now() + 3_600_000)).value
     finally:
         await access.close()
 
