@@ -143,7 +143,7 @@ class Operator:
         return CommandResult(done, None if done else "the desk did not answer in time", found)
 
     def _unknown(self, name: object) -> CommandResult:
-        return _refused(f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")
+        return _missing(f"no source is called {name!r}; there are {', '.join(self._host.specs) or 'none'}")
 
     async def _tell(self, command: Command) -> CommandResult:
         del command
@@ -162,7 +162,7 @@ class Operator:
                     return CommandResult(True, None, {"result": dict(await case.run(self._ground, args, _unheard))})
             job = self._jobs.start(name, given, lambda report: case.run(self._ground, args, report), command.actor)
         except Missing as error:
-            return CommandResult(False, str(error), refused=True, missing=True)
+            return _missing(str(error))
         except (UseCaseError, JobRefused) as error:
             return _refused(str(error))
         except TimeoutError:
@@ -179,7 +179,7 @@ class Operator:
         try:
             return CommandResult(True, None, self._jobs.get(str(command.args.get("id"))).as_json())
         except JobRefused as error:
-            return _refused(str(error))
+            return _missing(str(error))
 
     async def _list_jobs(self, command: Command) -> CommandResult:
         del command
@@ -189,7 +189,7 @@ class Operator:
         try:
             job = await self._jobs.cancel(str(command.args.get("id")))
         except JobRefused as error:
-            return _refused(str(error))
+            return _missing(str(error))
         return CommandResult(job.ended, None if job.ended else f"{job.id} has not cleaned up yet", job.as_json())
 
     def _handled(self) -> bool:
@@ -206,6 +206,11 @@ class Operator:
         except TimeoutError:
             return False
         return True
+
+
+def _missing(why: str) -> CommandResult:
+    """Nothing was done: what is named does not exist."""
+    return CommandResult(False, why, refused=True, missing=True)
 
 
 def _refused(line: str) -> CommandResult:
