@@ -10,12 +10,12 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.services.monitoring.error_book import HOURS, MOST
+from bot.services.monitoring.error_book import HOURS
 from bot.web.api.etags import TaggedRoute
 from bot.web.api.offers import Offer, router_of
 from bot.web.listener import asked
 from bot.web.paging import Cursor, Limit, Page, encoded, row_of
-from bot.web.problems import Problem, not_found
+from bot.web.problems import Problem
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Reader, Trader
 from bot.web.security.idempotency import nonce_of
@@ -90,7 +90,6 @@ async def resolve(
     room: Room, principal: Trader, request: Request, fingerprint: Fingerprint, wish: Settled | None = None
 ) -> Answer:
     """Settle an error; it is open again when it happens again."""
-    await _known(room, principal, fingerprint)
     args = {"fingerprint": fingerprint, "author": principal.actor[:60], "note": "" if wish is None else wish.note}
     return dict(await room.ask("monitor.resolve", args, principal, nonce=nonce_of(request)))
 
@@ -103,8 +102,6 @@ async def trend(
     hours: Annotated[int, Query(ge=1, le=HOURS, description="how many, the current one included")] = 24,
 ) -> Answer:
     """How often it went wrong, hour by hour."""
-    if fingerprint is not None:
-        await _known(room, principal, fingerprint)
     return dict(await room.ask("monitor.error-trend", {"fingerprint": fingerprint, "hours": hours}, principal))
 
 
@@ -153,12 +150,6 @@ def control_room_of(room: ControlRoom) -> Answer:
         "heartbeat_age": room.link.heartbeat_age,
         "version": room.version,
     }
-
-
-async def _known(room: ControlRoom, principal: Principal, fingerprint: str) -> None:
-    found = await room.ask("monitor.errors", {"state": "all", "limit": MOST}, principal)
-    if not any(each["fingerprint"] == fingerprint for each in found["errors"]):
-        raise not_found(f"no error has the fingerprint {fingerprint}")
 
 
 OFFERS = (
