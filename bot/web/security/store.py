@@ -255,6 +255,9 @@ def _check_token(name: str, expires: int, now: int) -> None:
     if not _NAME.fullmatch(name):
         message = "a token's name is 1 to 48 letters, digits, dots, dashes and underscores, such as grafana"
         raise AccessError(message)
+    if name.lower() == OWNER:
+        message = f"{OWNER} is who logs in by a link or the password, and the audit must tell the two apart; choose another name"
+        raise AccessError(message)
     if not now < expires <= now + LONGEST_TOKEN_MS:
         message = "a token lasts from now on for at most 400 days; say for how long, such as 30d"
         raise AccessError(message)

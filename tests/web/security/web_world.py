@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from bot.web.security.store import AccessStore
 HOST = "127.0.0.1:8080"
 ORIGIN = f"http://{HOST}"
 START = 1_800_000_000_000
+SLOW_SECONDS = 1.0
 PASSWORD = "correct horse battery"
 
 
@@ -114,6 +116,19 @@ def _pages() -> APIRouter:
     @router.get("/ui/tiles")
     async def tiles(principal: Reader) -> HTMLResponse:
         return HTMLResponse(principal.name)
+
+    @router.get("/ui/slow")
+    async def slow(principal: Reader) -> HTMLResponse:
+        await asyncio.sleep(SLOW_SECONDS)
+        return HTMLResponse(principal.name)
+
+    @router.websocket("/api/v1/ws/slow")
+    async def slow_socket(websocket: WebSocket) -> None:
+        principal = await principal_of_websocket(websocket)
+        await websocket.accept()
+        await asyncio.sleep(SLOW_SECONDS)
+        await websocket.send_text(principal.actor)
+        await websocket.close()
 
     @router.get("/static/app.css")
     async def style() -> Response:
