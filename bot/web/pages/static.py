@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from bot.web.problems import not_found
+
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _YEAR = "public, max-age=31536000, immutable"
 
@@ -55,7 +57,7 @@ class Assets:
     def _answer(self, request: Request) -> Response:
         name = str(request.scope["path"]).rpartition("/")[2]
         if request.method not in {"GET", "HEAD"} or name not in _places() or request.scope["path"] != f"/static/{name}":
-            return Response(status_code=404)
+            return not_found("no file of this name is served").response()
         plain, packed, version = _content(name)
         headers = {"cache-control": _YEAR, "etag": f'"{version}"', "vary": "accept-encoding"}
         if request.headers.get("if-none-match") == f'"{version}"':
