@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
@@ -17,6 +18,7 @@ from bot.web.pages import ai_prompts
 from bot.web.pages.asking import asked
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.render import fragment, page
+from bot.web.pages.words import cut
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Reader
 from bot.web.security.principal import Principal, Scope
@@ -59,7 +61,7 @@ async def ai(
     context: dict[str, Any] = {"tabs": TABS, "tab_name": tab, "admin": principal.scope >= Scope.ADMIN}
     if tab == "decisions":
         context |= await _questions(room, principal, source, after)
-        context["chosen"] = await found(room, "llm.decisions", {"id": id}, principal) if id else None
+        context["chosen"] = await _question(room, principal, id) if id else None
     elif tab == "prompts":
         context |= await ai_prompts.shown(room, principal, name or "decide", version, (old, new))
     elif tab == "providers":
@@ -82,7 +84,7 @@ async def questions(request: Request, room: Room, principal: Reader, source: Tex
 @router.get("/ui/ai/decisions/{id}")
 async def question(request: Request, room: Room, principal: Reader, id: Id) -> HTMLResponse:  # noqa: A002
     """One question with all that was said."""
-    return fragment(request, "ai/question.html", {"chosen": await found(room, "llm.decisions", {"id": id}, principal)})
+    return fragment(request, "ai/question.html", {"chosen": await _question(room, principal, id)})
 
 
 @router.get("/ui/ai/providers")
@@ -99,8 +101,14 @@ async def standing(request: Request, room: Room, principal: Reader) -> HTMLRespo
 
 @router.get("/ui/ai/costs")
 async def costs(request: Request, room: Room, principal: Reader) -> HTMLResponse:
-    """Budgets, and costs by model, provider and source."""
+    """What was spent, and of what."""
     return fragment(request, "ai/spent.html", await _costs(room, principal))
+
+
+@router.get("/ui/ai/costs/tables")
+async def cost_tables(request: Request, room: Room, principal: Reader) -> HTMLResponse:
+    """Costs by model, provider, source and role."""
+    return fragment(request, "ai/tables.html", await _costs(room, principal))
 
 
 @router.get("/ui/ai/learning")
@@ -135,6 +143,27 @@ async def _questions(room: ControlRoom, principal: Principal, source: str, after
     told = await signals(room, principal, _SHOWN, after, source or None)
     older = f"/ai?{urlencode({'tab': 'decisions', 'source': source, 'after': told.next})}" if told.next else ""
     return {"questions": told.items, "older": older, "source": source, "first": after is None, **await _who(room, principal)}
+
+
+async def _question(room: ControlRoom, principal: Principal, name: str) -> dict[str, Any]:
+    """A question with what the checks made of the answer, read from what is kept of them."""
+    told = await found(room, "llm.decisions", {"id": name}, principal)
+    return {**told, "questions": [{**one, **_checks(one["validation"])} for one in told["questions"]]}
+
+
+def _checks(validation: object) -> dict[str, Any]:
+    """The answer as it was understood, and what was wrong with it; what is kept otherwise is told as it is."""
+    kept: Any = validation
+    if isinstance(validation, str):
+        try:
+            kept = orjson.loads(validation)
+        except orjson.JSONDecodeError:
+            return {"answer": None, "problems": [cut(validation, 400)] if validation else []}
+    if not isinstance(kept, dict):
+        return {"answer": None, "problems": [cut(kept, 400)] if kept else []}
+    answer, problems = kept.get("answer"), kept.get("problems")
+    listed = problems if isinstance(problems, list) else []
+    return {"answer": answer if isinstance(answer, dict) else None, "problems": [cut(one, 400) for one in listed]}
 
 
 async def _who(room: ControlRoom, principal: Principal) -> dict[str, Any]:

@@ -43,6 +43,7 @@ function refresh(part) {
 }
 
 async function load(part) {
+  if (part.dataset.coming) return;
   if (part.dataset.chart) return drawChart(part);
   part.setAttribute("aria-busy", "true");
   try {
@@ -309,6 +310,7 @@ async function converse(form) {
   host.append(mine, theirs);
   theirs.scrollIntoView({ block: "end" });
   button.disabled = true;
+  host.dataset.coming = "yes";  // what rings meanwhile must not replace what is coming
   try {
     const answer = await post(form.dataset.stream, sent, "text/event-stream");
     if (answer.status === 401) return leave();
@@ -323,11 +325,12 @@ async function converse(form) {
       theirs.scrollIntoView({ block: "end" });
     }
     if (!ended) said.textContent = "The answer broke off; what came of it is in the conversation.";
+    delete host.dataset.coming;
     delete host.dataset.last;
     await refresh(host);
     host.lastElementChild?.scrollIntoView({ block: "end" });
   } catch { said.textContent = "The control room does not answer: look whether the answer came before you repeat it."; }
-  finally { button.disabled = false; }
+  finally { button.disabled = false; delete host.dataset.coming; }
 }
 async function* eventsOf(answer) {
   const reader = answer.body.getReader(), decoder = new TextDecoder();
