@@ -108,7 +108,7 @@ def test_a_key_of_a_brokerage_that_is_written_out_is_refused_and_kept_nowhere(cl
 
 
 def test_a_signal_is_decided_on_once_however_often_it_is_asked_for(demo: House, client: httpx2.Client) -> None:
-    eventually(lambda: held(client), "an insight", 60.0)
+    eventually(lambda: bool(held(client)), "an insight", 60.0)
     name = held(client)[0]["id"]
     asked = finished(client, client.post("/api/v1/quantconnect/signals/fetch"))
     assert asked["sources"][0]["asked"] == [f"insights:{PROJECT}"]
