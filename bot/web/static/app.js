@@ -112,7 +112,7 @@ async function drawChart(part) {
     const { figure, summary, table } = JSON.parse(text);
     let plot = $(":scope > .plot", part);
     if (!plot) { plot = element("div", { className: "plot" }); part.replaceChildren(plot, element("div", { className: "words" })); }
-    plot.setAttribute("role", "img");
+    plot.setAttribute("role", "group"); // not img: its buttons can be reached
     plot.setAttribute("aria-label", summary);
     await Plotly.react(plot, figure.data, figure.layout, { displaylogo: false, responsive: true, displayModeBar: "hover" });
     describe($(":scope > .words", part), summary, table);
