@@ -11,6 +11,7 @@ from bot.services.audit.store import Scene
 from bot.services.audit.use_cases import audit_of
 from bot.services.use_case import UseCaseError
 from bot.store.errors import StoreUnavailable
+from bot.web.problems import Problem
 from bot.web.room import ControlRoom
 from bot.web.security.principal import Principal
 
@@ -21,10 +22,10 @@ async def noted(
     room: ControlRoom, principal: Principal, command: str, target: str, before: Mapping[str, object] | None, after: object
 ) -> None:
     """Write that it was done. It was: an audit that cannot be written is a line in the log, not a refusal."""
-    world = await room.world()
     entry = Entry(room.now(), principal.actor, command, target, {}, before, after, Outcome.OK, "", "")
     try:
+        world = await room.world()
         store = await audit_of(await room.ground())
         await store.keep(Scene(world.bot, world.run, world.mode, world.simulated), [entry])
-    except (StoreUnavailable, UseCaseError) as error:
+    except (StoreUnavailable, UseCaseError, Problem) as error:
         log.error("audit_not_written", command=command, actor=principal.actor, target=target, error=str(error))

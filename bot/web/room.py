@@ -213,6 +213,14 @@ class ControlRoom:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
 
+    async def note(
+        self, principal: Principal, command: str, target: str, before: Mapping[str, object] | None, after: object
+    ) -> None:
+        """Write into the audit that it was done, here and not by the bot."""
+        from bot.web.auditing import noted  # noqa: PLC0415 - it needs the room's type
+
+        await noted(self, principal, command, target, before, after)
+
     async def ground(self) -> Ground:
         """What reading use cases stand on here: a simulated world keeps things apart from the real one."""
         run = await self.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from bot.web.security.forms import form_of
 from bot.web.security.gate import COOKIE, Reader, address_of, known
 from bot.web.security.keys import same
 from bot.web.security.origin import same_origin
+from bot.web.security.principal import Principal
 from bot.web.security.standing import Standing, room_of
 from bot.web.security.store import SESSION_MS, NewSession
 
@@ -38,6 +40,7 @@ async def enter(request: Request, key: str = "") -> Response:
     session = await room.access.use_link(key)
     if session is not None:
         log.info("session_began", by="link", session=session.principal.id)
+        await _noted(request, session.principal, "access.session-begin", {"by": "link"})
         return _begun(request, session, "/")
     if await known(request) is not None:
         return RedirectResponse("/", HTTPStatus.SEE_OTHER)
@@ -79,6 +82,7 @@ async def login(request: Request) -> Response:
         return _page("login.html", HTTPStatus.FORBIDDEN, password=True, next=onward, fault="That is not the password.")
     session = await room.access.new_session()
     log.info("session_began", by="password", session=session.principal.id, address=address)
+    await _noted(request, session.principal, "access.session-begin", {"by": "password"})
     return _begun(request, session, onward)
 
 
@@ -92,9 +96,15 @@ async def logout(request: Request, principal: Reader) -> Response:
     elif principal.kind == "session":
         await access.end_session(request.cookies.get(COOKIE, ""))
     log.info("session_ended", session=principal.id, everywhere=everywhere)
+    await _noted(request, principal, "access.session-end", {"everywhere": everywhere})
     response = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     response.delete_cookie(COOKIE, path="/", secure=_is_https(request), httponly=True, samesite="strict")
     return response
+
+
+async def _noted(request: Request, principal: Principal, command: str, after: Mapping[str, object]) -> None:
+    """Whoever reads the audit sees from where somebody came in, which is how a stolen link or password shows."""
+    await room_of(request).note(principal, command, principal.id, None, {**after, "address": address_of(request)})
 
 
 def local(target: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 from starlette.requests import HTTPConnection
 
 from bot.secrets import Secrets
 from bot.settings import Loaded
+from bot.web.security.principal import Principal
 from bot.web.security.store import AccessStore
 
 
@@ -38,6 +39,12 @@ class Standing(Protocol):
     @property
     def running(self) -> str:
         """The run that the bot is in; empty while none runs."""
+        ...
+
+    async def note(
+        self, principal: Principal, command: str, target: str, before: Mapping[str, object] | None, after: object
+    ) -> None:
+        """Write into the audit that it was done."""
         ...
 
 

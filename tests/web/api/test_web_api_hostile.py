@@ -109,3 +109,11 @@ def test_not_even_the_hash_of_a_request_with_a_secret_is_kept(
     with closing(sqlite3.connect(demo.data / "web.db")) as database:
         kept = database.execute("SELECT count(*) FROM web_once WHERE name LIKE 'canary-%'").fetchone()
     assert kept == (0,)
+
+
+def test_whoever_comes_in_by_a_link_is_in_the_audit(demo: House, client: httpx2.Client) -> None:
+    with httpx2.Client() as browser:
+        assert browser.get(demo.fresh_link()).status_code == 303
+    lines = client.get("/api/v1/audit", params={"command": "access.session-begin"}).json()["items"]
+    assert lines[0]["actor"] == "web:owner"
+    assert lines[0]["after"] == {"by": "link", "address": "127.0.0.1"}

@@ -26,7 +26,7 @@ from bot.web.security.gate import COOKIE, Admin, Reader, Trader, csrf_token, pri
 from bot.web.security.idempotency import IdempotentRoute, nonce_of
 from bot.web.security.middleware import BodyLimit, HostCheck, SameRun, SecurityHeaders, Throttle
 from bot.web.security.pages import router as doors
-from bot.web.security.principal import Scope
+from bot.web.security.principal import Principal, Scope
 from bot.web.security.store import AccessStore
 
 HOST = "127.0.0.1:8080"
@@ -55,8 +55,15 @@ class World:
     access: AccessStore
     now: Clock
     done: list[str] = field(default_factory=list)
+    noted: list[tuple[str, str, str, object]] = field(default_factory=list)
     running: str = "20260101-000000-0001"
     app: FastAPI = field(default_factory=FastAPI)
+
+    async def note(
+        self, principal: Principal, command: str, target: str, before: Mapping[str, object] | None, after: object
+    ) -> None:
+        del before
+        self.noted.append((principal.actor, command, target, after))
 
     def client(self, address: str = "127.0.0.1", **options: Any) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=self.app, client=(address, 4711), raise_app_exceptions=False)
