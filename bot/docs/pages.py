@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bot.docs import commands, configuration, journal, metrics, risk, sources, vocabulary
+from bot.docs import api, commands, configuration, journal, metrics, openapi, risk, sources, vocabulary
 from bot.outlets.schema import feed_docs
 
 REFERENCE = Path("docs") / "reference"
@@ -15,12 +15,14 @@ FEED = REFERENCE / "feed"
 def pages() -> Mapping[Path, str]:
     """Every generated page, by its path below the repository's root."""
     written = {
+        "api.md": api.page(),
         "cli.md": commands.page(),
         "configuration.md": configuration.page(),
         "exit-codes.md": commands.exit_codes_page(),
         "fates.md": vocabulary.page(),
         "journal.md": journal.page(),
         "metrics.md": metrics.page(),
+        "openapi.json": openapi.page(),
         "risk.md": risk.page(),
         "sources.md": sources.page(),
     }
