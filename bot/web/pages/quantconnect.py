@@ -18,7 +18,7 @@ from bot.web.pages.quantconnect_charts import BacktestId, Id, Name, Project, Ref
 from bot.web.pages.quantconnect_charts import router as charts
 from bot.web.pages.quantconnect_reading import Tried, algorithm_of, backtest_of, comparison_of, tried
 from bot.web.pages.render import fragment, page
-from bot.web.problems import Problem
+from bot.web.problems import Problem, not_found
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Reader
 from bot.web.security.principal import Principal
@@ -96,7 +96,10 @@ async def decided(request: Request, room: Room, principal: Reader) -> HTMLRespon
 @router.get("/ui/quantconnect/signals/{id}")
 async def signal(request: Request, room: Room, principal: Reader, id: SignalId) -> HTMLResponse:  # noqa: A002
     """One signal."""
-    return fragment(request, "quantconnect/signal.html", {"one": await signal_found(room, principal, id, None), "id": id})
+    one = await signal_found(room, principal, id, None)
+    if one["journaled"] is None and one["fresh"] is None and not one["known"]:
+        raise not_found(f"neither the journal nor the service knows a signal {id!r}")
+    return fragment(request, "quantconnect/signal.html", {"one": one, "id": id})
 
 
 @router.get("/ui/quantconnect/backtests")
