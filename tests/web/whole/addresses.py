@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -47,6 +48,7 @@ class Address:
         return _PART.sub(lambda _: value, self.path)
 
 
+@cache
 def application() -> FastAPI:
     """The application without a room: it can tell about itself, and serves nothing."""
     return create_app(cast("ControlRoom", SimpleNamespace(version="test")))
