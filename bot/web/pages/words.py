@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -12,6 +13,7 @@ from markupsafe import Markup, escape
 
 DASH = "–"
 MINUS = "\N{MINUS SIGN}"
+_MOMENT = re.compile(r"\b1[0-9]{12}\b")
 _CUTS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 
@@ -86,6 +88,11 @@ def moment(ms: int | None, form: str = "%H:%M:%S") -> Markup:
     return Markup(f'<time datetime="{iso}" title="{full} UTC">{escape(at.strftime(form))}</time>')  # noqa: S704
 
 
+def dated(text: object) -> str:
+    """A text of the desk's, with the moments in it (ms UTC) as times."""
+    return _MOMENT.sub(lambda found: f"{utc(int(found[0]), '%H:%M:%S')} UTC", str(text or ""))
+
+
 def duration(ms: float | None) -> str:
     """A length of time in its largest whole unit, such as `3 min`."""
     if ms is None:
@@ -144,6 +151,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "tone": tone,
     "utc": utc,
     "moment": moment,
+    "dated": dated,
     "duration": duration,
     "ago": ago,
     "cut": cut,
