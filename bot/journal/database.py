@@ -103,6 +103,26 @@ class SqliteDatabase:
         self._engine.dispose()
 
 
+class OneConnection:
+    """Work on a connection that whoever opened it holds, and closes; errors are theirs to translate."""
+
+    def __init__(self, place: str, connection: Connection) -> None:
+        self._place = place
+        self._connection = connection
+
+    @property
+    def place(self) -> str:
+        """What a message may show of it."""
+        return self._place
+
+    def run(self, work: Work[T]) -> T:
+        """Do the work."""
+        return work(self._connection)
+
+    def close(self) -> None:
+        """Nothing: it is not ours."""
+
+
 class PostgresDatabase:
     """A database on a server, asked only when there is work."""
 

@@ -117,13 +117,15 @@ class ControlRoom:
     _grounds: dict[bool, Ground] = field(default_factory=dict)
     _status: _Fresh = field(default_factory=_Fresh)
     _run: Run | None = None
+    _run_for: str = ""
+    _run_at: float = 0.0
     _memory: dict[tuple[object, ...], _Remembered] = field(default_factory=dict)
 
     async def read(self, work: Callable[[Queries], T]) -> T:
         """What a question to the journal finds, asked in a thread; `Problem` 503 if the journal cannot be read."""
         try:
             async with asyncio.timeout(_READ_SECONDS):
-                return await asyncio.to_thread(work, self.queries)
+                return await asyncio.to_thread(self.queries.together, work)
         except JournalError as error:
             raise Problem(503, "The journal cannot be read", str(error)) from error
         except TimeoutError as error:
@@ -146,11 +148,14 @@ class ControlRoom:
         return "" if hello is None else hello.run
 
     async def run(self) -> Run | None:
-        """The run that is shown: the one that the bot is in, else the journal's newest; None for an empty journal."""
+        """The run that is shown: the one that the bot is in, else the newest of half a second ago; None for an empty journal."""
         hello = self.link.hello
         wanted = "latest" if hello is None else hello.run
-        if self._run is None or self._run.id != wanted:
+        now = asyncio.get_running_loop().time()
+        stale = wanted == "latest" and now - self._run_at > _STATUS_SECONDS
+        if self._run is None or self._run_for != wanted or stale:
             self._run = await self.read(lambda queries: queries.run(wanted))
+            self._run_for, self._run_at = wanted, now
         return self._run
 
     async def world(self) -> World:

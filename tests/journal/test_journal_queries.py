@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,35 @@ async def test_the_equity_curve_is_thinned_and_ends_with_the_newest(journal: Jou
         assert [one.at for one in thin] == sorted(one.at for one in thin)
         assert len(q.equity(since=NOW + 990, until=NOW + 994)) == 5
         assert len(q.equity(limit=5_000)) == 1_000
+
+
+async def test_the_equity_curve_is_thinned_alike_where_other_runs_lie_in_between(journal: Journal, database_url: str) -> None:
+    for number in range(300):
+        journal.append(equity(NOW + number, float(number)))
+    await journal.flush()
+    with Queries(database_url) as q:
+        alone = q.equity(run="run1", limit=50)
+        change(database_url, "UPDATE equity SET run = 'other' WHERE row % 3 = 0")
+        among = q.equity(run="run1", limit=50)
+    assert 40 <= len(alone) <= 51
+    assert 40 <= len(among) <= 51
+    gaps = [later.at - earlier.at for earlier, later in pairwise(among)]
+    assert max(gaps) <= 2 * min(gaps)
+
+
+async def test_questions_asked_together_find_what_each_finds_alone(journal: Journal, database_url: str) -> None:
+    for number in range(3):
+        journal.append(DecisionSeen(NOW + number, decision(number)))
+        journal.append(equity(NOW + number, float(number)))
+    await journal.flush()
+    with Queries(database_url) as q:
+        assert q.together(lambda one: (one.decisions(), one.equity(), one.runs())) == (q.decisions(), q.equity(), q.runs())
+        assert q.together(lambda one: one.together(lambda again: again.path)) == q.path
+
+
+def test_questions_asked_together_of_a_missing_journal_are_an_error(nowhere_url: str) -> None:
+    with pytest.raises(JournalUnavailable, match=r"does not exist|holds no journal"), Queries(nowhere_url) as q:
+        q.together(lambda one: one.runs())
 
 
 def test_a_missing_journal_is_an_error_not_an_empty_answer(nowhere_url: str) -> None:
