@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
 from bot.web.api.ai_common import Answer, PromptName, Version, Wish, found, given
 from bot.web.api.etags import TaggedRoute, etag_of, require_match
 from bot.web.api.offers import Offer, router_of
-from bot.web.problems import Problem
+from bot.web.problems import Problem, ProblemDocument
 from bot.web.room import ControlRoom, Room
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.gate import Reader, Trader
@@ -23,6 +23,8 @@ router = APIRouter(tags=[TAG], route_class=TaggedRoute)
 _LONGEST_BODY = 50_000
 Number = Annotated[int, Query(ge=0, le=2**31, description="version; 0: the file")]
 Versions = Annotated[int, Query(ge=1, le=200, description="versions told, the newest")]
+IfMatch = Annotated[str | None, Header(max_length=400, description="the ETag that was read with the template")]
+_OUTDATED: Any = {412: {"description": "Somebody has saved another version meanwhile", "model": ProblemDocument}}
 Moment = Annotated[int | None, Query(ge=0, le=2**53, description="ms UTC")]
 
 
@@ -86,12 +88,15 @@ async def preview(room: Room, principal: Reader, name: PromptName, draft: Draft)
     return await found(room, "llm.prompt-preview", {"name": name, **given(draft)}, principal)
 
 
-@router.put("/ai/llm/prompts/{name}")
-async def save(room: Room, principal: Trader, request: Request, name: PromptName, wish: NewVersion) -> Answer:
+@router.put("/ai/llm/prompts/{name}", responses=_OUTDATED)
+async def save(
+    room: Room, principal: Trader, request: Request, name: PromptName, wish: NewVersion, if_match: IfMatch = None
+) -> Answer:
     """Keep a text as the next version, which is not used before it is activated. 422 with its faults if it has any.
 
     With `If-Match`, 412 if somebody has saved another version meanwhile.
     """
+    del if_match  # described for who reads the document; it is looked at where all are
     require_match(request, await tag_of(room, principal, name))
     args = {"name": name, **given(wish), "author": principal.actor[:64]}
     done = dict(await room.ask("llm.prompt-save", args, principal, nonce=nonce_of(request)))
