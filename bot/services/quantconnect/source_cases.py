@@ -160,23 +160,31 @@ async def _process(ground: Ground, args: SignalArguments, report: Report) -> Res
     if held.verdict in {"unmapped", "untraded"}:
         raise UseCaseError(held.why)
     report(Progress("deciding", note=source.spec.name))
-    taken = not source.knows(args.id) and await source.take(held.signal)
-    known = source.knows(args.id)  # one without a price is not held against it: it may be heard again
+    outcome, told, decision = await _decide(ground, source, held)
     return {
         "at": ground.now(),
-        "outcome": "proposed" if taken else "known" if known else "priceless",
-        "told": _told(taken, known, held),
-        "decision": derive_id(source.spec.name, held.symbol, args.id) if known else None,
+        "outcome": outcome,
+        "told": told,
+        "decision": decision,
         "signal": held.as_json() | {"source": source.spec.name},
     }
 
 
-def _told(taken: bool, known: bool, held: Fresh) -> str:
-    if not taken:
-        return "the source had counted it already: it is not proposed twice" if known else "the market has no price for it yet"
-    if held.verdict == "stale":
-        return f"it is stale ({held.why}): the journal has it, and nobody trades it"
-    return "proposed to the desk, which weighs it against the others and the limits"
+async def _decide(ground: Ground, source: QuantConnectSource, held: Fresh) -> tuple[str, str, str | None]:
+    """What became of it in a word and a sentence, and the id of the decision if there is one."""
+    name = held.signal.id
+    if source.knows(name):
+        before = await _decided(ground, name, {})
+        return "known", "the source had counted it already: it is not proposed twice", None if before is None else before["id"]
+    if await source.take(held.signal):
+        told = "proposed to the desk, which weighs it against the others and the limits"
+        if held.verdict == "stale":
+            told = f"it is stale ({held.why}): the journal has it, and nobody trades it"
+        return "proposed", told, derive_id(source.spec.name, held.symbol, name)
+    if source.knows(name):
+        message = f"{source.spec.name} does not trade {held.symbol or held.signal.ticker}: name it among its symbols"
+        raise UseCaseError(message)
+    return "priceless", "the market has no price for it yet: it may be decided on once there is one", None
 
 
 def _sources(ground: Ground) -> Mapping[str, QuantConnectSource]:

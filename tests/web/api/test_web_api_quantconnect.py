@@ -112,11 +112,11 @@ def test_a_signal_is_decided_on_once_however_often_it_is_asked_for(demo: House, 
     name = held(client)[0]["id"]
     asked = finished(client, client.post("/api/v1/quantconnect/signals/fetch"))
     assert asked["sources"][0]["asked"] == [f"insights:{PROJECT}"]
+    eventually(lambda: demo.ask(f"/quantconnect/signals/{name}")["journaled"] is not None, "it is in the journal", 20.0)
     done = finished(client, client.post(f"/api/v1/quantconnect/signals/{name}/process", json={}))
     assert done["outcome"] == "known"
     again = demo.ask("/decisions", source="quantconnect:momentum", limit=500)["items"]
     assert [one["external_id"] for one in again].count(name) <= 1
-    eventually(lambda: demo.ask(f"/quantconnect/signals/{name}")["journaled"], "it is in the journal", 20.0)
     assert demo.ask(f"/quantconnect/signals/{name}")["journaled"]["id"] == done["decision"]
 
 
@@ -207,7 +207,7 @@ def test_a_configuration_that_cannot_be_is_refused(client: httpx2.Client, sent: 
 
 def test_only_who_may_may(demo: House) -> None:
     with demo.client(Scope.READ) as reader:
-        assert reader.get("/api/v1/quantconnect/algorithms").status_code == 200
+        assert reader.get("/api/v1/quantconnect/status").status_code == 200
         assert reader.post("/api/v1/quantconnect/backtest", json={"config": BACKTEST}).status_code == 403
         assert reader.post(f"/api/v1/quantconnect/algorithms/{PROJECT}/stop").status_code == 403
     with demo.client(Scope.TRADE) as trader:
