@@ -79,6 +79,7 @@ async def results(
 ) -> Answer:
     """How the versions of a template have done."""
     args = {"name": name, "since": since, "until": until, "limit": limit}
+    await _prompt(room, principal, name, None, 1)
     return dict(await room.ask("llm.prompt-results", {key: value for key, value in args.items() if value is not None}, principal))
 
 
