@@ -88,11 +88,12 @@ def nothing_is_done(demo: House) -> Iterator[None]:
 
 
 def _world(demo: House) -> dict[str, Any]:
-    asked = ("/settings", "/secrets", "/sources", "/quantconnect/config", "/ai/llm/config", "/ai/llm/prompts", "/reports")
+    asked = ("/settings", "/secrets", "/quantconnect/config", "/ai/llm/config", "/ai/llm/prompts", "/reports")
     found: dict[str, Any] = {path: _still(demo.ask(path)) for path in asked}
     audit = demo.ask("/audit", limit=500)["items"]
     found["/audit"] = [line for line in audit if line["actor"].startswith("web:") and line["outcome"] == "ok"]
     found["/tokens"] = sorted(each["name"] for each in demo.ask("/tokens") if not each["name"].startswith("test-"))
+    found["/sources"] = [(each["name"], each["threshold"], each["off"]) for each in demo.ask("/sources")["sources"]]
     found["/risk/state"] = demo.ask("/risk/state")["state"]
     found["/ai/chat/sessions"] = len(demo.ask("/ai/chat/sessions")["sessions"])
     return found
