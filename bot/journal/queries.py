@@ -7,7 +7,7 @@ answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields
 from decimal import Decimal
 from enum import Enum
@@ -17,9 +17,9 @@ from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
 
-from bot.core.decision import Evidence, Fate
+from bot.core.decision import Evidence, Fate, Tier
 from bot.core.orders import OrderState
 from bot.journal import records as r
 from bot.journal import tables as t
@@ -52,14 +52,18 @@ def _converters(cls: type) -> dict[str, Callable[[Any], object]]:
     return found
 
 
-def _record(cls: type[R], row: RowMapping) -> R:
-    """The record of a row whose columns are named as its fields."""
-    values = dict(row)
+def _records(cls: type[R], names: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[R]:
+    """The records of rows whose columns are named as their fields."""
     kind: type = cls
-    for name, convert in _converters(kind).items():
-        if values[name] is not None:
-            values[name] = convert(values[name])
-    return cls(**values)
+    names, converters = tuple(names), tuple(_converters(kind).items())
+    found = []
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        for name, convert in converters:
+            if values[name] is not None:
+                values[name] = convert(values[name])
+        found.append(cls(**values))
+    return found
 
 
 class Queries:
@@ -101,8 +105,11 @@ class Queries:
         return self._database.run(asked)
 
     def _all(self, cls: type[R], statement: Select[Any]) -> list[R]:
-        rows = self._database.run(lambda connection: connection.execute(statement).mappings().all())
-        return [_record(cls, row) for row in rows]
+        def read(connection: Connection) -> tuple[Iterable[str], Iterable[Row[Any]]]:
+            result = connection.execute(statement)
+            return result.keys(), result.all()
+
+        return _records(cls, *self._database.run(read))
 
     def _first(self, cls: type[R], statement: Select[Any]) -> R | None:
         found = self._all(cls, statement.limit(1))
@@ -164,6 +171,13 @@ class Queries:
         if rare is not None:
             statement = statement.where(d.c.row.in_(rare))
         return self._all(r.JournaledDecision, statement.order_by(d.c.row.desc()).limit(limit))
+
+    def decisions_named(self, ids: Collection[str]) -> dict[str, r.JournaledDecision]:
+        """The newest decision of each of these ids, by id, whatever book it is in; what is not there is left out."""
+        d = t.decisions
+        newest = select(func.max(d.c.row)).where(d.c.book.in_(select(t.books.c.id)), d.c.id.in_(tuple(ids))).group_by(d.c.id)
+        found = self._all(r.JournaledDecision, _decisions().where(d.c.row.in_(newest))) if ids else []
+        return {each.id: each for each in found}
 
     def _rare(self, fate: Fate, run: str | None, book: BookKey | None) -> list[int] | None:
         """The rows of decisions that met a fate which few meet; None of a common one, of which a page is soon full by itself."""
@@ -303,6 +317,19 @@ class Queries:
         """Closed lots, the newest first."""
         chosen = {"symbol": symbol, "opening_decision": opening_decision}
         return self._page(r.ClosedLot, t.lots_closed, run, book, limit, before, **chosen)
+
+    def results(self, tier: Tier, since: int, until: int, limit: int) -> list[tuple[str, Decimal]]:
+        """The opening decision and the net P&L of each lot that a tier opened and that closed from `since` to before `until`.
+
+        The newest first, at most `limit`; only these two columns are read, so that many may be asked for.
+        """
+        lot = t.lots_closed.c
+        wanted = select(lot.opening_decision, lot.pnl).where(
+            lot.opener_tier == tier.value, lot.opening_decision.is_not(None), lot.at >= since, lot.at < until
+        )
+        statement = wanted.order_by(lot.row.desc()).limit(limit)
+        rows = self._database.run(lambda connection: connection.execute(statement).all())
+        return [(str(row.opening_decision), Decimal(str(row.pnl))) for row in rows]
 
     def verdicts(
         self,

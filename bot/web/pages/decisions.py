@@ -21,6 +21,7 @@ from bot.web.security.gate import Reader
 router = APIRouter()
 
 _SHOWN = 50
+_FRESH_SECONDS = 5.0
 Id = Annotated[str, Path(max_length=64)]
 
 
@@ -113,6 +114,6 @@ async def _choices(room: ControlRoom) -> dict[str, Any]:
         positions = queries.positions(book, flat=True)
         return [point.source for point in newest], [position.symbol for position in positions]
 
-    sources, held = await room.read(read)
+    sources, held = await room.remembered(("choices", book), _FRESH_SECONDS, read)
     symbols = sorted({*held, *room.loaded.settings.exchange.symbols})
     return {"sources": sources, "symbols": symbols}
