@@ -233,9 +233,10 @@ class ControlRoom:
         if simulated not in self._grounds:
             made = await self.closing.enter_async_context(own_ground(self.loaded, self.secrets, self.now))
             made.simulated = simulated
-            made.run = "" if run is None else run.id
             self._grounds[simulated] = made
-        return self._grounds[simulated]
+        found = self._grounds[simulated]
+        found.run = "" if run is None else run.id  # the bot may have started again
+        return found
 
     async def _perform(self, case: UseCase[Any], args: Mapping[str, object]) -> Answer:
         given = _checked(case, args)

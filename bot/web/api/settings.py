@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
 from bot.services.configuring.use_cases import Key
 from bot.settings import ConfigError, Settings, reloaded
-from bot.settings.overlay import Overlay, read_overlay, refused
+from bot.settings.overlay import Overlay, overlay_path, read_overlay, refused
 from bot.web.api.etags import TaggedRoute, etag_of, require_match
 from bot.web.paging import Cursor, Limit, Page, decoded, encoded
 from bot.web.problems import Problem, not_found
@@ -38,6 +39,8 @@ DottedKey = Annotated[
 Because = Annotated[str, Query(max_length=200, description="why, in a line; kept in the history")]
 SourceName = Annotated[str, Path(min_length=1, max_length=64, description="a source's name, such as rules:sma-cross")]
 SecretName = Annotated[str, Path(max_length=64, pattern=r"^[A-Z][A-Z0-9_]{1,63}$", description="such as BINANCE_API_KEY")]
+_SHOWN = "settings.shown"
+_MOST_FILES = 1_000
 _Wish = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -161,8 +164,25 @@ async def delete_secret(room: Room, principal: Admin, name: SecretName) -> Answe
 
 
 async def shown_settings(room: ControlRoom, principal: Reader) -> Answer:
-    """All settings with their origins, as the use case tells them."""
-    return dict(await room.ask("config.show", {}, principal))
+    """All settings with their origins, as the use case tells them; reckoned anew when a file of theirs changed, or the run."""
+    run = await room.run()
+    state = (None if run is None else run.id, await asyncio.to_thread(_files, room))
+    held: tuple[object, Answer] | None = room.held.get(_SHOWN)
+    if held is None or held[0] != state:
+        held = room.held[_SHOWN] = (state, dict(await room.ask("config.show", {}, principal)))
+    return held[1]
+
+
+def _files(room: ControlRoom) -> tuple[tuple[str, int, int, int], ...]:
+    """What the settings are made of, and which version of each file is there."""
+    folder = room.loaded.directory
+    paths = [] if folder is None else sorted(folder.rglob("*.yaml"))[:_MOST_FILES]
+    found = []
+    for path in (*paths, overlay_path(room.loaded.settings.bot.data_dir)):
+        with suppress(FileNotFoundError):
+            seen = path.stat()
+            found.append((str(path), seen.st_ino, seen.st_mtime_ns, seen.st_size))
+    return tuple(found)
 
 
 async def overlay_of(room: ControlRoom) -> Overlay:
