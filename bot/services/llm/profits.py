@@ -15,9 +15,8 @@ from bot.services.use_case import UseCaseError
 MOST = 10_000
 """Decisions whose profits are told at once: what one comparison takes."""
 
-_PAGE = 1_000
 _MOST_LOTS = 100_000
-_EVER = 2**62
+_EVER = 2**53
 
 
 async def realised(url: str, since: int = 0, until: int = _EVER) -> Mapping[str, Decimal]:
@@ -41,27 +40,13 @@ async def journaled(url: str, ids: Sequence[str]) -> Mapping[str, JournaledDecis
 
 def _realised(url: str, since: int, until: int) -> Mapping[str, Decimal]:
     found: dict[str, Decimal] = {}
-    before: int | None = None
     with Queries(url) as queries:
-        for _ in range(_MOST_LOTS // _PAGE):
-            lots = queries.lots(limit=_PAGE, before=before)
-            for lot in lots:
-                decision = lot.opening_decision
-                if decision is None or lot.opener_tier is not Tier.LLM or not since <= lot.at < until:
-                    continue
-                if decision in found or len(found) < MOST:
-                    found[decision] = found.get(decision, Decimal(0)) + lot.pnl
-            if len(lots) < _PAGE or lots[-1].at < since:
-                break
-            before = lots[-1].row
+        for decision, pnl in queries.results(Tier.LLM, since, until, _MOST_LOTS):
+            if decision in found or len(found) < MOST:
+                found[decision] = found.get(decision, Decimal(0)) + pnl
     return found
 
 
 def _journaled(url: str, ids: Sequence[str]) -> Mapping[str, JournaledDecision]:
-    found: dict[str, JournaledDecision] = {}
     with Queries(url) as queries:
-        for name in dict.fromkeys(ids):
-            rows = queries.decisions(id=name, limit=1)
-            if rows:
-                found[name] = rows[0]
-    return found
+        return queries.decisions_named(dict.fromkeys(ids))
