@@ -223,13 +223,22 @@ async function send(form, submitter) {
   buttons.forEach((one) => (one.disabled = true));
   form.setAttribute("aria-busy", "true");
   try {
-    const answer = await call(method, address, sent, form.dataset.match ? { "If-Match": form.dataset.match } : {});
+    const answer = await call(method, address, sent, { "Idempotency-Key": keyOf(form, method + address + JSON.stringify(sent)), ...(form.dataset.match ? { "If-Match": form.dataset.match } : {}) });
+    const problem = answer && !answer.ok ? await problemOf(answer) : null;
+    if (answer?.status !== 503 && problem?.title !== "Still being done") unsure.delete(form);
     if (answer === null) return;
-    if (!answer.ok) { said.textContent = told(await problemOf(answer)); return; }
+    if (problem) { said.textContent = told(problem); return; }
     const result = answer.status === 204 ? {} : await answer.json();
     succeed(form, result, done);
   } catch (error) { said.textContent = "The control room does not answer: it may or may not have been done. Look before you repeat it."; }
   finally { buttons.forEach((one) => (one.disabled = false)); form.removeAttribute("aria-busy"); }
+}
+
+// What may have been done, for nobody answered, is repeated under its key of before: then it is done once all the same.
+const unsure = new WeakMap();
+function keyOf(form, what) {
+  if (unsure.get(form)?.what !== what) unsure.set(form, { what, key: newKey() });
+  return unsure.get(form).key;
 }
 
 // A form that only asks: the fragment at its address, with its fields, is shown in the element that it names.
@@ -296,7 +305,7 @@ async function showPreview(form, held, number) {
   } catch { if (number === held.number) host.replaceChildren(element("p", { className: "alert", textContent: "The control room does not answer." })); }
   finally { if (number === held.number) host.removeAttribute("aria-busy"); }
 }
-const post = (address, sent, accept) => fetch(address, { method: "POST", headers: { Accept: accept, "Content-Type": "application/json", "X-CSRF-Token": csrf }, credentials: "same-origin", body: JSON.stringify(sent) });
+const post = (address, sent, accept) => fetch(address, { method: "POST", headers: { Accept: accept, "Content-Type": "application/json", "X-CSRF-Token": csrf, ...(body.dataset.run ? { "X-Run": body.dataset.run } : {}) }, credentials: "same-origin", body: JSON.stringify(sent) });
 
 // ---- an answer that is read while it comes: text is appended as text, and what is kept is asked for at its end
 
