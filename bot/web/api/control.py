@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.web.api.etags import TaggedRoute
-from bot.web.api.offers import Offer, router_of
+from bot.web.api.offers import Offer, confirmed_where_live, router_of, with_stakes
 from bot.web.room import ControlRoom, Room
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.gate import Reader, Trader
@@ -94,7 +94,7 @@ async def reconcile(room: Room, principal: Trader, request: Request, wish: Accou
 
 async def _halted(room: ControlRoom, principal: Principal, request: Request, name: str, wish: Halt, text: str) -> Answer:
     args = wish.model_dump()
-    await require_confirmation(request, principal, name, args, text)
+    await require_confirmation(request, principal, name, args, await with_stakes(room, text))
     return dict(await room.command(name, args, principal, nonce=nonce_of(request)))
 
 
@@ -106,8 +106,10 @@ async def pause(room: Room, principal: Trader, request: Request, source: SourceN
 
 @sources.post("/sources/{source:path}/resume")
 async def unpause(room: Room, principal: Trader, request: Request, source: SourceName) -> Answer:
-    """Hear a source again."""
-    return dict(await room.command("unpause", {"source": source}, principal, nonce=nonce_of(request)))
+    """Hear a source again; where real orders are sent, in two steps."""
+    args = {"source": source}
+    await confirmed_where_live(room, request, principal, "unpause", args, f"Hear {source} again: what it proposes may be traded.")
+    return dict(await room.command("unpause", args, principal, nonce=nonce_of(request)))
 
 
 @jobs.get("/jobs")

@@ -30,6 +30,7 @@ AUTHORS = frozenset({"author"})
 """Arguments that say who asks: the session knows, the request does not."""
 
 _GATES: Mapping[Scope, Any] = {Scope.READ: Reader, Scope.TRADE: Trader, Scope.ADMIN: Admin}
+_REAL = "This is LIVE: real orders, real money."
 _EMPTY = inspect.Parameter.empty
 
 
@@ -37,7 +38,8 @@ _EMPTY = inspect.Parameter.empty
 class Offer:
     """One address. `fixed` are arguments that it implies; `renamed` says which argument a part of the path is.
 
-    With `confirm`, a text in which arguments may stand in braces, it is done in two steps.
+    With `confirm`, a text in which arguments may stand in braces, it is done in two steps; with `live`, another such text, only
+    where real orders are sent.
     """
 
     method: str
@@ -45,6 +47,7 @@ class Offer:
     use_case: str
     scope: Scope = Scope.READ
     confirm: str = ""
+    live: str = ""
     fixed: Mapping[str, object] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
@@ -104,6 +107,8 @@ def _endpoint(offer: Offer, case: UseCase[Any]) -> Callable[..., Awaitable[Any]]
         args |= dict.fromkeys(author, principal.actor)
         if offer.confirm:
             await require_confirmation(request, principal, case.name, args, offer.confirm.format_map(_Lenient(args)))
+        if offer.live:
+            await confirmed_where_live(room, request, principal, case.name, args, offer.live.format_map(_Lenient(args)))
         answer = await room.ask(case.name, args, principal, nonce=nonce_of(request))
         return await _answered(room, principal, offer, answer)
 
@@ -127,6 +132,20 @@ def _endpoint(offer: Offer, case: UseCase[Any]) -> Callable[..., Awaitable[Any]]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__name__ = offer.name
     return called
+
+
+async def confirmed_where_live(
+    room: ControlRoom, request: Request, principal: Principal, action: str, args: Mapping[str, object], text: str
+) -> None:
+    """Return at once where no real order is sent, else when it was confirmed; `Problem` 428 before that."""
+    told = await with_stakes(room, text)
+    if told != text:
+        await require_confirmation(request, principal, action, args, told)
+
+
+async def with_stakes(room: ControlRoom, text: str) -> str:
+    """A question, and whether it is about real money."""
+    return f"{text} {_REAL}" if (await room.world()).badge == "LIVE" else text
 
 
 def plain(given: BaseModel) -> dict[str, Any]:

@@ -216,6 +216,7 @@ async def answered(room: ControlRoom, principal: Principal, name: str, args: Map
 _STOP = "Stop the live algorithm of project {project}. What it holds stays held."
 _LIQUIDATE = "Close everything that the live algorithm of project {project} holds, at the market, and stop it."
 _COMMAND = "Tell the live algorithm of project {project} this, on which it may trade: {command!s:.300}"
+_PROCESS = "Decide on the signal {id} now: the desk treats it like any other, and may trade."
 _DELETE = "Delete the backtest {project}/{backtest} at QuantConnect; one that runs is stopped."
 _SWEEP = "Run the sweep: it occupies nodes for hours, and by optimization it costs credit."
 
@@ -231,7 +232,7 @@ OFFERS = (
     Offer("POST", "/quantconnect/algorithms/{project}/command", "qc.command", Scope.TRADE, _COMMAND),
     Offer("GET", "/quantconnect/signals", "qc.signals", Scope.TRADE),
     Offer("POST", "/quantconnect/signals/fetch", "qc.fetch", Scope.TRADE),
-    Offer("POST", "/quantconnect/signals/{id}/process", "qc.process", Scope.TRADE),
+    Offer("POST", "/quantconnect/signals/{id}/process", "qc.process", Scope.TRADE, live=_PROCESS),
     Offer("POST", "/quantconnect/backtest", "qc.backtest", Scope.TRADE, fixed={"analyse": False}, hidden=_FILES),
     Offer("POST", "/quantconnect/backtest/with-analysis", "qc.backtest", Scope.TRADE, fixed={"analyse": True}, hidden=_FILES),
     Offer("GET", "/quantconnect/backtests", "qc.backtests", Scope.TRADE),

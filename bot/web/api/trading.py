@@ -311,13 +311,15 @@ def order_cursor(after: str | None) -> tuple[int, str] | None:
     return int(created), name
 
 
+_THRESHOLD = "Hear {source} from the confidence {threshold} on: what it proposes above that may be traded."
+
 OFFERS = (
     Offer("GET", "/queue", "desk.queue"),
     Offer("GET", "/positions/live", "desk.positions"),
     Offer("GET", "/markets", "market.symbols"),
     Offer("GET", "/markets/candles", "market.candles"),
     Offer("GET", "/sources", "desk.sources"),
-    Offer("PUT", "/sources/{source:path}/threshold", "desk.set-threshold", Scope.TRADE),
+    Offer("PUT", "/sources/{source:path}/threshold", "desk.set-threshold", Scope.TRADE, live=_THRESHOLD),
 )
 
 ROUTERS = (router, router_of(OFFERS, "trading"))
