@@ -113,7 +113,9 @@ async def backtests(
 @router.get("/ui/quantconnect/backtests/{project}/{backtest}")
 async def backtest_shown(request: Request, room: Room, principal: Reader, project: Project, backtest: BacktestId) -> HTMLResponse:
     """One backtest in full."""
-    return fragment(request, "results/qc-backtest.html", {"result": await backtest_of(room, principal, project, backtest)})
+    found = await backtest_of(room, principal, project, backtest)
+    lesson = await _lesson_of(room, principal, str(found["reference"]))
+    return fragment(request, "results/qc-backtest.html", {"result": {**found, "lesson": lesson}})
 
 
 @router.get("/ui/quantconnect/compare")
@@ -179,6 +181,16 @@ async def _backtest(room: ControlRoom, principal: Principal, wanted: Wanted) -> 
         "form": _form(room),
         "running": await _running(room, principal, {"qc.backtest"}),
     }
+
+
+async def _lesson_of(room: ControlRoom, principal: Principal, reference: str) -> Mapping[str, Any] | None:
+    """What the memory keeps of a backtest, None where it was not learnt from or is forgotten."""
+    try:
+        told = await room.ask("memory.lessons", {"limit": 1_000}, principal)
+    except Problem:  # the result is worth showing all the same
+        return None
+    wanted = f"quantconnect {reference}"
+    return next((lesson for lesson in told["lessons"] if lesson["reference"] == wanted), None)
 
 
 def _form(room: ControlRoom) -> Shown:
