@@ -15,8 +15,9 @@ import jsonschema
 import pytest
 import yaml
 
-from bot.secrets import MASTER_KEY, WELL_KNOWN
+from bot.secrets import MASTER_KEY, WELL_KNOWN, Secrets
 from bot.settings import load
+from bot.web.security.binding import PASSWORD, refusal
 
 ROOT = Path(__file__).parents[1]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -180,23 +181,31 @@ def test_the_services_are_described_strictly() -> None:
 def test_secrets_come_from_the_environment_alone() -> None:
     for name, service in compose()["services"].items():
         for key, value in service.get("environment", {}).items():
-            if key in {*WELL_KNOWN, MASTER_KEY}:
+            if key == PASSWORD:
+                assert value == "${WEB_PASSWORD:?set it in .env}", f"{name}: without {key} nothing must start"
+            elif key in {*WELL_KNOWN, MASTER_KEY}:
                 assert value is None, f"{name}: {key} must be handed through, not written down"
             elif "PASSWORD" in key or "PASSWORD" in (value or ""):
                 assert "${POSTGRES_PASSWORD:?" in value, f"{name}: {key} must be asked for"
 
 
-def test_the_bot_understands_what_its_container_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bot_understands_what_its_container_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A setting that was renamed would be an error at the first start, in somebody's container."""
     for key, value in compose()["services"]["bot"]["environment"].items():
         if value is not None:
-            monkeypatch.setenv(key, re.sub(r"\$\{(\w+):\?[^}]*\}", "secret", value))
+            monkeypatch.setenv(key, re.sub(r"\$\{(\w+):\?[^}]*\}", "longsecret", value))
     settings = load(ROOT / "config").settings
-    assert settings.database_url == "postgresql://arbiter:secret@postgres:5432/arbiter"
+    assert settings.database_url == "postgresql://arbiter:longsecret@postgres:5432/arbiter"
     assert settings.redis.url == "redis://redis:6379/0"
     assert (settings.metrics.host, settings.metrics.allow_remote) == ("0.0.0.0", True)
-    (port,) = compose()["services"]["bot"]["ports"]
-    assert port.endswith(f":{settings.metrics.port}")
+    assert [port.rpartition(":")[2] for port in compose()["services"]["bot"]["ports"]] == [
+        str(settings.metrics.port),
+        str(settings.web.port),
+    ]
+    assert settings.web.host == "0.0.0.0"
+    assert refusal(settings.web.host, Secrets(tmp_path)) is None, "the password that compose asks for lets it be reached"
+    monkeypatch.delenv(PASSWORD)
+    assert refusal(settings.web.host, Secrets(tmp_path)) is not None
 
 
 @pytest.mark.parametrize(("file", "target"), [("prometheus.yml", "127.0.0.1:9464"), ("compose.yml", "bot:9464")])

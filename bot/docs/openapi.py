@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,7 +20,8 @@ Document = dict[str, Any]
 _WIDTH = 130
 
 
-def document() -> Document:
+@cache
+def document() -> Mapping[str, Any]:
     """What the control room serves: nothing of a room is asked but its version, its settings and the time."""
     room = SimpleNamespace(version=version("arbiter-desk"), loaded=SimpleNamespace(settings=Settings()), now=lambda: 0)
     return create_app(cast("ControlRoom", room)).openapi()
