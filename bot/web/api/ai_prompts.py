@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -56,7 +57,7 @@ async def prompt(
 ) -> Answer:
     """A version of a template with its text, and the versions there are; its ETag is what saving another asks for."""
     told = await _prompt(room, principal, name, version, limit)
-    response.headers["etag"] = await tag_of(room, principal, name)
+    response.headers["etag"] = tag_of(told)
     return told
 
 
@@ -98,7 +99,7 @@ async def save(
     With `If-Match`, 412 if somebody has saved another version meanwhile.
     """
     del if_match  # described for who reads the document; it is looked at where all are
-    require_match(request, await tag_of(room, principal, name))
+    require_match(request, await _tag_now(room, principal, name))
     args = {"name": name, **given(wish), "author": principal.actor[:64]}
     done = dict(await room.ask("llm.prompt-save", args, principal, nonce=nonce_of(request)))
     if not done["saved"]:
@@ -115,16 +116,18 @@ async def activate(room: Room, principal: Trader, request: Request, name: Prompt
     return dict(await room.ask("llm.prompt-activate", args, principal, nonce=nonce_of(request)))
 
 
-async def tag_of(room: ControlRoom, principal: Principal, name: str) -> str:
+def tag_of(told: Mapping[str, Any]) -> str:
     """Of a template's newest version: it changes when somebody saves another."""
+    return etag_of([told["name"], told["versions"][0]["version"] if told["versions"] else 0])
+
+
+async def _tag_now(room: ControlRoom, principal: Principal, name: str) -> str:
     try:
-        told = await room.ask("llm.prompt", {"name": name, "limit": 1}, principal)
+        return tag_of(await room.ask("llm.prompt", {"name": name, "limit": 1}, principal))
     except Problem as problem:
         if problem.status != 409:
             raise
         return etag_of([name, None])  # there is none of this name yet
-    newest = told["versions"][0]["version"] if told["versions"] else 0
-    return etag_of([name, newest])
 
 
 async def _prompt(room: ControlRoom, principal: Principal, name: str, version: int | None, limit: int) -> Answer:

@@ -76,7 +76,7 @@ async def shown(
         "prompts": listed["prompts"],
         "prompt": opened,
         "active": opened["activations"][0]["version"] if opened["activations"] else 0,
-        "tag": await tag_of(room, principal, name),
+        "tag": tag_of(opened),
         "results": {one["version"]: one for one in (await room.ask("llm.prompt-results", {"name": name}, principal))["results"]},
         "changed": None if changed is None else {**changed, "lines": lines_of(changed["diff"])},
         "placeholders": samples(),

@@ -47,6 +47,13 @@ async def chat(
     return await page(request, "chat/page.html", "chat", {**context, "skip": skip, "chosen": chosen})
 
 
+@router.get("/ui/chat/sessions")
+async def sessions(request: Request, room: Room, principal: Reader, session: Session = "") -> HTMLResponse:
+    """The conversations, those that were last spoken in first."""
+    listed = (await room.ask("chat.sessions", {"limit": _SESSIONS}, principal))["sessions"]
+    return fragment(request, "chat/sessions.html", {"sessions": listed, "chosen": session})
+
+
 @router.get("/ui/chat/{session}")
 async def talk(request: Request, room: Room, principal: Reader, session: SessionPart) -> HTMLResponse:
     """What was said last in a session, and what waits to be confirmed."""

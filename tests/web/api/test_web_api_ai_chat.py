@@ -113,7 +113,7 @@ def test_what_is_not_there_is_not_found_and_what_is_too_much_is_refused(client: 
     for question in ("", "x" * 5_000):
         answer = client.post(f"/api/v1/ai/chat/sessions/{session}/messages", json={"question": question})
         assert answer.status_code == 422
-    assert client.get(f"/api/v1/ai/chat/sessions/{session}/messages/stream", params={"job": "job-1-999999"}).status_code == 409
+    assert client.get(f"/api/v1/ai/chat/sessions/{session}/messages/stream", params={"job": "job-1-999999"}).status_code == 404
 
 
 def test_a_reader_that_missed_progress_gets_every_word_that_is_left() -> None:
