@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from bot.web.listener import proxied
+from bot.web.listener import asked, proxied
 from bot.web.pages.render import environment, fragment, page
 from bot.web.pages.words import slug
 from bot.web.problems import Problem
@@ -57,9 +58,12 @@ async def healthz(room: Room) -> Response:
 
 
 @router.get("/readyz")
-async def readyz(room: Room) -> Response:
-    """The bot's own word on whether it is ready."""
-    return await proxied(room, "/readyz")
+async def readyz(request: Request, room: Room) -> Response:
+    """The bot's own word on whether it is ready; why it is not, which tells of venue and account, is not for strangers."""
+    if await known(request) is not None:
+        return await proxied(room, "/readyz")
+    status, body, kind = await asked(room, "/readyz")
+    return Response(without_reasons(body), status, media_type=kind)
 
 
 @router.get("/metrics")
@@ -67,6 +71,15 @@ async def metrics(room: Room, principal: Reader) -> Response:
     """The bot's metrics, for who may read."""
     del principal
     return await proxied(room, "/metrics")
+
+
+def without_reasons(body: bytes) -> bytes:
+    """What the bot says of its readiness, cut to the one word; nothing of what cannot be read."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return b"{}"
+    return orjson.dumps({"status": told.get("status") if isinstance(told, dict) else None})
 
 
 async def shown(request: Request, problem: Problem) -> Response | None:

@@ -117,3 +117,10 @@ def test_whoever_comes_in_by_a_link_is_in_the_audit(demo: House, client: httpx2.
     lines = client.get("/api/v1/audit", params={"command": "access.session-begin"}).json()["items"]
     assert lines[0]["actor"] == "web:owner"
     assert lines[0]["after"] == {"by": "link", "address": "127.0.0.1"}
+
+
+def test_only_who_may_read_is_told_why_the_bot_is_not_ready(demo: House, reader: httpx2.Client) -> None:
+    assert "reasons" in reader.get("/readyz").json()
+    with httpx2.Client(base_url=demo.url) as stranger:
+        assert stranger.get("/readyz").json().keys() == {"status"}
+        assert stranger.get("/metrics").status_code == 401
