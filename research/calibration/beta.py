@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeAlias
 
 from bot.core.values import value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _EDGE = 1e-3
 _PENALTY = 1.0
 _STEPS = 100
 _SMALL = 1e-10
 
-Floats = NDArray[np.float64]
+Floats: TypeAlias = "NDArray[np.float64]"
 
 
 @value
@@ -41,6 +43,8 @@ class BetaMap:
 
 def fit_beta(stated: Sequence[float], won: Sequence[float], weights: Sequence[float]) -> BetaMap:
     """The map that makes these outcomes likeliest; the three have one length. Never falls: a and b are held at 0 or above."""
+    import numpy as np  # noqa: PLC0415 - a tenth of a second that whoever only reads maps need not wait
+
     said = np.clip(np.asarray(stated, dtype=np.float64), _EDGE, 1.0 - _EDGE)
     outcomes, weight = np.asarray(won, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     features = np.column_stack((np.log(said), -np.log1p(-said), np.ones_like(said)))
@@ -68,6 +72,8 @@ def _held(change: Floats, free: list[int]) -> Floats:
 
 def _newton(features: Floats, offset: Floats, won: Floats, weight: Floats) -> Floats:
     """The penalised optimum, which is unique: the loss is strictly convex."""
+    import numpy as np  # noqa: PLC0415
+
     found = np.zeros(features.shape[1])
     loss = _loss(found, features, offset, won, weight)
     for _ in range(_STEPS):
@@ -87,6 +93,8 @@ def _newton(features: Floats, offset: Floats, won: Floats, weight: Floats) -> Fl
 
 
 def _loss(found: Floats, features: Floats, offset: Floats, won: Floats, weight: Floats) -> float:
+    import numpy as np  # noqa: PLC0415
+
     odds = offset + features @ found
     # ln(1 + exp(odds)) - won * odds, without overflow.
     return float((weight * (np.logaddexp(0.0, odds) - won * odds)).sum() + 0.5 * _PENALTY * (found @ found))

@@ -11,16 +11,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from bot.core.decision import Action, Decision, SourceSpec, derive_id
 from sources.base import Proposal, Proposer, Protection
-from sources.quantconnect.models_live import Holding
 from sources.quantconnect.models_trade import Insight, InsightDirection, InsightType, Order, OrderDirection, OrderStatus
 from sources.quantconnect.shapes import letters
 from sources.quantconnect.values import moment_ms, number, span_s
+
+if TYPE_CHECKING:
+    from sources.quantconnect.models_live import Holding
 
 LONGEST_ID = 128
 LONGEST_TEXT = 1_000

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import structlog
 
 from bot.core.market import timeframe_ms
-from sources.quantconnect.client import Client
 from sources.quantconnect.errors import Kind, QcError
 from sources.quantconnect.intake import Intake
 from sources.quantconnect.routes import Route, RouteTrouble
 from sources.quantconnect.settings import QuantConnectParams
+
+if TYPE_CHECKING:
+    from sources.quantconnect.client import Client
 
 log = structlog.get_logger(__name__)
 

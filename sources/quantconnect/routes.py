@@ -6,14 +6,12 @@ A route may give the same signals every time: the intake knows them. So a poll t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import orjson
 import structlog
 
 from bot.core.decision import derive_id
-from sources.quantconnect.calls import Page
-from sources.quantconnect.client import Client
 from sources.quantconnect.insights import (
     Heading,
     Signal,
@@ -27,10 +25,15 @@ from sources.quantconnect.insights import (
     portfolio_total,
 )
 from sources.quantconnect.intake import MOST_NOTICES, Bounded
-from sources.quantconnect.models_live import Holding, Portfolio
-from sources.quantconnect.models_trade import Insight, Order, OrderStatus
+from sources.quantconnect.models_trade import OrderStatus
 from sources.quantconnect.settings import ObjectParams
 from sources.quantconnect.values import moment_ms
+
+if TYPE_CHECKING:
+    from sources.quantconnect.calls import Page
+    from sources.quantconnect.client import Client
+    from sources.quantconnect.models_live import Holding, Portfolio
+    from sources.quantconnect.models_trade import Insight, Order
 
 log = structlog.get_logger(__name__)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from research.calibration.curve import Reliability, reliability
 from research.calibration.evidence import BUY, Closed
 from research.calibration.feedback import Feedback, leaning
 from research.calibration.maps import IDENTITY, CalibrationMap, Fit, Key, alone, grouped, map_json, maps_in_use
 from research.calibration.policy import CalibrationPolicy
 from research.calibration.states import LEARNING, SourceState, maps_in_force
 from research.calibration.thresholds import threshold_advice
+
+if TYPE_CHECKING:
+    from research.calibration.curve import Reliability
 
 _SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -67,6 +70,8 @@ def thresholds(asked: Asked, *, adjusted: bool) -> dict[str, object]:
 
 def insights(asked: Asked) -> dict[str, object]:
     """What there is to say of each source, the weightiest first."""
+    from research.calibration.curve import reliability  # noqa: PLC0415 - numpy
+
     rows = []
     for source, closed in asked.closed.items():
         said: list[str] = []
@@ -94,6 +99,8 @@ def source_state_json(state: SourceState) -> dict[str, object]:
 
 
 def _row(key: Key, closed: Sequence[Closed], found: CalibrationMap, state: SourceState) -> dict[str, object]:
+    from research.calibration.curve import reliability  # noqa: PLC0415 - numpy
+
     source, model, action = key
     record = reliability(closed)
     return {

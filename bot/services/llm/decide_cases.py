@@ -18,7 +18,6 @@ from bot.services.llm.access import minds_of
 from bot.services.llm.figures import usage_json, usd
 from bot.services.llm.prompt_cases import prompts_folder
 from bot.services.llm.sources import source_of
-from bot.services.market_look import StillPort, fresh_books, look_at_venue
 from bot.services.running import running
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from sources.llm.leaks import Guard
@@ -98,6 +97,8 @@ async def _of_our_own(ground: Ground, args: DecideArgs) -> _Asked:
         message = "the market of this world is simulated, and only its bot knows it: ask for a source of that bot"
         raise UseCaseError(message)
     if port is None:
+        from bot.services.market_look import StillPort, fresh_books, look_at_venue  # noqa: PLC0415 - numpy
+
         settings, shown = ground.loaded.settings, timeframes(config, params)
         view = await look_at_venue(settings, [args.symbol], shown, params.depth, ground.now)
         port = StillPort(view, fresh_books(settings, ground.now()), ground.now)

@@ -35,7 +35,6 @@ from bot.services.llm.provider_cases import access_settings
 from bot.services.llm.sources import source_of
 from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
-from research.calibration.curve import reliability
 from research.calibration.evidence import Closed
 from sources.llm.asking import Role
 from sources.llm.minds import Minds
@@ -209,6 +208,8 @@ def _twin(name: str, number: int) -> str:
 
 
 def _trial(name: str, opinions: Sequence[Opinion], earned: Mapping[str, Earning] | None, rounds: int) -> Trial:
+    from research.calibration.curve import reliability  # noqa: PLC0415 - numpy
+
     cost, paid = sum((one.cost for one in opinions), Decimal(0)), sum((one.paid for one in opinions), Decimal(0))
     mine = None if earned is None else earned[name]
     traded = any(one.trades for one in opinions)
