@@ -26,7 +26,7 @@ router = APIRouter(tags=["trading"])
 _PAGE = 1_000
 _MOST = 1_000_000
 _FORMS: Mapping[str, Any] = {"text/csv": {"schema": {"type": "string"}}, "application/json": {"schema": {"type": "array"}}}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Table(StrEnum):

@@ -70,7 +70,17 @@ async def _recognised(connection: HTTPConnection) -> Principal | None:
         kind, _, value = authorization.partition(" ")
         return await room.access.token(value.strip()) if kind.lower() == "bearer" else None
     key = connection.cookies.get(COOKIE)
-    return await room.access.session(key) if key else None
+    return await room.access.session(key) if key and not _asked_elsewhere(connection) else None
+
+
+def _asked_elsewhere(connection: HTTPConnection) -> bool:
+    """Whether a page of others asks. Another port of this machine is the same site, so its questions bring the cookie along.
+
+    They change nothing, but may cost calls of a service. A person who follows a link is led on by `/login`, from a page of ours.
+    """
+    if connection.scope.get("method") not in SAFE:
+        return False
+    return connection.headers.get("sec-fetch-site", "none").lower() in {"same-site", "cross-site"}
 
 
 async def admitted(request: Request, needed: Scope) -> Principal:
