@@ -20,3 +20,15 @@ async def asked(
         if problem.status != 503:
             raise
         return None
+
+
+async def if_it_can(
+    room: ControlRoom, name: str, principal: Principal, args: Mapping[str, object] | None = None
+) -> Mapping[str, Any] | None:
+    """The same, and None also where it cannot say as things are, such as without a table that is made by the first run."""
+    try:
+        return await asked(room, name, principal, args)
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        return None

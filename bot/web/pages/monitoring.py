@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from bot.web.api.monitoring import control_room_of
 from bot.web.charts.monitoring import Buckets, errors_by_hour, feed_ages, latency_buckets
 from bot.web.listener import asked
+from bot.web.pages.asking import if_it_can
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.render import fragment, page
 from bot.web.problems import Problem
@@ -123,7 +124,7 @@ async def latencies_chart(room: Room, principal: Reader, theme: ThemeWanted) -> 
 @router.get("/ui/charts/feed-ages")
 async def feed_ages_chart(room: Room, principal: Reader, theme: ThemeWanted) -> Response:
     """How old the newest price of each symbol is."""
-    found = await _alive(room, "risk.state", principal)
+    found = await if_it_can(room, "risk.state", principal)
     ages: dict[str, object] = {}
     if found is not None:
         ages = {each["symbol"]: None if each["seen"] is None else found["now"] - each["seen"] for each in found["health"]}
@@ -134,7 +135,7 @@ async def feed_ages_chart(room: Room, principal: Reader, theme: ThemeWanted) -> 
 @router.get("/ui/charts/errors")
 async def errors_chart(room: Room, principal: Reader, theme: ThemeWanted, hours: Hours = 24) -> Response:
     """How often it went wrong, hour by hour."""
-    found = await _alive(room, "monitor.error-trend", principal, {"hours": hours})
+    found = await if_it_can(room, "monitor.error-trend", principal, {"hours": hours})
     rows = [] if found is None else [(each["at"], each["count"]) for each in found["hours"]]
     now = room.now()
     since = rows[0][0] if rows else now - hours * _HOUR_MS
@@ -164,30 +165,30 @@ def _added(family: Metric) -> Buckets:
 
 async def _components(room: ControlRoom, principal: Principal) -> dict[str, Any]:
     """The worst first, and what nobody wants last."""
-    found = await _alive(room, "monitor.components", principal)
+    found = await if_it_can(room, "monitor.components", principal)
     seen = [] if found is None else sorted(found["components"], key=lambda each: _WORST_FIRST.index(each["state"]))
     return {"whole": None if found is None else found["state"], "seen": seen}
 
 
 async def _latencies(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    return {"latencies": await _alive(room, "monitor.latencies", principal), "stage_words": WORDS}
+    return {"latencies": await if_it_can(room, "monitor.latencies", principal), "stage_words": WORDS}
 
 
 async def _errors(room: ControlRoom, principal: Principal, state: str) -> dict[str, Any]:
-    found = await _alive(room, "monitor.errors", principal, {"state": state, "limit": _ERRORS})
+    found = await if_it_can(room, "monitor.errors", principal, {"state": state, "limit": _ERRORS})
     return {"errors": found, "error_state": state}
 
 
 async def _database(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    return {"database": await _alive(room, "monitor.database", principal)}
+    return {"database": await if_it_can(room, "monitor.database", principal)}
 
 
 async def _providers(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    return {"providers": await _alive(room, "monitor.providers", principal)}
+    return {"providers": await if_it_can(room, "monitor.providers", principal)}
 
 
 async def _told(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    found = await _alive(room, "notify.log", principal, {"limit": _TOLD})
+    found = await if_it_can(room, "notify.log", principal, {"limit": _TOLD})
     return {"deliveries": None if found is None else found["deliveries"]}
 
 
@@ -198,15 +199,3 @@ async def _jobs(room: ControlRoom, principal: Principal) -> dict[str, Any]:
         if problem.status != _AWAY:
             raise
         return {"jobs": None}
-
-
-async def _alive(
-    room: ControlRoom, name: str, principal: Principal, args: Mapping[str, object] | None = None
-) -> Mapping[str, Any] | None:
-    """What the running bot says, None while there is none, or it cannot say."""
-    try:
-        return await room.ask(name, args or {}, principal)
-    except Problem as problem:
-        if problem.status not in {_AWAY, 409}:
-            raise
-        return None

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from bot.web.charts.gauges import Gauge, limits
+from bot.web.pages.asking import asked
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.render import fragment, page
 from bot.web.problems import Problem
@@ -19,7 +20,6 @@ from bot.web.security.principal import Principal
 router = APIRouter()
 
 _CHANGES = 12
-_AWAY = 503
 _ANSWERED_BY_HAND = frozenset({404, 409, 422, 503})
 
 Symbol = Annotated[str, Query(max_length=60)]
@@ -86,7 +86,7 @@ async def what_if(
 ) -> HTMLResponse:
     """What risk would say of an order, check by check."""
     args = {"symbol": symbol, "side": side, unit: size, "price": price, "source": source}
-    return fragment(request, "risk/what_if.html", await _asked(room, "risk.validate", args, principal))
+    return fragment(request, "risk/what_if.html", await _answered(room, "risk.validate", args, principal))
 
 
 @router.get("/ui/risk/size")
@@ -101,7 +101,7 @@ async def size(
 ) -> HTMLResponse:
     """How much each sizing policy would hold."""
     args = {"symbol": symbol, "confidence": confidence, "stop_loss": stop_loss, "source": source}
-    return fragment(request, "risk/size.html", await _asked(room, "risk.size", args, principal))
+    return fragment(request, "risk/size.html", await _answered(room, "risk.size", args, principal))
 
 
 @router.get("/ui/charts/limits")
@@ -123,11 +123,11 @@ def _gauge(limit: Mapping[str, Any]) -> Gauge:
 
 
 async def _state(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    return {"risk": await _alive(room, "risk.state", principal), "live": (await room.world()).mode == "live"}
+    return {"risk": await asked(room, "risk.state", principal), "live": (await room.world()).mode == "live"}
 
 
 async def _assessed(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    return {"assessed": await _alive(room, "risk.assess", principal)}
+    return {"assessed": await asked(room, "risk.assess", principal)}
 
 
 async def _changes(room: ControlRoom) -> dict[str, Any]:
@@ -139,24 +139,14 @@ async def _changes(room: ControlRoom) -> dict[str, Any]:
 
 async def _choices(room: ControlRoom, principal: Principal, known: Mapping[str, Any] | None) -> dict[str, Any]:
     """What the forms offer: symbols, and the sources that are heard."""
-    sources = await _alive(room, "desk.sources", principal)
+    sources = await asked(room, "desk.sources", principal)
     return {
         "symbols": [] if known is None else [each["symbol"] for each in known["health"]],
         "sources": [] if sources is None else [each["name"] for each in sources["sources"] if each["state"] != "off"],
     }
 
 
-async def _alive(room: ControlRoom, name: str, principal: Principal) -> Mapping[str, Any] | None:
-    """What the running bot says, None while there is none."""
-    try:
-        return await room.ask(name, {}, principal)
-    except Problem as problem:
-        if problem.status != _AWAY:
-            raise
-        return None
-
-
-async def _asked(room: ControlRoom, name: str, args: Mapping[str, str], principal: Principal) -> dict[str, Any]:
+async def _answered(room: ControlRoom, name: str, args: Mapping[str, str], principal: Principal) -> dict[str, Any]:
     """The answer to a form, or what is wrong with it, in words."""
     given = {key: value for key, value in args.items() if value}
     try:

@@ -13,6 +13,7 @@ from bot.settings import OriginKind, Settings
 from bot.web.api.etags import etag_of
 from bot.web.api.settings import overlay_of, shown_settings
 from bot.web.api.tokens import token_shown
+from bot.web.pages.asking import if_it_can
 from bot.web.pages.render import fragment, page
 from bot.web.problems import Problem
 from bot.web.room import ControlRoom, Room
@@ -22,7 +23,6 @@ from bot.web.setting_fields import SettingField, section_about, setting_field
 
 router = APIRouter()
 
-_AWAY = 503
 _REFUSED = 409
 _CHANGES = 30
 _ABOVE = frozenset({OriginKind.ENVIRONMENT.value, OriginKind.COMMAND_LINE.value})
@@ -119,7 +119,7 @@ async def _settings(room: ControlRoom, principal: Principal, section: str) -> di
         "problem": shown["problem"],
         "overlay": shown["overlay"],
         "match": etag_of(shown),
-        "files": _with_state(shown["sources"], await _alive(room, "desk.sources", principal)),
+        "files": _with_state(shown["sources"], await if_it_can(room, "desk.sources", principal)),
         "files_problem": shown["sources_problem"],
     }
 
@@ -152,22 +152,12 @@ async def _history(room: ControlRoom, principal: Principal) -> dict[str, Any]:
 
 
 async def _channels(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    return {"channels": await _alive(room, "notify.channels", principal)}
+    return {"channels": await if_it_can(room, "notify.channels", principal)}
 
 
 async def _secrets(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    return {"vault": await _alive(room, "config.secrets", principal)}
+    return {"vault": await if_it_can(room, "config.secrets", principal)}
 
 
 async def _tokens(room: ControlRoom) -> dict[str, Any]:
     return {"tokens": [token_shown(each, room.now()) for each in await room.access.tokens()]}
-
-
-async def _alive(room: ControlRoom, name: str, principal: Principal) -> Mapping[str, Any] | None:
-    """What the running bot says, None while there is none, or it cannot say."""
-    try:
-        return await room.ask(name, {}, principal)
-    except Problem as problem:
-        if problem.status not in {_AWAY, _REFUSED}:
-            raise
-        return None
