@@ -1,12 +1,13 @@
 """How quickly pages and lists answer over a long history: 100,000 decisions in SQLite, asked for one after another.
 
 The control room is a process of its own without a bot; a request runs from before it is sent until its last byte is here, over
-one kept-alive connection. Lists are read on their first page, in the middle and at the far end.
+one kept-alive connection. Lists, with filters too, are read on their first page, in the middle and at the far end.
 """
 
 from __future__ import annotations
 
 import http.client
+import shutil
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,8 +26,14 @@ from bot.journal.upgrade import upgrade
 _DECISIONS = 100_000
 _REQUESTS = 60
 _LEAST_REQUESTS = 10
-_PAGES = ("/", "/decisions", "/sources", "/journal?tab=orders", "/markets")
-_LISTS = ("/decisions", "/orders", "/fills", "/verdicts", "/lots", "/overrides")
+_PAGES = (
+    "/", "/decisions", "/decisions?source=llm:claude&symbol=ETH/USDT", "/sources", "/journal?tab=orders", "/markets", "/risk",
+)  # fmt: skip
+_LISTS = (
+    "/decisions?limit=100", "/decisions?source=rules:rsi&fate=denied&limit=100", "/decisions?symbol=SOL/USDT&limit=100",
+    "/decisions?fate=expired&limit=100", "/orders?limit=100", "/fills?limit=100", "/verdicts?limit=100", "/lots?limit=100",
+    "/overrides?limit=100",
+)  # fmt: skip
 _PAGE_MS = {50: 15.0, 99: 60.0}
 _LIST_MS = 30.0
 
@@ -35,7 +42,12 @@ def pages(effort: Effort, peers: Peers) -> list[Result]:
     """Milliseconds to a page, and to a list at any depth."""
     del peers
     requests = effort.size(_REQUESTS, _LEAST_REQUESTS)
-    runs = [run_loop(_measured(requests)) for _ in range(effort.runs)]
+    with tempfile.TemporaryDirectory() as folder:
+        history = Path(folder) / "arbiter.db"
+        url = f"sqlite:///{history}"
+        upgrade(url)
+        fill(url, min(_DECISIONS, effort.size(5 * _DECISIONS)))  # whole with --quick, and less only in tests
+        runs = [run_loop(_measured(history, requests)) for _ in range(effort.runs)]
     found = []
     for share, most in _PAGE_MS.items():
         worst = [_worst(run[0], share) for run in runs]
@@ -55,12 +67,10 @@ def _worst(times: Mapping[str, Sequence[float]], share: int) -> float:
     return max(percentile(each, share / 100) for each in times.values()) * 1_000
 
 
-async def _measured(requests: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+async def _measured(history: Path, requests: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
-        url = f"sqlite:///{data_dir / 'arbiter.db'}"
-        upgrade(url)
-        fill(url, _DECISIONS)
+        shutil.copy(history, data_dir)
         async with control_room(data_dir) as (_, port):
             key = await token(data_dir)
             asked = _Asker(port, key)
@@ -74,7 +84,7 @@ def _depths(asked: _Asker, requests: int) -> dict[str, list[float]]:
     """Every list on its first page, and on pages as far down as there are any."""
     found = {}
     for path in _LISTS:
-        address = f"/api/v1{path}?limit=100"
+        address = f"/api/v1{path}"
         found[f"{path} first"] = asked.times(address, requests)
         deep = asked.cursor(address, 40)
         if deep:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,8 @@ log = structlog.get_logger(__name__)
 FOLDER = "reports"
 _NAME = re.compile(r"report-([0-9A-Za-z-]{1,64})\.html")
 _BUILD_SECONDS = 900.0
+# Behind the desk, and behind the control room, which a report would otherwise leave half of what the desk leaves.
+_POLITENESS = 15
 _SAID = 400
 
 
@@ -98,6 +101,8 @@ class Reports:
             stdout=DEVNULL,
             stderr=PIPE,
         )
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, _POLITENESS)
         try:
             async with asyncio.timeout(_BUILD_SECONDS):
                 _, said = await process.communicate()
