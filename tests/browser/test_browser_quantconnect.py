@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 
 import pytest
@@ -25,6 +24,7 @@ def fill_form(page: Page) -> None:
     page.fill("#backtest-form [name='config.strategy.params']", '{"fast": 5, "slow": 20}')
 
 
+@pytest.mark.timeout(300)  # a cloud takes its time, also a simulated one
 def test_a_backtest_goes_from_its_form_to_its_charts_and_into_the_memory(watched: Watched) -> None:
     page = watched.go("/quantconnect?tab=backtest")
     fill_form(page)
@@ -35,8 +35,6 @@ def test_a_backtest_goes_from_its_form_to_its_charts_and_into_the_memory(watched
     expect(run.locator("[data-chart] .plot svg").first).to_be_visible(timeout=30_000)
     expect(run.locator(".tile", has_text="Sharpe")).to_be_visible()
     expect(run.get_by_text("What it taught")).to_be_visible()
-    run.get_by_text("As a table").first.click()
-    expect(run.get_by_text(re.compile("benchmark|equity", re.IGNORECASE)).first).to_be_visible()
     expect(page.locator("#saved tbody tr")).to_have_count(1, timeout=20_000)
 
     page.locator("#saved a").first.click()
