@@ -19,6 +19,7 @@ from bot.web.pages.asking import asked
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.render import fragment, page
 from bot.web.pages.words import cut
+from bot.web.problems import Problem
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Reader
 from bot.web.security.principal import Principal, Scope
@@ -36,6 +37,7 @@ TABS: Mapping[str, str] = {
 _SHOWN = 50
 _DAY_MS = 86_400_000
 _DAYS_OF_MONTHS = 366
+_LIMITED: Mapping[str, Mapping[str, object]] = {"outcomes": {"limit": 50}}
 Tab = Annotated[str, Query(pattern="^(decisions|test|prompts|providers|costs|learning)$")]
 Text = Annotated[str, Query(max_length=64)]
 After = Annotated[str | None, Query(max_length=200)]
@@ -190,6 +192,13 @@ async def _costs(room: ControlRoom, principal: Principal) -> dict[str, Any]:
 
 async def _learnt(room: ControlRoom, principal: Principal) -> dict[str, Any]:
     names = ("insights", "thresholds", "outcomes", "calibration")
-    told = {name: await room.ask(f"learning.{name}", {"limit": 50} if name == "outcomes" else {}, principal) for name in names}
+    try:
+        told = {
+            name: await room.ask(f"learning.{name}", {"limit": 50} if name == "outcomes" else {}, principal) for name in names
+        }
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        return {"learnt": None, "states": {}, "why": problem.detail}  # its tables are made by the first bot that learns
     states = {one["source"]: one for one in told["calibration"]["states"]}
-    return {"learnt": told, "states": states}
+    return {"learnt": told, "states": states, "why": ""}
