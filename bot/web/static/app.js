@@ -63,14 +63,27 @@ function swap(part, text) {
   if (part.dataset.last === text.length + ":" + hash(text)) return;
   part.dataset.last = text.length + ":" + hash(text);
   const open = new Set($$("details[open][id]", part).map((one) => one.id));
-  const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+  const refocus = focusIn(part);
   const known = new Set($$("[data-key]", part).map((one) => one.dataset.key));
   part.innerHTML = text;
   for (const one of $$("details[id]", part)) if (open.has(one.id)) one.open = true;
   if (known.size) for (const one of $$("[data-key]", part)) if (!known.has(one.dataset.key)) one.classList.add("arrived");
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  refocus();
   adopt(part);
   part.dispatchEvent(new CustomEvent("swapped", { bubbles: true }));
+}
+
+// Whoever is in a part by keyboard stays there: at the same element, the same link, or at least the same place.
+function focusIn(part) {
+  const active = document.activeElement;
+  if (!part.contains(active)) return () => {};
+  const stops = () => $$("a[href],button,input,select,textarea,summary,[tabindex]", part);
+  const { id } = active, href = active.getAttribute("href"), index = stops().indexOf(active);
+  return () => {
+    const now = stops();
+    const one = now.find((each) => id && each.id === id) ?? now.find((each) => href && each.getAttribute("href") === href) ?? now[index];
+    one?.focus({ preventScroll: true });
+  };
 }
 
 function hash(text) {
