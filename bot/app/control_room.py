@@ -51,6 +51,7 @@ class ControlRoomProcess:
         self._told = told
         self.url = ""
         self.starts = 0
+        self._announced = False
         self.up = False
 
     async def run(self) -> None:
@@ -92,7 +93,8 @@ class ControlRoomProcess:
             message = "it did not get ready; the log above says why"
             raise ControlRoomDown(message) from error
         # A link that somebody has followed is used up, and a browser that is in stays in: it is told once.
-        if self.starts == 1:
+        if not self._announced:
+            self._announced = True
             self._told(f"control room: {line['url']}")
         else:
             log.info("control_room_back", url=self.url)

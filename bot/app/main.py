@@ -83,8 +83,9 @@ _SNAPSHOT_INPUTS = 50_000
 _LOOK_SECONDS = 10.0
 _MINUTE = 60.0
 _UPKEEP_SECONDS = 3_600.0
-# A demonstration lasts minutes: its curves shall be seen.
+# A simulated world lives on candles of a second: its curves are sampled, and its pauses after losses end, at that pace.
 _DEMO_SAMPLE_MS = 2_000
+_DEMO_PAUSE_MS = 15_000
 
 
 async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: RunWatcher) -> RunSummary:
@@ -145,6 +146,7 @@ class _Run:
             self.settings,
             sizing_timeframe="1s" if world.simulated else None,
             sample_ms=_DEMO_SAMPLE_MS if world.simulated else None,
+            loss_pause_ms=_DEMO_PAUSE_MS if world.simulated else None,
             balance=None if account is None else opening_cash(account, recovered, self.settings),
             native=NativeProtection.OFF if account is None else native_protection(account, self.settings),
         )

@@ -33,6 +33,7 @@ def desk_config(
     next_open: bool = True,
     sizing_timeframe: str | None = None,
     sample_ms: int | None = None,
+    loss_pause_ms: int | None = None,
     balance: Decimal | None = None,
     native: NativeProtection = NativeProtection.OFF,
 ) -> DeskConfig:
@@ -47,7 +48,7 @@ def desk_config(
         currency=paper.currency,
         balance=paper.starting_balance if balance is None else balance,
         arbiter=_arbiter(settings),
-        limits=_limits(settings.risk, candles=candles),
+        limits=_limits(settings.risk, loss_pause_ms, candles=candles),
         targets=TargetRules(
             {name: _sizing(given) for name, given in desk.sizings.items()},
             desk.sizing,
@@ -95,8 +96,9 @@ def _trading(settings: Settings, least_ms: int) -> TradingRules:
     )
 
 
-def _limits(risk: RiskSettings, *, candles: bool) -> RiskLimits:
+def _limits(risk: RiskSettings, loss_pause_ms: int | None, *, candles: bool) -> RiskLimits:
     streak = risk.loss_streak
+    pause = streak.cool_down if streak else 0
     return RiskLimits(
         max_position=risk.max_position,
         max_exposure=risk.max_exposure,
@@ -106,7 +108,7 @@ def _limits(risk: RiskSettings, *, candles: bool) -> RiskLimits:
         max_daily_loss=risk.max_daily_loss,
         max_drawdown=risk.max_drawdown,
         loss_streak=streak.losses if streak else None,
-        loss_streak_cool_down_ms=streak.cool_down if streak else 0,
+        loss_streak_cool_down_ms=pause if loss_pause_ms is None else min(pause, loss_pause_ms),
         symbol_cool_down_ms=risk.symbol_cool_down,
         price_collar=risk.price_collar,
         stale_after_ms=None if candles else risk.stale_after,
