@@ -91,7 +91,8 @@ def _world(demo: House) -> dict[str, Any]:
     asked = ("/settings", "/secrets", "/quantconnect/config", "/ai/llm/config", "/ai/llm/prompts", "/reports")
     found: dict[str, Any] = {path: _still(demo.ask(path)) for path in asked}
     audit = demo.ask("/audit", limit=500)["items"]
-    found["/audit"] = [line for line in audit if line["actor"].startswith("web:") and line["outcome"] == "ok"]
+    ours = [line for line in audit if line["actor"].startswith("web:") and line["outcome"] == "ok"]
+    found["/audit"] = [line for line in ours if not line["command"].startswith("access.session-")]  # how this module came in
     found["/tokens"] = sorted(each["name"] for each in demo.ask("/tokens") if not each["name"].startswith("test-"))
     found["/sources"] = [(each["name"], each["threshold"], each["off"]) for each in demo.ask("/sources")["sources"]]
     found["/risk/state"] = demo.ask("/risk/state")["state"]
