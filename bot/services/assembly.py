@@ -39,7 +39,7 @@ def desk_config(
 ) -> DeskConfig:
     """The desk of these settings; `balance` replaces the paper account's, `native` says what rests at the venue.
 
-    `sample_ms` and `loss_pause_ms` are the longest that samples may be apart and a pause after losses may last, where they are given.
+    `sample_ms` and `loss_pause_ms`, where given, are the longest that samples may be apart and a pause after losses may last.
     Where candles drive, latency and data age have nothing to measure, and nothing is learned between two candles: a refused order
     is tried again with the next candle, and a limit entry lives to see one.
     """
