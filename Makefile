@@ -8,10 +8,10 @@ ARGS   ?=
 # Test files at once: many of them wait for a process or a clock, and more would make clocks run out.
 WORKERS ?= 2
 
-.PHONY: help setup paper demo test lint format bench soak docs locks clean
+.PHONY: help setup paper demo test lint format bench soak docs screenshots locks clean
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)-runtime  ## make .venv and install the runtime lock file and the project
 
@@ -43,6 +43,9 @@ soak: $(STAMP)-dev  ## the long tests
 
 docs: $(STAMP)-dev  ## write the generated reference pages
 	$(BIN)/python -m bot.docs $(ARGS)
+
+screenshots: $(STAMP)-dev  ## take the pictures of the documentation (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures docs/images
 
 locks:  ## compile requirements/*.lock again (needs uv)
 	for name in runtime dev bench; do \
