@@ -19,7 +19,9 @@ PANELS = (
 )  # fmt: skip
 """Names of bells beside `candles:SYMBOL` and `resync`."""
 
-# Ring at once, then no sooner than this; and once more when whoever writes the journal has surely done so.
+# Ring soon: not before what happened is usually in the journal, for the tab reads it there and would find nothing new. Then no
+# sooner than the gap, and once more when whoever writes the journal has surely done so.
+LEAD_MS = 40
 GAP_MS = 250
 SETTLE_MS = 300
 _MOST_BELLS = 512
@@ -101,7 +103,7 @@ def event(name: str, content: bytes) -> bytes:
 
 
 class Doorbell:
-    """When to ring what for one tab: at once, then at most every 250 ms, and always again 300 ms after the last that happened.
+    """When to ring what for one tab: after 40 ms, then at most every 250 ms, and again 300 ms after the last that happened.
 
     Times are milliseconds of any clock that never goes back.
     """
@@ -116,7 +118,7 @@ class Doorbell:
         for name in bells:
             known = name if name in self._heard or len(self._heard) < _MOST_BELLS else RESYNC
             self._heard[known] = at
-            self._due.setdefault(known, max(at, self._rung.get(known, at - GAP_MS) + GAP_MS))
+            self._due.setdefault(known, max(at + LEAD_MS, self._rung.get(known, at - GAP_MS) + GAP_MS))
 
     def ring(self, at: float) -> list[str]:
         """The bells to ring now."""

@@ -174,7 +174,9 @@ async def test_open_streams_do_not_hold_up_the_end(tmp_path: Path) -> None:
                     ring.append("r", "equity", "equity.sampled", b'{"x":"%b"}' % (b"x" * 20_000), ("equity",), b"x" * 20_000)
                 assert await served.stop() < 2.0  # three and more if any of them held it up
                 async with asyncio.timeout(PATIENCE):
-                    assert all(await asyncio.gather(*reading))
+                    envelopes, _, messages = await asyncio.gather(*reading)  # the tab's bell was not due yet
+                assert envelopes > 0
+                assert messages > 0
                 assert talk.close_code in {1001, 1012}  # our word, or the server's own
         assert ring.stats().readers == 0
 
