@@ -112,8 +112,9 @@ def _open(size: Size, address: str) -> Page:
 
 
 def _tabs(page: Page, address: str) -> list[str]:
-    """The page itself, and the tabs that it leads to."""
-    links = page.eval_on_selector_all("main .tabs a[href*='tab=']", "links => links.map((one) => one.getAttribute('href'))")
+    """The page itself, which is its first tab, and the other tabs that it leads to."""
+    others = "main .tabs a[href*='tab=']:not([aria-current])"
+    links = page.eval_on_selector_all(others, "links => links.map((one) => one.getAttribute('href'))")
     return [address, *dict.fromkeys(link for link in links if re.fullmatch(r"[^?]*\?tab=[a-z-]+", link))]
 
 

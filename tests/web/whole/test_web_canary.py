@@ -178,6 +178,8 @@ def test_enough_was_read_for_this_to_mean_something(everything: Planted) -> None
     } <= everything.read.keys()
     assert b"decision" in everything.read[f"/api/v1/stream?channels={CHANNELS}"]
     assert b"canary()" in b"".join(everything.read.values())
+    assert everything.values["OKX_API_KEY"][-_SHOWN:].encode() in everything.read["/api/v1/secrets"]
+    assert everything.leaks(everything.values["OKX_API_KEY"].encode()) == ["OKX_API_KEY"]
 
 
 def test_no_secret_is_in_any_answer_page_stream_or_metric(everything: Planted) -> None:
