@@ -77,10 +77,15 @@ def of_defect(request: Request, error: Exception) -> Problem:
     return Problem(500, "A defect of the control room", f"The log has more under the reference {reference}.", reference=reference)
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": HTTPStatus(status).phrase, "model": ProblemDocument, "content": {MEDIA_TYPE: {}}}
-    for status in (400, 401, 403, 404, 409, 413, 422, 428, 429, 503)
-}
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Problems with these statuses, as the API's document describes them."""
+    return {
+        status: {"description": HTTPStatus(status).phrase, "model": ProblemDocument, "content": {MEDIA_TYPE: {}}}
+        for status in statuses
+    }
+
+
+RESPONSES = described(400, 401, 403, 404, 409, 413, 422, 428, 429, 503)
 """What any address of the API may answer beside success, for its description."""
 
 

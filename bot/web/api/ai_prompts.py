@@ -11,7 +11,7 @@ from pydantic import Field
 from bot.web.api.ai_common import Answer, PromptName, Version, Wish, found, given
 from bot.web.api.etags import TaggedRoute, etag_of, require_match
 from bot.web.api.offers import Offer, router_of
-from bot.web.problems import Problem, ProblemDocument
+from bot.web.problems import Problem, described
 from bot.web.room import ControlRoom, Room
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.gate import Reader, Trader
@@ -25,7 +25,7 @@ _LONGEST_BODY = 50_000
 Number = Annotated[int, Query(ge=0, le=2**31, description="version; 0: the file")]
 Versions = Annotated[int, Query(ge=1, le=200, description="versions told, the newest")]
 IfMatch = Annotated[str | None, Header(max_length=400, description="the ETag that was read with the template")]
-_OUTDATED: Any = {412: {"description": "Somebody has saved another version meanwhile", "model": ProblemDocument}}
+_OUTDATED = described(412)
 Moment = Annotated[int | None, Query(ge=0, le=2**53, description="ms UTC")]
 
 

@@ -19,7 +19,7 @@ from bot.settings import ConfigError, Settings, reloaded
 from bot.settings.overlay import Overlay, overlay_path, read_overlay, refused
 from bot.web.api.etags import TaggedRoute, etag_of, require_match
 from bot.web.paging import Cursor, Limit, Page, decoded, encoded
-from bot.web.problems import Problem, not_found
+from bot.web.problems import Problem, described, not_found
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Admin, Reader
 from bot.web.security.idempotency import nonce_of
@@ -30,6 +30,7 @@ router = APIRouter(tags=["settings"], route_class=TaggedRoute)
 secrets = APIRouter(tags=["settings"])
 
 Answer = dict[str, Any]
+_OUTDATED = described(412)
 Note = Annotated[str, Field(max_length=200, description="why, in a line; kept in the history")]
 Section = Annotated[str | None, Query(max_length=32, description="such as risk; absent: everything")]
 DottedKey = Annotated[
@@ -108,13 +109,13 @@ async def history(room: Room, principal: Reader, limit: Limit = 50, after: Curso
     return Page(items=list(found["changes"]), next=None if found["next"] is None else encoded(found["next"]))
 
 
-@router.put("/settings")
+@router.put("/settings", responses=_OUTDATED)
 async def change(room: Room, principal: Admin, request: Request, wish: Changes) -> Answer:
     """Say settings over the YAML files: all of them, or none. They act when the bot starts again."""
     return await _set(room, principal, request, wish.changes, wish.note)
 
 
-@router.put("/settings/sources/{source:path}")
+@router.put("/settings/sources/{source:path}", responses=_OUTDATED)
 async def switch(room: Room, principal: Admin, request: Request, source: SourceName, wish: Switch) -> Answer:
     """Switch a source on or off for the next start."""
     shown = await _based(room, principal, request)
@@ -124,13 +125,13 @@ async def switch(room: Room, principal: Admin, request: Request, source: SourceN
     return dict(await room.ask("config.source", args, principal, nonce=nonce_of(request)))
 
 
-@router.put("/settings/{setting}")
+@router.put("/settings/{setting}", responses=_OUTDATED)
 async def change_one(room: Room, principal: Admin, request: Request, setting: DottedKey, wish: Change) -> Answer:
     """Say one setting over the YAML files."""
     return await _set(room, principal, request, {setting: wish.value}, wish.note)
 
 
-@router.delete("/settings/{setting}")
+@router.delete("/settings/{setting}", responses=_OUTDATED)
 async def unset(room: Room, principal: Admin, request: Request, setting: DottedKey, note: Because = "") -> Answer:
     """Leave a setting to the YAML files again."""
     await _based(room, principal, request)
