@@ -142,14 +142,7 @@ class _Run:
         self.id = run_id(clock.now())
         self.stop = asyncio.Event()
         self.supervisor = Supervisor()
-        self.config: DeskConfig = desk_config(
-            self.settings,
-            sizing_timeframe="1s" if world.simulated else None,
-            sample_ms=_DEMO_SAMPLE_MS if world.simulated else None,
-            loss_pause_ms=_DEMO_PAUSE_MS if world.simulated else None,
-            balance=None if account is None else opening_cash(account, recovered, self.settings),
-            native=NativeProtection.OFF if account is None else native_protection(account, self.settings),
-        )
+        self.config = self._desk_config(account, recovered)
         self.recovered = recovered
         desk = recovered.desk(self.config)
         identity = Identity(self.settings.bot.name, self.id, options.mode.value, world.simulated)
@@ -180,12 +173,28 @@ class _Run:
         self.monitor = Parts(
             world, self.shell, self.host, self.supervisor, self.ground, self.jobs, self.learners, self.live_side
         ).monitor()
+        self.operator = self._audited(Scribe(masking(secrets.values())))
+
+    def _desk_config(self, account: OpenAccount | None, recovered: Recovered) -> DeskConfig:
+        """The desk of the settings, at the pace of the world and with what the account has."""
+        simulated = self.world.simulated
+        return desk_config(
+            self.settings,
+            sizing_timeframe="1s" if simulated else None,
+            sample_ms=_DEMO_SAMPLE_MS if simulated else None,
+            loss_pause_ms=_DEMO_PAUSE_MS if simulated else None,
+            balance=None if account is None else opening_cash(account, recovered, self.settings),
+            native=NativeProtection.OFF if account is None else native_protection(account, self.settings),
+        )
+
+    def _audited(self, scribe: Scribe) -> Audited:
+        """Who carries out commands, and writes down those that change something."""
         operator = Operator(
             self.shell, self.host, self.status.report, self.opening.admit, self.ground, self.jobs, self.live_side
         )  # fmt: skip
-        self.operator = Audited(
-            operator, self.audit, Scribe(masking(secrets.values())),
-            shell=self.shell, host=self.host, jobs=self.jobs, ground=self.ground, now=clock.now,
+        return Audited(
+            operator, self.audit, scribe,
+            shell=self.shell, host=self.host, jobs=self.jobs, ground=self.ground, now=self.clock.now,
         )  # fmt: skip
 
     def _connected(self, account: OpenAccount | None) -> LiveSide | None:

@@ -167,7 +167,7 @@ class Queries:
                 statement = statement.where(column == value)
         if before is not None:
             statement = statement.where(d.c.row < before)
-        rare = None if fate is None else self._rare(fate, run, book)
+        rare = None if fate is None else self._rare(fate, run, book, source, symbol)
         if rare is not None:
             statement = statement.where(d.c.row.in_(rare))
         return self._all(r.JournaledDecision, statement.order_by(d.c.row.desc()).limit(limit))
@@ -179,10 +179,13 @@ class Queries:
         found = self._all(r.JournaledDecision, _decisions().where(d.c.row.in_(newest))) if ids else []
         return {each.id: each for each in found}
 
-    def _rare(self, fate: Fate, run: str | None, book: BookKey | None) -> list[int] | None:
+    def _rare(
+        self, fate: Fate, run: str | None, book: BookKey | None, source: str | None, symbol: str | None
+    ) -> list[int] | None:
         """The rows of decisions that met a fate which few meet; None of a common one, of which a page is soon full by itself."""
         d, f = t.decisions, t.fates
-        wanted = select(f.c.book, f.c.decision_id).where(f.c.fate == fate.value, *_within(f, run, book)).limit(_RARE)
+        narrowed = [column == value for column, value in ((f.c.source, source), (f.c.symbol, symbol)) if value is not None]
+        wanted = select(f.c.book, f.c.decision_id).where(f.c.fate == fate.value, *narrowed, *_within(f, run, book)).limit(_RARE)
 
         def rows(connection: Connection) -> list[int] | None:
             met = connection.execute(wanted).all()
