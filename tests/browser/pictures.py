@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from tests.browser.conftest import CHROMIUM
 from tests.web.house import House, house
 
-DECISIONS = 200
+DECISIONS = 125
 LARGEST_BYTES = 150_000
 # Losing trades in a row would make it wait for a quarter of an hour.
 _SETTINGS = {"ARBITER_RISK__LOSS_STREAK": "null"}
