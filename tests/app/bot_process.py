@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def clean_environment(place: Path, **settings: str) -> dict[str, str]:
-    """The environment without whatever the runner of the tests has set; metrics take any free port, and there is no control room."""
+    """The environment without what the runner of the tests has set; metrics take any free port, and there is no control room."""
     foreign = ("_API_KEY", "_API_SECRET", "_API_TOKEN")
     kept = {name: value for name, value in os.environ.items() if not (name.startswith("ARBITER_") or name.endswith(foreign))}
     ours = {"ARBITER_METRICS__PORT": "0", "ARBITER_WEB__ENABLED": "false"}
