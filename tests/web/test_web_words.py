@@ -37,7 +37,7 @@ def test_gains_and_losses_carry_their_sign_beside_their_colour() -> None:
 
 
 def test_prices_have_the_places_that_their_size_asks_for() -> None:
-    assert [words.price(value) for value in (60_512.345, 2.5, 0.00001234)] == ["60,512.34", "2.5000", "0.00001234"]
+    assert [words.price(value) for value in (60_512.345, 2.5, 0.00001234)] == ["60,512.35", "2.5000", "0.00001234"]
 
 
 def test_a_moment_is_utc_and_machine_readable() -> None:

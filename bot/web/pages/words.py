@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 DASH = "–"
 MINUS = "\N{MINUS SIGN}"
 _MOMENT = re.compile(r"\b1[0-9]{12}\b")
+_MOST_PLACES = 8
 _CUTS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 
@@ -23,9 +24,9 @@ def number(value: object, places: int | None = None) -> str:
     if made is None:
         return DASH
     if places is None:
-        made = round(made, 8).normalize()
-        places = min(8, max(0, -int(made.as_tuple().exponent)))
-    return f"{made:,.{places}f}".replace("-", MINUS)
+        made = _rounded(made, _MOST_PLACES).normalize()
+        places = min(_MOST_PLACES, max(0, -int(made.as_tuple().exponent)))
+    return f"{_rounded(made, places):,.{places}f}".replace("-", MINUS)
 
 
 def signed(value: object, places: int = 2) -> str:
@@ -33,7 +34,7 @@ def signed(value: object, places: int = 2) -> str:
     made = _decimal(value)
     if made is None:
         return DASH
-    shown = round(made, places)
+    shown = _rounded(made, places)
     return f"{'+' if shown > 0 else ''}{number(shown, places)}"
 
 
@@ -127,6 +128,14 @@ def slug(name: object) -> str:
 def lines(text: object) -> Markup:
     """A text of somebody else's, escaped, its line breaks kept."""
     return Markup("<br>").join(escape(line) for line in str(text or "").splitlines())
+
+
+def _rounded(value: Decimal, places: int) -> Decimal:
+    """As people round, whatever the context says; a number too long for that stays as it is."""
+    try:
+        return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    except InvalidOperation:
+        return value
 
 
 def _decimal(value: object) -> Decimal | None:
