@@ -30,4 +30,4 @@ async def test_live_bots_under_fire_lose_nothing_in_either_dialect(tmp_path: Pat
         told = task.result()
         assert told.findings == [], f"{fire.dialect}: {told}"
         assert told.faults >= 5, f"{fire.dialect} was hardly under fire: {told}"
-        assert told.entries > 10, f"{fire.dialect}: {told}"
+        assert told.entries > 5, f"{fire.dialect}: {told}"
