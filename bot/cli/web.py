@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bot.secrets import Secrets
     from bot.settings import Loaded
 
-_POLITENESS = 5
+_POLITENESS = 10
 
 
 def register(app: typer.Typer) -> None:
