@@ -43,7 +43,7 @@ from bot.outlets.envelope import Identity, JobChanged, masking
 from bot.runtime.clock import WallClock
 from bot.runtime.hosting import Port, SourceHost
 from bot.runtime.jobs import Jobs
-from bot.runtime.process import steady
+from bot.runtime.process import loading, steady
 from bot.runtime.recovery import Recovered, recover
 from bot.runtime.shell import Shell, ShellRules
 from bot.runtime.supervision import Supervisor, release
@@ -99,7 +99,7 @@ async def run(options: RunOptions, loaded: Loaded, secrets: Secrets, watcher: Ru
     live = options.mode is RunMode.LIVE
     if live:
         refuse_unless_meant(loaded, secrets)
-    with terminable(), alone_in(data_dir), contextlib.ExitStack() as held:
+    with terminable(), alone_in(data_dir), loading(), contextlib.ExitStack() as held:
         room = None
         if settings.web.enabled:
             room = ControlRoomProcess(loaded, secrets, watcher.noticed)

@@ -70,7 +70,10 @@ def prepare(loaded: Loaded, stderr: TextIO) -> Secrets:
 
 def trade(options: RunOptions, stdout: TextIO, stderr: TextIO) -> ExitCode:
     """Run the bot and show it. With `--json`, stdout gets exactly one JSON object and everything else goes to stderr."""
-    from bot.app import run
+    from bot.runtime.process import loading
+
+    with loading():
+        from bot.app import run
 
     loaded = load(options.config, overrides=options.overrides())
     with PatientStream(stderr) as patient_stderr, PatientStream(stdout) as patient_stdout:

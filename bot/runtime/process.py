@@ -21,6 +21,7 @@ def steady() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
+    gc.enable()  # it may have been off while everything was loaded
 
 
 @contextmanager
