@@ -17,6 +17,7 @@ from importlib.metadata import version as package_version
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from bot.journal.errors import JournalError
 from bot.journal.queries import Queries
@@ -25,6 +26,7 @@ from bot.secrets import Secrets
 from bot.settings import Loaded
 from bot.web.app import create_app
 from bot.web.place import Place, WebError, told
+from bot.web.prompt import PromptProtocol
 from bot.web.reports import Reports
 from bot.web.room import ControlRoom
 from bot.web.security.binding import refusal
@@ -75,22 +77,7 @@ async def serve(loaded: Loaded, secrets: Secrets, listening: socket.socket, anno
     async with open_room(loaded, secrets) as room:
         with loading():
             app = create_app(room)
-        server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                log_level="warning",
-                lifespan="off",
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                h11_max_incomplete_event_size=32_768,
-                limit_concurrency=512,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-                ws_max_size=65_536,
-            )
-        )
+        server = _Server(configured(app))
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="uvicorn")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
@@ -107,6 +94,25 @@ async def serve(loaded: Loaded, secrets: Secrets, listening: socket.socket, anno
             if not serving.done():
                 serving.cancel()
             await asyncio.gather(serving, stopped, return_exceptions=True)
+
+
+def configured(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves it: bounded in connections, heads and messages, and silent about itself."""
+    return uvicorn.Config(
+        app,
+        http=PromptProtocol,
+        log_config=None,
+        log_level="warning",
+        lifespan="off",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=32_768,
+        limit_concurrency=512,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        ws_max_size=65_536,
+    )
 
 
 class _Server(uvicorn.Server):

@@ -12,7 +12,7 @@ from bot.journal.queries import Queries
 from bot.services.standings import Standings, curves, standings
 from bot.web.charts.learning import calibration
 from bot.web.charts.minds import minds
-from bot.web.charts.sources import fates, overrides, win_share
+from bot.web.charts.sources import fates, overrides, pnl_by_source, win_share
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.overview import Span, since_of
 from bot.web.pages.render import fragment, page
@@ -25,6 +25,7 @@ router = APIRouter()
 
 _VERDICTS = 1_000
 _OVERRIDES = 500
+_TRADES = 1_000
 _FRESH_SECONDS = 1.0
 _SPANS = ("run", "hour", "day", "week", "month", "all")
 SourceName = Annotated[str, Query(max_length=100)]
@@ -82,6 +83,20 @@ async def wins_chart(room: Room, principal: Reader, theme: ThemeWanted, span: Sp
 
     verdicts, source_of = await room.read(read)
     return drawn(win_share(verdicts, source_of, theme))
+
+
+@router.get("/ui/charts/earned")
+async def earned_chart(room: Room, principal: Reader, theme: ThemeWanted, span: Span = "run") -> Response:
+    """Closed trades: each source's part of what the book realised, and what each realised alone."""
+    del principal
+    book, since = await room.book(), await since_of(room, span)
+
+    def read(queries: Queries) -> tuple[Any, Any]:
+        lots = [each for each in queries.lots(book=book, limit=_TRADES) if each.at >= since]
+        return lots, [each for each in queries.shadow_trades(book=book, limit=_TRADES) if each.at >= since]
+
+    lots, alone = await room.remembered(("earned", book, span), _FRESH_SECONDS, read)
+    return drawn(pnl_by_source(lots, alone, theme, currency=room.loaded.settings.paper.currency))
 
 
 @router.get("/ui/charts/fates")

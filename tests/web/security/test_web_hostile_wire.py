@@ -12,6 +12,7 @@ import uvicorn
 from websockets.asyncio.client import connect
 
 from bot.web.prompt import PromptProtocol
+from bot.web.server import configured
 from tests.web.security.web_world import World
 
 SECONDS = 20.0
@@ -97,3 +98,9 @@ async def test_a_request_that_takes_its_time_to_answer_is_answered(world: World)
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
         assert head.startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+async def test_the_control_room_itself_is_served_that_way(world: World) -> None:
+    config = configured(world.app)
+    assert config.http is PromptProtocol
+    assert config.limit_concurrency is not None
