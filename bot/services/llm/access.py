@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HELD = "llm.minds"
 """Where a ground holds the minds, so that the sources and the use cases of a bot pay from one purse."""
 
+_SIMULATED_CALLS = 120
 _DAY_MS = 86_400_000
 
 
@@ -42,7 +43,7 @@ async def minds_of(ground: Ground) -> Minds:
     settings = ground.loaded.settings
     opening = open_minds(
         ground.llm or settings.llm,
-        budget_of(settings.llm),
+        budget_of(settings.llm, simulated=ground.simulated),
         settings.database_url,
         ground.key,
         ground.now,
@@ -75,8 +76,8 @@ async def with_minds(means: Means, ground: Ground, config: Path | None) -> Means
     return replace(means, minds=minds, prompts=prompts, guard=Guard(values, Redactor(values).text))
 
 
-def budget_of(settings: LlmSettings) -> Budget:
-    """What may be spent, as the ledger counts it."""
+def budget_of(settings: LlmSettings, *, simulated: bool = False) -> Budget:
+    """What may be spent, as the ledger counts it; a `simulated` world, whose candles last a second, asks more often."""
     from sources.llm.budget import Budget  # noqa: PLC0415 - only where somebody asks
 
     said = settings.budget
@@ -85,7 +86,7 @@ def budget_of(settings: LlmSettings) -> Budget:
         per_source_day=said.per_source_day,
         per_day=said.per_day,
         per_month=said.per_month,
-        calls_per_minute=said.calls_per_minute,
+        calls_per_minute=max(said.calls_per_minute, _SIMULATED_CALLS) if simulated else said.calls_per_minute,
         soft=Decimal(repr(said.soft)),
     )
 
