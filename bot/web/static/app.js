@@ -153,15 +153,24 @@ const parts = () => $$("[data-src],[data-chart]");
 const folded = (part) => part.closest("details:not([open])") !== null;
 const refreshAll = () => parts().filter((part) => part.dataset.bells !== undefined).forEach(refresh);
 
-// What somebody is typing into is left alone until they are done.
-const edited = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+// What somebody is typing into is left alone until they are done, and a little longer: the button beside it must still be there.
+const GRACE_MS = 3000, typedAt = new WeakMap();
+const typing = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+const edited = (part) => typing(part) || Date.now() - (typedAt.get(part) ?? 0) < GRACE_MS;
+document.addEventListener("input", (event) => {
+  const part = event.target.closest("[data-src]");
+  if (!part) return;
+  typedAt.set(part, Date.now());
+  setTimeout(catchUp, GRACE_MS + THROTTLE_MS);
+});
+function catchUp() {
+  for (const part of $$("[data-missed]")) if (!edited(part)) { delete part.dataset.missed; refresh(part); }
+}
 function refreshUnlessEdited(part) {
   if (edited(part)) part.dataset.missed = "true";
   else refresh(part);
 }
-document.addEventListener("focusout", () => setTimeout(() => {
-  for (const part of $$("[data-missed]")) if (!edited(part)) { delete part.dataset.missed; refresh(part); }
-}, THROTTLE_MS));
+document.addEventListener("focusout", () => setTimeout(catchUp, THROTTLE_MS));
 
 function ring(bell, event) {
   lastHeard = Date.now();
