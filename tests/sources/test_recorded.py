@@ -184,3 +184,5 @@ def test_the_demonstration_says_that_it_is_one_and_shows_what_it_should() -> Non
     assert {decision.tier for decision in proposed} == {Tier.TRADITIONAL}
     assert {Action.BUY, Action.SELL} == {decision.action for decision in proposed}
     assert {decision.symbol for decision in proposed} == {BTC, "ETH/USDT"}
+    first = {decision.source: decision.action for each, decision in zip(said, proposed, strict=True) if each.at == said[0].at}
+    assert first == {"rules:demo": Action.BUY, "rules:doubter": Action.SELL}, "two contradict each other at one moment"
