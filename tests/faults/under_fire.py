@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +32,7 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT")
 _ROUND_MS = 6_000
 _ROUND_SECONDS = 7.0
 _ROUNDS_TO_A_BREAK = 3
+_STRETCH = 3.0
 _FLATTEN_SECONDS = 30.0
 _HALTED = 6
 _WRONG = tuple(f"random_{kind.value}" for kind in (*Trouble, *Slip))
@@ -39,7 +40,7 @@ _WRONG = tuple(f"random_{kind.value}" for kind in (*Trouble, *Slip))
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """What a bot trades through, for how many seconds.
+    """What a bot trades through, for how many seconds, or longer (thrice at most) until it made so many entries.
 
     The dialect, how it orders its entries, and what of the protection rests at the venue.
     """
@@ -50,6 +51,7 @@ class Fire:
     seconds: float
     seed: int
     share: float = 0.05
+    entries: int = 0
 
 
 @dataclass(slots=True)
@@ -171,6 +173,9 @@ async def trade_under(fire: Fire, place: Path, resumed: float, *, quiet: float) 
             stage.venue.inject(RandomFaults(share=fire.share, updates=fire.share, seed=fire.seed))
             async with asyncio.timeout(fire.seconds + 5.0):
                 await _disturb(stage.venue, fire.seconds)
+            with suppress(TimeoutError):  # whoever asked for the entries says what is missing
+                async with asyncio.timeout(fire.seconds * (_STRETCH - 1)):
+                    await _until_entered(stage.venue, fire.entries)
             told.counts = dict(stage.venue.simulator.mischief.counts())
             stage.venue.clear()
             await _trades_on(stage.venue, resumed)
@@ -193,6 +198,12 @@ async def _disturb(venue: DrillVenue, seconds: float) -> None:
         if number % _ROUNDS_TO_A_BREAK == 0:
             venue.inject(Disconnect(Ending.ABORT, "user"))
         await asyncio.sleep(min(left, _ROUND_SECONDS))
+
+
+async def _until_entered(venue: DrillVenue, entries: int) -> None:
+    """Go on, a round at a time, until there were so many entries: a busy machine makes them slower, not fewer."""
+    while _entries(venue) < entries:
+        await _disturb(venue, _ROUND_SECONDS)
 
 
 async def _watch(stage: Rig, told: Told) -> None:
