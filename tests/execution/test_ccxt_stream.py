@@ -21,6 +21,7 @@ from simulators.exchange.faults import Clear, ClockSkew, Disconnect, Ending, Sho
 from tests.execution.ccxt_rig import DIALECTS, PATIENCE, QUICK, SYMBOL, Notes, Rig, following, ordered, rig
 
 dialects = pytest.mark.parametrize("dialect", DIALECTS)
+PATIENT = AccountConfig(stream=QUICK)  # forty requests at once wait for each other, on a busy machine above a second
 POISON = ("{bad json", "[]", "null", "garbage", '{"e":"executionReport","s":null}', '{"arg":{"channel":"orders"},"data":[null]}')
 
 
@@ -48,7 +49,7 @@ async def test_every_order_and_trade_is_told_as_a_value(dialect: str) -> None:
 
 @dialects
 async def test_nothing_of_a_burst_is_lost(dialect: str) -> None:
-    async with rig(dialect) as one, following(one.account) as notes:
+    async with rig(dialect, config=PATIENT) as one, following(one.account) as notes:
         orders = [one.resting(f"o{number}") for number in range(40)]
         await asyncio.gather(*(one.account.create(order) for order in orders))
         await asyncio.gather(*(one.account.cancel(SYMBOL, order.id, None) for order in orders))
@@ -59,7 +60,7 @@ async def test_nothing_of_a_burst_is_lost(dialect: str) -> None:
 @dialects
 async def test_what_ccxt_keeps_of_the_stream_does_not_grow_with_the_orders(dialect: str) -> None:
     """A thousand orders with their messages are megabytes that nothing reads."""
-    async with rig(dialect, order_limit=1_000) as one, following(one.account) as notes:
+    async with rig(dialect, config=PATIENT, order_limit=1_000) as one, following(one.account) as notes:
         for first in range(0, 120, 40):
             names = [f"o{number}" for number in range(first, first + 40)]
             await asyncio.gather(*(one.account.create(one.resting(name, amount="0.001")) for name in names))
