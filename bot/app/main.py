@@ -55,7 +55,7 @@ from bot.services.llm.news import open_news
 from bot.services.running import HELD as RUNNING
 from bot.services.running import Described, Running
 from bot.services.specs import unheard, with_settings
-from bot.services.use_case import UseCaseError, explained
+from bot.services.use_case import UseCaseError, explained, missing
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher, public
 from execution.paper import PaperBroker
 from execution.paper_account import PaperAccount
@@ -166,7 +166,7 @@ class _Run:
         self.alerts = alert_watch(self.settings, self.outlets, self.ground, world, self.host, clock.now)
         self.learners = Learners(self.settings)
         self.feeds: Feeds | None = None
-        self.jobs = Jobs(clock.now, self._job_changed, explained)
+        self.jobs = Jobs(clock.now, self._job_changed, explained, missing)
         self.opening = Opening(
             self.settings, world, recovered, self.shell, self.host, self.means, self.learners.know, self.live_side
         )

@@ -43,7 +43,10 @@ class JobRefused(Exception):  # noqa: N818 - it names what happened
 
 @dataclass(slots=True)
 class Job:
-    """One job. Times are ms UTC; `result` is what it came to, `error` one line when it failed."""
+    """One job. Times are ms UTC; `result` is what it came to, `error` one line when it failed.
+
+    `missing` says that it failed because what it was asked for does not exist.
+    """
 
     id: str
     kind: str
@@ -55,6 +58,7 @@ class Job:
     progress: Progress = field(default_factory=lambda: Progress("started"))
     result: Result | None = None
     error: str = ""
+    missing: bool = False
 
     @property
     def ended(self) -> bool:
@@ -93,6 +97,7 @@ class Job:
             "total": self.progress.total,
             "note": self.progress.note,
             "error": self.error,
+            "missing": self.missing,
             "result": None if self.result is None else dict(self.result),
         }
 
@@ -101,7 +106,7 @@ class Jobs:
     """The jobs of one process: at most `most` run at once, the last `kept` are remembered.
 
     `now` is in ms; `tell` hears of every change and must not raise; `explain` makes one line of a failure that is an answer, and
-    None of one that is a defect.
+    None of one that is a defect; `missing` knows those that say that something does not exist.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class Jobs:
         now: Callable[[], int],
         tell: Callable[[JobChanged], None],
         explain: Callable[[BaseException], str | None] = lambda _: None,
+        missing: Callable[[BaseException], bool] = lambda _: False,
         *,
         most: int = 4,
         kept: int = 100,
@@ -116,6 +122,7 @@ class Jobs:
         self._now = now
         self._tell = tell
         self._explain = explain
+        self._missing = missing
         self._most = most
         self._kept = kept
         self._jobs: dict[str, Job] = {}
@@ -175,7 +182,7 @@ class Jobs:
             self._change(job, JobState.CANCELLED)
             raise
         except Exception as error:  # noqa: BLE001 - the boundary of jobs: whatever one does wrong is its own end
-            job.error = self._explained(job, error)
+            job.error, job.missing = self._explained(job, error), self._missing(error)
             self._change(job, JobState.FAILED)
         else:
             self._change(job, JobState.DONE)

@@ -18,6 +18,7 @@ from bot.core.effects import Notify
 from bot.runtime.jobs import Report, Result
 from bot.secrets import Secrets
 from bot.settings import Loaded
+from sources.quantconnect.errors import Kind, QcError
 from sources.quantconnect.settings import Credentials
 
 if TYPE_CHECKING:
@@ -144,6 +145,11 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, ExceptionGroup):
         return explained(error.exceptions[0])
     return (" ".join(str(error).split()) or type(error).__name__) if ours or isinstance(error, OSError) else None
+
+
+def missing(error: BaseException) -> bool:
+    """Whether an error says that what was named does not exist, here or at QuantConnect."""
+    return isinstance(error, Missing) or (isinstance(error, QcError) and error.kind is Kind.NOT_FOUND)
 
 
 def _known(name: str) -> str:

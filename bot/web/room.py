@@ -115,6 +115,7 @@ class ControlRoom:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     held: dict[str, Any] = field(default_factory=dict)
     _grounds: dict[bool, Ground] = field(default_factory=dict)
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _status: _Fresh = field(default_factory=_Fresh)
     _run: Run | None = None
     _run_for: str = ""
@@ -204,13 +205,15 @@ class ControlRoom:
         return dict(done.result or {})
 
     async def finished(self, job: str, principal: Principal, seconds: float) -> Answer | None:
-        """The result of a job, None if it still runs after so long; `Problem` 409 if it failed or was cancelled."""
+        """The result of a job, None if it still runs after so long; `Problem` 404 or 409 if it failed or was cancelled."""
         until = asyncio.get_running_loop().time() + seconds
         pause = _FIRST_LOOK_SECONDS
         while True:
             found = await self.command("job", {"id": job}, principal)
             if found["state"] == "done":
                 return dict(found["result"] or {})
+            if found["missing"]:
+                raise not_found(str(found["error"]))
             if found["state"] != "running":
                 raise Problem(409, "Not done", str(found["error"] or f"the job was {found['state']}"), job=job)
             if asyncio.get_running_loop().time() + pause > until:
@@ -230,10 +233,11 @@ class ControlRoom:
         """What reading use cases stand on here: a simulated world keeps things apart from the real one."""
         run = await self.run()
         simulated = run is not None and run.simulated
-        if simulated not in self._grounds:
-            made = await self.closing.enter_async_context(own_ground(self.loaded, self.secrets, self.now))
-            made.simulated = simulated
-            self._grounds[simulated] = made
+        async with self._opening:  # two who ask at once stand on one
+            if simulated not in self._grounds:
+                made = await self.closing.enter_async_context(own_ground(self.loaded, self.secrets, self.now))
+                made.simulated = simulated
+                self._grounds[simulated] = made
         found = self._grounds[simulated]
         found.run = "" if run is None else run.id  # the bot may have started again
         return found

@@ -13,9 +13,16 @@ class Known(Exception):  # noqa: N818
     """An answer."""
 
 
+class Unknown(Known):
+    """The answer that something does not exist."""
+
+
 def jobs_of(told: list[JobChanged], *, most: int = 2, kept: int = 100) -> Jobs:
     clock = iter(range(1_000, 10_000))
-    return Jobs(lambda: next(clock), told.append, lambda e: str(e) if isinstance(e, Known) else None, most=most, kept=kept)
+    return Jobs(
+        lambda: next(clock), told.append, lambda e: str(e) if isinstance(e, Known) else None, lambda e: isinstance(e, Unknown),
+        most=most, kept=kept,
+    )  # fmt: skip
 
 
 async def two_steps(report: Report) -> Mapping[str, object]:
@@ -41,9 +48,14 @@ async def test_a_job_tells_of_every_step_and_keeps_its_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "line"), [(Known("no node is free"), "no node is free"), (KeyError("x"), "unexpected KeyError")]
+    ("error", "line", "missing"),
+    [
+        (Known("no node is free"), "no node is free", False),
+        (Unknown("no node is called x"), "no node is called x", True),
+        (KeyError("x"), "unexpected KeyError", False),
+    ],
 )
-async def test_a_job_that_fails_says_so_and_takes_nothing_with_it(error: Exception, line: str) -> None:
+async def test_a_job_that_fails_says_so_and_takes_nothing_with_it(error: Exception, line: str, missing: bool) -> None:
     async def fails(report: Report) -> Mapping[str, object]:
         raise error
 
@@ -55,6 +67,7 @@ async def test_a_job_that_fails_says_so_and_takes_nothing_with_it(error: Excepti
             await asyncio.sleep(0)
     assert job.state is JobState.FAILED
     assert job.error.startswith(line)
+    assert job.as_json()["missing"] is missing
     assert told[-1].error == job.error
 
 

@@ -119,14 +119,14 @@ class Detailed:
 
 
 async def live_of(client: Client, project: int) -> LiveAlgorithm:
-    """The newest deployment of a project; `UseCaseError` where it never had one, or is none of the account's."""
+    """The newest deployment of a project; `Missing` where it never had one, or is none of the account's."""
     try:
         return await client.live.read(project)
     except QcError as error:
         if error.kind not in {Kind.BAD_REQUEST, Kind.NOT_FOUND}:
             raise
         message = f"project {project} never ran live, or is none of this account ({error.reason}); see `qc algorithms`"
-        raise UseCaseError(message) from error
+        raise Missing(message) from error
 
 
 async def algorithm(ground: Ground, name: str, report: Report, *, rows: int = 20) -> Detailed:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -33,8 +33,8 @@ from bot.services.quantconnect.cloud_errors import AlgorithmFailed, ServiceTroub
 from bot.services.quantconnect.cloud_projects import FOLDER, is_ours, own_projects
 from bot.services.quantconnect.cloud_text import generated
 from bot.services.quantconnect.shelf import let_go
-from bot.services.use_case import Ground, UseCase, UseCaseError
-from sources.quantconnect.errors import QcError
+from bot.services.use_case import Ground, Missing, UseCase, UseCaseError
+from sources.quantconnect.errors import Kind, QcError
 from sources.quantconnect.models_backtest import BacktestSummary, Stage
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 HELD = "quantconnect.backtests"
 """Where a ground holds them."""
 
@@ -108,7 +109,7 @@ async def _list(ground: Ground, args: ListArguments, report: Report) -> Result:
     rows: list[dict[str, object]] = []
     async with _named("qc.backtests"):
         if args.project is not None:
-            chosen = [await client.projects.read(args.project)]
+            chosen = [await _there(client.projects.read(args.project), f"project {args.project}")]
         else:
             chosen = list(await own_projects(client, ground.loaded.settings.quantconnect.organization))
         for done, project in enumerate(chosen):
@@ -142,7 +143,7 @@ async def _read(ground: Ground, project: int, backtest: str, report: Report) -> 
 
     client = await client_of(ground)
     async with _named(READING):
-        found = await client.backtests.read(project, backtest)
+        found = await _there(client.backtests.read(project, backtest), f"backtest {project}/{backtest}")
         if found.stage is Stage.FAILED:
             name, trace = found.name or backtest, found.stacktrace
             raise AlgorithmFailed(name, found.error, trace, initializing=found.has_initialize_error)
@@ -230,13 +231,13 @@ async def _delete(ground: Ground, args: ReadArguments, report: Report) -> Result
     del report
     client = await client_of(ground)
     async with _named("qc.delete-backtest"):
-        project = await client.projects.read(args.project)
+        project = await _there(client.projects.read(args.project), f"project {args.project}")
         if not is_ours(project):
             message = (
                 f"project {project.name} ({args.project}) was not made by the bot, whose own are in {FOLDER}; delete it there"
             )
             raise UseCaseError(message)
-        await client.backtests.delete(args.project, args.backtest)
+        await _there(client.backtests.delete(args.project, args.backtest), f"backtest {args.project}/{args.backtest}")
     return {"deleted": f"{args.project}/{args.backtest}"}
 
 
@@ -248,6 +249,17 @@ async def cloud_of(ground: Ground, patience: Patience | None = None) -> CloudBac
         held = CloudBacktests(client, ground.now, organization=ground.loaded.settings.quantconnect.organization)
         ground.held[HELD] = held
     return held if patience is None else held.with_patience(patience)
+
+
+async def _there(asked: Awaitable[T], what: str) -> T:
+    """What was asked for by its id; `Missing` if it is not there, which the service calls an invalid argument."""
+    try:
+        return await asked
+    except QcError as error:
+        if error.kind not in {Kind.BAD_REQUEST, Kind.NOT_FOUND}:
+            raise
+        message = f"{what} is not there, or is none of this account ({error.reason}); see `qc backtests` and `qc projects`"
+        raise Missing(message) from error
 
 
 @asynccontextmanager

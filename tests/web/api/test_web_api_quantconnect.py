@@ -125,6 +125,16 @@ def test_a_signal_that_nobody_knows_is_not_found(client: httpx2.Client) -> None:
     assert "no project" in finished(client, client.post("/api/v1/quantconnect/signals/nosuch/process", json={}), "failed")
 
 
+@pytest.mark.parametrize(
+    "path", ["/algorithms/L-nosuch", "/algorithms/1", f"/backtests/{PROJECT}/nosuch", "/backtests?project=1"]
+)
+def test_an_algorithm_or_a_backtest_that_nobody_knows_is_not_found(client: httpx2.Client, path: str) -> None:
+    answer = client.get(f"/api/v1/quantconnect{path}")
+    assert answer.status_code == 404, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert answer.json()["detail"]
+
+
 def test_a_backtest_is_run_kept_read_compared_and_deleted(demo: House, client: httpx2.Client) -> None:
     first = finished(client, client.post("/api/v1/quantconnect/backtest/with-analysis", json={"config": BACKTEST}))
     assert first["lesson"]["rating"]
