@@ -19,6 +19,7 @@ from bot.core.orders import Leg
 from bot.core.portfolio import Portfolio
 from bot.core.risk import (
     DAY_MS,
+    LossStreak,
     OrderDraft,
     Refusal,
     RiskContext,
@@ -26,6 +27,7 @@ from bot.core.risk import (
     RiskLimits,
     RiskState,
     Shape,
+    SymbolCoolDown,
     whole_steps,
 )
 from bot.core.sizing import FixedFraction
@@ -156,6 +158,16 @@ def test_a_streak_of_losses_cools_down() -> None:
     assert denial(desk, symbol=ETH) is Denial.LOSS_STREAK
     desk.wait(10_000)
     assert desk.order.symbol == ETH
+
+
+@pytest.mark.parametrize(("passed", "left"), [(0, 10), (1, 10), (9_000, 1), (9_999, 1)])
+def test_what_pauses_entries_says_for_how_many_seconds_more(passed: int, left: int) -> None:
+    risk = RiskState(loss_streak=2, last_loss=T0, last_exit={BTC: T0})
+    book = RiskContext(Portfolio.opening("USDT", Decimal(1)), MarketView(now=T0 + passed), risk, {})
+    draft = OrderDraft(BTC, Side.BUY, Decimal(1), 1.0, 1.0, RULE, 1.0, False, an_instrument(BTC))
+    streak, cool = LossStreak(2, 10_000)(draft, book), SymbolCoolDown(10_000)(draft, book)
+    assert streak == Refusal(Denial.LOSS_STREAK, f"2 losses in a row; entries resume in {left} s")
+    assert cool == Refusal(Denial.COOL_DOWN, f"{BTC} was left just now; it may be entered again in {left} s")
 
 
 def test_a_losing_trade_that_filled_in_many_parts_is_one_loss() -> None:

@@ -14,7 +14,6 @@ from bot.web.charts.words import amount, moment, percent, plain, safe, signed
 Curve = Sequence[tuple[int, object]]
 """Points (ms UTC, value) in the order of time."""
 
-_SPARK_POINTS = 120
 _COLUMNS = ("time (UTC)", "equity", "below peak")
 
 
@@ -82,32 +81,6 @@ def worth(
     )
     told = excerpt(_COLUMNS, range(len(at)), lambda place: (moment(at[place]), amount(values[place]), percent(depths[place])))
     return Chart(drawn, title, _summary(at, values, depths, currency), told)
-
-
-def sparkline(values: Sequence[object], theme: Theme, *, label: str, digits: int = 2) -> Chart:
-    """A small curve of a tile, without axes; its last point is marked and its direction is told by a sign."""
-    numbers = [number(value) for value in values]
-    known = [value for value in numbers if value is not None]
-    name, said = f"spark-{plain(label)}", plain(label)
-    if len(known) < 2:
-        return nothing(name, said, f"{said}: too few values for a curve.", theme, ("place", said), height=48)
-    change, ink = known[-1] - known[0], colours(theme)
-    colour = ink.gain if change > 0 else ink.loss if change < 0 else ink.faint
-    places, thin = thinned(range(len(numbers)), numbers, _SPARK_POINTS)
-    curve = line(safe(label), places, thin, colour, "", width=1.6, hoverinfo="skip")
-    del curve["hovertemplate"]
-    last = max(place for place, value in zip(places, thin, strict=True) if value is not None)
-    symbol = "triangle-up" if change > 0 else "triangle-down" if change < 0 else "circle"
-    dot = {
-        "type": "scatter", "mode": "markers", "x": [last], "y": [known[-1]], "hoverinfo": "skip",
-        "marker": {"color": colour, "size": 8, "symbol": symbol},
-    }  # fmt: skip
-    bare = {"visible": False, "fixedrange": True}
-    margin = {"l": 2, "r": 8, "t": 4, "b": 4}
-    drawn = figure(name, theme, [curve, dot], height=48, margin=margin, showlegend=False, xaxis=bare, yaxis=bare, hovermode=False)
-    told = excerpt(("place", said), range(len(numbers)), lambda place: (str(place + 1), amount(numbers[place], digits)))
-    summary = f"{said}: {amount(known[-1], digits)}, {signed(change, digits)} since {amount(known[0], digits)}."
-    return Chart(drawn, said, summary, told)
 
 
 def drawdowns(values: Sequence[float | None]) -> list[float | None]:

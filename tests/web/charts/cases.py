@@ -26,7 +26,6 @@ FULL: dict[str, Made] = {
     "equity": lambda theme: equity.equity(
         r.points(50), theme, benchmark=[(r.T0, 50.0), (r.T0 + r.MINUTE, 60.0)], shadows={"llm": r.shadow_points(20, "llm")}
     ),
-    "sparkline": lambda theme: equity.sparkline([1, 2, 1.5, 3], theme, label="fills"),
     "candles": lambda theme: candles.candles("BTC/USDT", [r.candle(n, 99 + n % 3) for n in range(40)], marks(), theme),
     "pnl": lambda theme: sources.pnl_by_source(
         [r.lot(1, "llm", "5"), r.lot(2, "rules", "-2")], [r.shadow_trade(1, "llm", "7"), r.shadow_trade(3, "qc", "1")], theme
@@ -58,7 +57,6 @@ FULL: dict[str, Made] = {
 
 EMPTY: dict[str, Made] = {
     "equity": lambda theme: equity.equity([], theme),
-    "sparkline": lambda theme: equity.sparkline([], theme, label="fills"),
     "candles": lambda theme: candles.candles("BTC/USDT", [], Marks(), theme),
     "pnl": lambda theme: sources.pnl_by_source([], [], theme),
     "wins": lambda theme: sources.win_share([r.verdict("qc"), r.verdict("qc", "gone")], {}, theme),
@@ -86,8 +84,6 @@ NASTY: dict[str, Made] = {
     "equity": lambda theme: equity.equity(
         r.points(5), theme, currency=BAD, benchmark=[(r.T0, 1.0)], benchmark_name=BAD, shadows={BAD: r.shadow_points(3, BAD)}
     ),
-    "sparkline": lambda theme: equity.sparkline([1, 2], theme, label=BAD),
-    "sparkline of nothing": lambda theme: equity.sparkline([], theme, label=BAD),
     "candles": lambda theme: candles.candles(
         f"{BAD}/{BAD}", [r.candle(1)], marks(source=BAD, reasoning=BAD * 9, denial=BAD), theme
     ),
@@ -124,7 +120,6 @@ FLAWED: dict[str, Made] = {
         theme,
         benchmark=list(enumerate(_FLAWED)),
     ),
-    "sparkline": lambda theme: equity.sparkline(_FLAWED, theme, label="x"),
     "candles": lambda theme: candles.candles(
         "A/B", [r.candle(1), r.candle(2, open=NAN, high=INF)], marks(price=NAN, confidence=NAN, stop_loss=INF), theme
     ),

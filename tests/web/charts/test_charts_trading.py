@@ -12,7 +12,7 @@ import pytest
 from bot.core.decision import Action, Fate
 from bot.web.charts.candles import MOST_DECISIONS, Marks, candles
 from bot.web.charts.chart import MOST_ROWS, Chart
-from bot.web.charts.equity import drawdowns, equity, sparkline
+from bot.web.charts.equity import drawdowns, equity
 from bot.web.charts.numbers import MOST_CANDLES, MOST_POINTS
 from bot.web.charts.sources import fates, overrides, pnl_by_source, win_share
 from bot.web.charts.theme import Theme, colours
@@ -64,12 +64,6 @@ def test_a_benchmark_and_shadows_begin_where_the_book_does() -> None:
     assert series(chart, "benchmark")["y"] == [first, 2 * first]
     assert series(chart, "llm alone")["y"] == [first, first + 1, first + 2, first + 3]
     assert len({each["line"]["dash"] for each in chart.figure["data"] if each.get("yaxis") != "y2"}) == 3
-
-
-def test_a_sparkline_tells_its_direction_by_its_marker_too() -> None:
-    up, down = (sparkline(values, LIGHT, label="x").figure["data"][1]["marker"]["symbol"] for values in ([1, 2], [2, 1]))
-    assert (up, down) == ("triangle-up", "triangle-down")
-    assert sparkline([2, 1], LIGHT, label="open").summary == "open: 1.00, -1.00 since 2.00."
 
 
 def test_the_hover_of_a_decision_shows_its_reasoning_escaped_and_cut() -> None:
