@@ -6,6 +6,7 @@ the same `UseCase`. A quick one is answered at once, any other is a job (see `bo
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -70,6 +71,7 @@ class Ground:
     notify: Callable[[Notify], None] = _unheard
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     held: dict[str, Any] = field(default_factory=dict)
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def key(self, name: str) -> str | None:
         """The secret of a provider, by its name."""

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -64,6 +65,18 @@ def open_database(url: str, seconds: float = 10.0) -> Database:
         return _Postgres(url, seconds)
     message = f"url {_shown(url)!r} is not served: use sqlite:///FILE or postgresql://USER@HOST/NAME"
     raise StoreUnavailable(message)
+
+
+async def open_prepared(url: str, schema: Schema, seconds: float = 10.0) -> Database:
+    """The same with the tables of `schema` in it; where they cannot be made, nothing stays open. `StoreUnavailable` says why."""
+    database = open_database(url, seconds)
+    try:
+        await database.prepare(schema)
+    except BaseException:
+        with suppress(StoreUnavailable):
+            await database.close()
+        raise
+    return database
 
 
 def _shown(url: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, column, func, inspect, select, table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.store.database import Database, Work, open_database
+from bot.store.database import Database, Work, open_database, open_prepared
 from bot.store.errors import StoreUnavailable
 from bot.store.schema import Schema
 from research.memory.confidence import Confidence
@@ -70,15 +70,9 @@ class SqlMemory:
         Raises `MemoryUnavailable` if it cannot be reached or was made by a newer version.
         """
         try:
-            database = open_database(url, seconds)
-            try:
-                await database.prepare(_SCHEMA)
-            except BaseException:
-                await database.close()
-                raise
+            return cls(await open_prepared(url, _SCHEMA, seconds), policy)
         except StoreUnavailable as error:
             raise MemoryUnavailable(_told(error)) from error
-        return cls(database, policy)
 
     @classmethod
     async def open_to_read(cls, url: str, policy: MemoryPolicy = DEFAULT_POLICY, *, seconds: float = 10.0) -> Self:

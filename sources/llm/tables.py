@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.store.database import Database, open_database
+from bot.store.database import Database, open_prepared
 from bot.store.schema import Schema
 
 _CALLS = (
@@ -68,10 +68,4 @@ async def open_tables(url: str, seconds: float = 10.0) -> Database:
 
     Raises `StoreUnavailable` if it cannot be reached or its tables are of a newer bot.
     """
-    database = open_database(url, seconds)
-    try:
-        await database.prepare(SCHEMA)
-    except BaseException:
-        await database.close()
-        raise
-    return database
+    return await open_prepared(url, SCHEMA, seconds)

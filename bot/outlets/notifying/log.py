@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from sqlalchemy import Connection, Row, TextClause, inspect, text
 from bot.core.effects import Severity
 from bot.outlets.notifying.channel import Delivery, Outcome
 from bot.outlets.topics import Topic
-from bot.store.database import Database, open_database
+from bot.store.database import Database, open_database, open_prepared
 from bot.store.errors import StoreUnavailable
 from bot.store.schema import Schema
 
@@ -156,14 +155,7 @@ class DeliveryLog:
 
     async def _opened(self) -> Database:
         if self._database is None:
-            database = open_database(self._url, self._seconds)
-            try:
-                await database.prepare(_SCHEMA)
-            except BaseException:
-                with suppress(StoreUnavailable):
-                    await database.close()
-                raise
-            self._database = database
+            self._database = await open_prepared(self._url, _SCHEMA, self._seconds)
         return self._database
 
 

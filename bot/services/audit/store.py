@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, text
 
 from bot.services.audit.entry import Entry
 from bot.services.audit.tables import SCHEMA
-from bot.store.database import Database, open_database
+from bot.store.database import Database, open_prepared
 
 LARGEST_PAGE = 500
 _LOCK = "audit"
@@ -70,13 +70,7 @@ class AuditStore:
     @classmethod
     async def open(cls, url: str, seconds: float = 10.0) -> Self:
         """The store in the journal's database, which must be there; close it."""
-        database = open_database(url, seconds)
-        try:
-            await database.prepare(SCHEMA)
-        except BaseException:
-            await database.close()
-            raise
-        return cls(database)
+        return cls(await open_prepared(url, SCHEMA, seconds))
 
     async def close(self) -> None:
         """Release the connections."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from bot.journal.errors import JournalError
 from bot.runtime.jobs import Report, Result
+from bot.services.side_store import store_of
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 
@@ -33,21 +32,9 @@ class ListArgs(Arguments):
 
 async def audit_of(ground: Ground) -> AuditStore:
     """The store of this ground, opened when it is first needed; closed with it. `UseCaseError` if it cannot be used."""
-    from bot.journal.upgrade import upgrade  # noqa: PLC0415 - SQLAlchemy is slow to import
-    from bot.services.audit.store import AuditStore  # noqa: PLC0415
+    from bot.services.audit.store import AuditStore  # noqa: PLC0415 - SQLAlchemy is slow to import
 
-    held: AuditStore | None = ground.held.get(HELD)
-    if held is not None:
-        return held
-    url = ground.loaded.settings.database_url
-    try:
-        await asyncio.to_thread(upgrade, url)
-        store = await AuditStore.open(url)
-    except (StoreUnavailable, JournalError) as error:
-        raise UseCaseError(str(error)) from error
-    ground.closing.push_async_callback(store.close)
-    ground.held[HELD] = store
-    return store
+    return await store_of(ground, HELD, AuditStore.open)
 
 
 async def lines(ground: Ground, args: ListArgs, report: Report) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +12,11 @@ from typing import Any, Self
 import orjson
 from sqlalchemy import Connection, Row, text
 
-from bot.journal.errors import JournalError
-from bot.journal.upgrade import upgrade
 from bot.services.chat.proposals import Kind, Proposal, ProposalRefused, State
 from bot.services.chat.tables import SCHEMA
-from bot.services.use_case import Ground, Missing, UseCaseError
-from bot.store.database import Database, open_database
-from bot.store.errors import StoreUnavailable
+from bot.services.side_store import store_of
+from bot.services.use_case import Ground, Missing
+from bot.store.database import Database, open_prepared
 from sources.llm.ledger_rows import to_usd
 
 HELD = "chat.store"
@@ -92,13 +89,7 @@ class ChatStore:
     @classmethod
     async def open(cls, url: str) -> Self:
         """The store in the journal's database, which must be there; close it."""
-        database = open_database(url)
-        try:
-            await database.prepare(SCHEMA)
-        except BaseException:
-            await database.close()
-            raise
-        return cls(database)
+        return cls(await open_prepared(url, SCHEMA))
 
     async def close(self) -> None:
         """Release the connections."""
@@ -244,18 +235,7 @@ class ChatStore:
 
 async def chats_of(ground: Ground) -> ChatStore:
     """The store of this ground, opened when it is first needed; closed with it. `UseCaseError` if it cannot be used."""
-    held: ChatStore | None = ground.held.get(HELD)
-    if held is not None:
-        return held
-    url = ground.loaded.settings.database_url
-    try:
-        await asyncio.to_thread(upgrade, url)
-        store = await ChatStore.open(url)
-    except (StoreUnavailable, JournalError) as error:
-        raise UseCaseError(str(error)) from error
-    ground.closing.push_async_callback(store.close)
-    ground.held[HELD] = store
-    return store
+    return await store_of(ground, HELD, ChatStore.open)
 
 
 _COLUMNS = ("session", "number", "thread", "ts", "role", "text", "folded", "tools", "model", "cost", "fault")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,9 @@ from typing import Any, Self
 import orjson
 from sqlalchemy import Connection, Row, inspect, text
 
-from bot.journal.errors import JournalError
-from bot.journal.upgrade import upgrade
-from bot.services.use_case import Ground, UseCaseError
-from bot.store.database import Database, open_database
-from bot.store.errors import StoreUnavailable
+from bot.services.side_store import store_of
+from bot.services.use_case import Ground
+from bot.store.database import Database, open_prepared
 from bot.store.schema import Schema
 
 _HELD = "config.history"
@@ -46,13 +43,7 @@ class ChangeHistory:
     @classmethod
     async def open(cls, url: str) -> Self:
         """The history in the journal's database, which must be there; close it."""
-        database = open_database(url)
-        try:
-            await database.prepare(SCHEMA)
-        except BaseException:
-            await database.close()
-            raise
-        return cls(database)
+        return cls(await open_prepared(url, SCHEMA))
 
     async def close(self) -> None:
         """Release the connections."""
@@ -110,15 +101,4 @@ def _told(row: Row[Any]) -> Mapping[str, object]:
 
 async def history_of(ground: Ground) -> ChangeHistory:
     """The history of this ground, closed with it; where there is no journal yet, it is made. `UseCaseError` if it cannot be."""
-    held: ChangeHistory | None = ground.held.get(_HELD)
-    if held is not None:
-        return held
-    url = ground.loaded.settings.database_url
-    try:
-        await asyncio.to_thread(upgrade, url)
-        history = await ChangeHistory.open(url)
-    except (StoreUnavailable, JournalError) as error:
-        raise UseCaseError(str(error)) from error
-    ground.closing.push_async_callback(history.close)
-    ground.held[_HELD] = history
-    return history
+    return await store_of(ground, _HELD, ChangeHistory.open)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from bot.journal.errors import JournalError
-from bot.journal.upgrade import upgrade
 from bot.services.memory.subjects import SIMULATED
+from bot.services.side_store import store_of
 from bot.services.use_case import Ground, UseCaseError
 from bot.settings.learning import LearningSettings
 from research.calibration.policy import CalibrationPolicy
@@ -52,18 +50,7 @@ async def calibration_of(ground: Ground) -> SqlCalibration:
     """The store of use cases that change something; the journal is made where there is none. `UseCaseError` if it fails."""
     from research.calibration.sql import SqlCalibration  # noqa: PLC0415 - SQLAlchemy is slow to import
 
-    held = _held(ground) or ground.held.get(_STORE)
-    if held is not None:
-        return held
-    url = ground.loaded.settings.database_url
-    try:
-        await asyncio.to_thread(upgrade, url)
-        store = await SqlCalibration.open(url)
-    except (ResearchError, JournalError) as error:
-        raise UseCaseError(str(error)) from error
-    ground.closing.push_async_callback(store.close)
-    ground.held[_STORE] = store
-    return store
+    return _held(ground) or await store_of(ground, _STORE, SqlCalibration.open)
 
 
 async def calibration_to_read(ground: Ground) -> SqlCalibration:

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection, Row, text
 
 from bot.services.monitoring.error_book import ErrorEntry, Kind, Resolved, Unsaved
-from bot.store.database import Database, open_database
+from bot.store.database import Database, open_prepared
 from bot.store.schema import Schema
 
 _SECONDS = 1.0
@@ -41,13 +41,7 @@ class ErrorStore:
     @classmethod
     async def open(cls, url: str, bot: str) -> Self:
         """The table in the journal's database, which must be there; close it. A call waits a second, as a stop cannot wait."""
-        database = open_database(url, _SECONDS)
-        try:
-            await database.prepare(SCHEMA)
-        except BaseException:
-            await database.close()
-            raise
-        return cls(database, bot)
+        return cls(await open_prepared(url, SCHEMA, _SECONDS), bot)
 
     async def close(self) -> None:
         """Release the connections."""

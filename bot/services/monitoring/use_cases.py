@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from pydantic import Field
 
-from bot.journal.errors import JournalError
-from bot.journal.upgrade import upgrade
 from bot.latency import LatencyHistogram
 from bot.runtime.jobs import Report, Result
 from bot.services.monitoring import database_look, providers
@@ -18,6 +16,7 @@ from bot.services.monitoring.components import worst
 from bot.services.monitoring.error_book import HOUR_MS, HOURS, MOST, ErrorBook, ErrorEntry, Resolved
 from bot.services.monitoring.error_store import ErrorStore
 from bot.services.monitoring.live import LiveMonitor, monitor_of
+from bot.services.side_store import store_of
 from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 
@@ -125,18 +124,7 @@ async def _book(ground: Ground) -> ErrorBook:
 
 
 async def _store(ground: Ground) -> ErrorStore:
-    held: ErrorStore | None = ground.held.get(_STORE)
-    if held is not None:
-        return held
-    settings = ground.loaded.settings
-    try:
-        await asyncio.to_thread(upgrade, settings.database_url)
-        store = await ErrorStore.open(settings.database_url, settings.bot.name)
-    except (StoreUnavailable, JournalError) as error:
-        raise UseCaseError(str(error)) from error
-    ground.closing.push_async_callback(store.close)
-    ground.held[_STORE] = store
-    return store
+    return await store_of(ground, _STORE, partial(ErrorStore.open, bot=ground.loaded.settings.bot.name))
 
 
 def _unknown(fingerprint: str) -> Missing:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Row, text
 
-from bot.store.database import Database, open_database
+from bot.store.database import Database, open_prepared
 from bot.web.security.attempts import Attempts
 from bot.web.security.errors import AccessError
 from bot.web.security.keys import TOKEN_PREFIX, digest, new_id, new_key, plausible
@@ -93,13 +93,7 @@ class AccessStore:
         """The store of a data directory, made if it is not there, for its owner's eyes only; close it."""
         path = data_dir / ACCESS_FILE
         await asyncio.to_thread(_make_private, path)
-        database = open_database(f"sqlite:///{path}", _BUSY_SECONDS)
-        try:
-            await database.prepare(SCHEMA)
-        except BaseException:
-            await database.close()
-            raise
-        return cls(database, now)
+        return cls(await open_prepared(f"sqlite:///{path}", SCHEMA, _BUSY_SECONDS), now)
 
     async def close(self) -> None:
         """Release the connections."""
