@@ -22,13 +22,23 @@ from benchmarks.report import Effort, Goal, Result, percentile, spread_of
 from benchmarks.rig import run_loop
 from benchmarks.room import control_room, token
 from bot.journal.upgrade import upgrade
+from bot.web.pages.ai import TABS as AI_TABS
+from bot.web.pages.journal import NAMES as JOURNAL_TABS
+from bot.web.pages.quantconnect import TABS as QUANTCONNECT_TABS
+from bot.web.security.principal import Scope
 
 _DECISIONS = 100_000
 _REQUESTS = 60
 _LEAST_REQUESTS = 10
-_PAGES = (
-    "/", "/decisions", "/decisions?source=llm:claude&symbol=ETH/USDT", "/sources", "/journal?tab=orders", "/markets", "/risk",
+PAGES = (
+    "/", "/markets", "/decisions", "/decisions?source=llm:claude&symbol=ETH/USDT", "/sources", "/risk", "/chat", "/analysis",
+    "/analysis?tab=ideas", "/monitoring", "/settings", "/settings?section=llm", "/docs",
+    *(f"/journal?tab={tab}" for tab in JOURNAL_TABS),
+    *(f"/ai?tab={tab}" for tab in AI_TABS),
+    *(f"/quantconnect?tab={tab}" for tab in QUANTCONNECT_TABS),
 )  # fmt: skip
+"""Every page, and every part of one that has an address of its own."""
+
 _LISTS = (
     "/decisions?limit=100", "/decisions?source=rules:rsi&fate=denied&limit=100", "/decisions?symbol=SOL/USDT&limit=100",
     "/decisions?fate=expired&limit=100", "/orders?limit=100", "/fills?limit=100", "/verdicts?limit=100", "/lots?limit=100",
@@ -72,10 +82,10 @@ async def _measured(history: Path, requests: int) -> tuple[dict[str, list[float]
         data_dir = Path(folder)
         shutil.copy(history, data_dir)
         async with control_room(data_dir) as (_, port):
-            key = await token(data_dir)
+            key = await token(data_dir, Scope.ADMIN)
             asked = _Asker(port, key)
             try:
-                return {path: asked.times(path, requests) for path in _PAGES}, _depths(asked, requests)
+                return {path: asked.times(path, requests) for path in PAGES}, _depths(asked, requests)
             finally:
                 asked.close()
 

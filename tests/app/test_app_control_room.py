@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from benchmarks.pages import PAGES
 from bot.web.place import PLACE_FILE, Place
 from tests.app.bot_process import ROOT, Bot, clean_environment, eventually
 from tests.servers import free_port
@@ -150,8 +151,8 @@ def test_over_a_finished_journal_everything_is_shown_and_nothing_can_be_changed(
         assert over.ask("/decisions")["items"]
         assert over.ask("/world") | {"alive": False, "simulated": True} == over.ask("/world")
         with over.client() as client:
-            for path in ("/", "/decisions", "/journal", "/risk", "/sources", "/markets"):
-                assert client.get(path).status_code == 200
+            for path in PAGES:
+                assert client.get(path).status_code == 200, path
             refused = client.post("/api/v1/risk/resume", json={})
             if refused.status_code == 428:
                 again = {"Confirmation": refused.json()["confirmation"]}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from benchmarks.pages import PAGES
 from bot.journal.upgrade import upgrade
 from bot.secrets import Secrets
 from bot.settings import load
+from bot.web.app import create_app
 from bot.web.place import WebError
+from bot.web.security.principal import Scope
 from bot.web.server import open_room
 from tests.app.bot_process import ROOT
 
@@ -23,6 +27,23 @@ async def test_those_who_read_at_once_stand_on_one_ground(tmp_path: Path) -> Non
     async with asyncio.timeout(10), open_room(loaded, Secrets(data)) as room:
         first, *others = await asyncio.gather(*(room.ground() for _ in range(5)))
         assert all(each is first for each in others)
+
+
+async def test_every_page_is_whole_before_anything_was_traded_or_learnt(tmp_path: Path) -> None:
+    loaded = load(ROOT / "config", environ={"ARBITER_BOT__DATA_DIR": str(tmp_path)})
+    upgrade(loaded.settings.database_url)
+    async with asyncio.timeout(60), open_room(loaded, Secrets(tmp_path)) as room:
+        key = (await room.access.new_token("test", Scope.ADMIN, room.now() + 60_000)).value
+        door = httpx2.ASGITransport(create_app(room))
+        async with httpx2.AsyncClient(
+            transport=door, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {key}"}
+        ) as client:
+            for path in (*PAGES, "/ui/charts/quantconnect/memory"):
+                answer = await client.get(path)
+                assert answer.status_code == 200, f"{path}: {answer.text[:300]}"
+            memory = (await client.get("/quantconnect?tab=memory")).text
+    assert "There is no memory to look at" in memory
+    assert "nothing was remembered yet" in memory
 
 
 async def test_a_room_without_a_journal_says_what_to_do(tmp_path: Path) -> None:

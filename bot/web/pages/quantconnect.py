@@ -232,23 +232,32 @@ def _query(references: list[str]) -> str:
 
 async def _memory(room: ControlRoom, principal: Principal, wanted: Wanted) -> Shown:
     about = {name: wanted[name] for name in ("symbol", "strategy") if wanted[name]}
-    everything = (await room.ask("memory.subjects", {}, principal))["subjects"]
+    try:
+        everything = (await room.ask("memory.subjects", {}, principal))["subjects"]
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        # Nothing was ever remembered: the page is whole, and says why there is nothing on it.
+        empty: Shown = dict.fromkeys(("symbols", "strategies", "confidence", "lessons", "recommendations", "parameters"), ())
+        return empty | _memory_frame(room, wanted) | {"without": problem.detail}
     believed = await room.ask("memory.confidence", about, principal)
     told = await room.ask("memory.lessons", {**about, "limit": _SHOWN_LESSONS}, principal)
     advised = await room.ask("memory.recommendations", about, principal)
     best = await room.ask("memory.parameters", about, principal)
-    settings = room.loaded.settings.memory
-    return {
+    return _memory_frame(room, wanted) | {
         "symbols": sorted({row["symbol"] for row in everything}),
         "strategies": sorted({row["strategy"] for row in everything}),
         "confidence": sorted(believed["confidence"], key=lambda row: -(row["confidence"] or 0.0)),
         "lessons": told["lessons"][:_SHOWN_LESSONS],
         "recommendations": advised["recommendations"],
         "parameters": [row for row in best["parameters"] if row["recommended"]],
-        "memory": settings,
-        "wanted": {"symbol": wanted["symbol"], "strategy": wanted["strategy"]},
-        "about": urlencode(about),
     }
+
+
+def _memory_frame(room: ControlRoom, wanted: Wanted) -> Shown:
+    chosen = {name: wanted[name] for name in ("symbol", "strategy")}
+    about = urlencode({name: value for name, value in chosen.items() if value})
+    return {"memory": room.loaded.settings.memory, "wanted": chosen, "about": about, "without": ""}
 
 
 async def _configuration(room: ControlRoom, principal: Principal, wanted: Wanted) -> Shown:

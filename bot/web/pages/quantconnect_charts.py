@@ -12,6 +12,7 @@ from bot.web.charts.backtests import backtest, comparison, monthly_returns, swee
 from bot.web.charts.equity import worth
 from bot.web.charts.learning import memory_confidence
 from bot.web.charts.theme import Theme
+from bot.web.pages.asking import if_it_can
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.quantconnect_reading import algorithm_of, backtest_of, comparison_of, sweep_of
 from bot.web.room import ControlRoom, Room
@@ -105,7 +106,10 @@ async def memory_chart(
 async def history_of(room: ControlRoom, principal: Principal, symbol: str, strategy: str) -> Sequence[Mapping[str, Any]]:
     """Confidence over time of the subjects that are meant, at as many moments as may be asked for."""
     about = {name: value for name, value in (("symbol", symbol), ("strategy", strategy)) if value}
-    lessons = (await room.ask("memory.lessons", {**about, "limit": 1_000}, principal))["lessons"]
+    kept = await if_it_can(room, "memory.lessons", principal, {**about, "limit": 1_000})
+    if kept is None:
+        return ()
+    lessons = kept["lessons"]
     subjects = len((await room.ask("memory.subjects", about, principal))["subjects"])
     if not subjects:
         return ()
