@@ -6,6 +6,7 @@ Reading happens in this process; whatever changes something or spends money is a
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ _AFAR = frozenset({"qc.projects", "qc.nodes", "qc.algorithms"})
 _READ_SECONDS = 20.0
 _STATUS_SECONDS = 0.5
 _MOST_REMEMBERED = 64
+_SERVES_TIMES = 10.0
+_SERVES_SECONDS = 5.0
 _COMMAND_SECONDS = 35.0
 _FIRST_LOOK_SECONDS = 0.05
 _LONGEST_LOOK_SECONDS = 0.5
@@ -71,31 +74,42 @@ class _Fresh:
 
 @dataclass(slots=True)
 class _Remembered:
-    """An answer that serves while the next one is looked for; only the first who ask wait for it."""
+    """An answer that serves a while past its time, as the next is looked for; who comes later than that waits for it."""
 
+    _clock: Callable[[], float]
     _at: float = 0.0
     _value: Any = None
     _task: asyncio.Task[Any] | None = None
     _known: bool = False
 
     async def get(self, ask: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:
-        now = asyncio.get_running_loop().time()
-        if (not self._known or now - self._at > seconds) and self._task is None:
+        """What `ask` finds, wanted no older than `seconds`; raises what `ask` raises once the old answer is too old to serve."""
+        age = self._clock() - self._at if self._known else math.inf
+        if age <= seconds:
+            return self._value
+        if self._task is None:
             self._task = asyncio.create_task(self._ask(ask), name="remember")
-        if not self._known and self._task is not None:
-            await asyncio.shield(self._task)
-        return self._value
+            self._task.add_done_callback(_looked)
+        if age <= max(_SERVES_TIMES * seconds, _SERVES_SECONDS):
+            return self._value
+        return await asyncio.shield(self._task)
 
-    async def _ask(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def _ask(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         try:
             self._value = await ask()
-            self._known, self._at = True, asyncio.get_running_loop().time()
-        except Problem as problem:
-            if not self._known:
-                raise
-            log.warning("old_answer_serves", reason=problem.detail)
+            self._known, self._at = True, self._clock()
+            return self._value
         finally:
             self._task = None
+
+
+def _looked(task: asyncio.Task[Any]) -> None:
+    """Have a failure heard of, though perhaps nobody waited."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, Problem):
+        log.warning("answer_not_renewed", reason=error.detail)
+    elif error is not None:
+        log.error("answer_not_renewed", exc_info=error)
 
 
 @dataclass(slots=True)
@@ -133,10 +147,13 @@ class ControlRoom:
             raise Problem(503, "The journal is slow", f"no answer within {_READ_SECONDS:g} s; try again") from error
 
     async def remembered(self, key: tuple[object, ...], seconds: float, work: Callable[[Queries], T]) -> T:
-        """What a long question finds, asked again when the answer is older than `seconds`, while the old one still serves."""
+        """What a long question finds, asked again when the answer is older than `seconds`, while the old one serves.
+
+        It serves until it is ten times so old (or 5 s); then who asks waits for the next one, or hears why there is none.
+        """
         found: _Remembered | None = self._memory.get(key)
         if found is None:
-            found = self._memory[key] = _Remembered()
+            found = self._memory[key] = _Remembered(asyncio.get_running_loop().time)
             while len(self._memory) > _MOST_REMEMBERED:
                 del self._memory[next(iter(self._memory))]
         value: T = await found.get(lambda: self.read(work), seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 
 import httpx2
@@ -14,6 +15,8 @@ from bot.secrets import Secrets
 from bot.settings import load
 from bot.web.app import create_app
 from bot.web.place import WebError
+from bot.web.problems import Problem
+from bot.web.room import _Remembered
 from bot.web.security.principal import Scope
 from bot.web.server import open_room
 from tests.app.bot_process import ROOT
@@ -51,3 +54,59 @@ async def test_a_room_without_a_journal_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WebError, match="start the bot first"):
         async with open_room(loaded, Secrets(tmp_path)):
             raise AssertionError("it opened")
+
+
+class Watched:
+    """A question whose answers are numbered, with a clock that stands until it is moved; `broken` while it cannot be answered."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.asked = 0
+        self.broken = False
+        self.remembered = _Remembered(lambda: self.now)
+
+    async def ask(self) -> int:
+        self.asked += 1
+        if self.broken:
+            raise Problem(503, "The journal cannot be read", "no such file")
+        return self.asked
+
+    async def get(self) -> int:
+        found: int = await self.remembered.get(self.ask, 2.0)
+        return found
+
+    async def looked(self) -> None:
+        """Let what was begun come to its end."""
+        while self.remembered._task is not None:
+            await asyncio.wait([self.remembered._task], timeout=5)
+
+
+async def test_a_figure_serves_a_little_past_its_time_and_never_longer() -> None:
+    figure = Watched()
+    assert await figure.get() == 1
+    figure.now += 1
+    assert (await figure.get(), figure.asked) == (1, 1)
+    figure.now += 10
+    assert await figure.get() == 1, "the old one serves while the next is looked for"
+    await figure.looked()
+    assert await figure.get() == 2
+    figure.now += 3_600
+    assert await figure.get() == 3, "an hour later nobody is told the figure of then"
+
+
+async def test_a_figure_that_cannot_be_read_any_more_is_a_problem_and_not_the_figure_of_yesterday() -> None:
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    figure = Watched()
+    assert await figure.get() == 1
+    figure.broken = True
+    figure.now += 10
+    assert await figure.get() == 1
+    await figure.looked()
+    figure.now += 86_400
+    with pytest.raises(Problem, match="no such file"):
+        await figure.get()
+    figure.broken = False
+    assert await figure.get() == 4, "one question more, and it is known again"
+    gc.collect()
+    assert unheard == []
