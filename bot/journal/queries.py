@@ -17,15 +17,17 @@ from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
+from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 
 from bot.core.decision import Evidence, Fate, Tier
 from bot.core.orders import OrderState
 from bot.journal import records as r
+from bot.journal import selecting
 from bot.journal import tables as t
 from bot.journal.codec import decode_snapshot
 from bot.journal.database import Database, OneConnection, SqliteDatabase, open_database
 from bot.journal.run import BookKey
+from bot.journal.selecting import same_book, within
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -123,29 +125,32 @@ class Queries:
         book: BookKey | None,
         limit: int,
         before: int | None,
+        since: int = 0,
         **equal: str | None,
     ) -> list[R]:
-        """Newest first; `equal` narrows by columns, those that are None do not."""
+        """Newest first, of what happened at or after `since` (ms UTC); `equal` narrows by columns, those that are None do not."""
         statement = select(*[table.c[field.name] for field in fields(cls)])  # type: ignore[arg-type]
         statement = statement.where(
-            *_within(table, run, book), *[table.c[name] == value for name, value in equal.items() if value]
+            *within(table, run, book), *[table.c[name] == value for name, value in equal.items() if value]
         )
+        if since:
+            statement = statement.where(table.c.at >= since)
         if before is not None:
             statement = statement.where(table.c.row < before)
         return self._all(cls, statement.order_by(table.c.row.desc()).limit(limit))
 
     def runs(self, book: BookKey | None = None, limit: int = 50) -> list[r.Run]:
         """Runs, the newest first."""
-        return self._all(r.Run, _runs().where(*_same_book(book)).limit(limit))
+        return self._all(r.Run, selecting.runs().where(*same_book(book)).limit(limit))
 
     def run(self, run: str) -> r.Run | None:
         """One run by id; `latest` is the newest of all."""
-        statement = _runs() if run == "latest" else _runs().where(t.runs.c.id == run)
+        statement = selecting.runs() if run == "latest" else selecting.runs().where(t.runs.c.id == run)
         return self._first(r.Run, statement)
 
     def latest_run(self, book: BookKey | None = None) -> r.Run | None:
         """The newest run, of a book if one is given."""
-        return self._first(r.Run, _runs().where(*_same_book(book)))
+        return self._first(r.Run, selecting.runs().where(*same_book(book)))
 
     def decisions(
         self,
@@ -161,7 +166,7 @@ class Queries:
     ) -> list[r.JournaledDecision]:
         """Decisions, each with its fate."""
         d, f = t.decisions, t.fates
-        statement = _decisions().where(*_within(d, run, book))
+        statement = selecting.decisions().where(*within(d, run, book))
         for column, value in ((d.c.source, source), (d.c.symbol, symbol), (d.c.id, id), (f.c.fate, fate and fate.value)):
             if value is not None:
                 statement = statement.where(column == value)
@@ -176,7 +181,7 @@ class Queries:
         """The newest decision of each of these ids, by id, whatever book it is in; what is not there is left out."""
         d = t.decisions
         newest = select(func.max(d.c.row)).where(d.c.book.in_(select(t.books.c.id)), d.c.id.in_(tuple(ids))).group_by(d.c.id)
-        found = self._all(r.JournaledDecision, _decisions().where(d.c.row.in_(newest))) if ids else []
+        found = self._all(r.JournaledDecision, selecting.decisions().where(d.c.row.in_(newest))) if ids else []
         return {each.id: each for each in found}
 
     def _rare(
@@ -185,7 +190,7 @@ class Queries:
         """The rows of decisions that met a fate which few meet; None of a common one, of which a page is soon full by itself."""
         d, f = t.decisions, t.fates
         narrowed = [column == value for column, value in ((f.c.source, source), (f.c.symbol, symbol)) if value is not None]
-        wanted = select(f.c.book, f.c.decision_id).where(f.c.fate == fate.value, *narrowed, *_within(f, run, book)).limit(_RARE)
+        wanted = select(f.c.book, f.c.decision_id).where(f.c.fate == fate.value, *narrowed, *within(f, run, book)).limit(_RARE)
 
         def rows(connection: Connection) -> list[int] | None:
             met = connection.execute(wanted).all()
@@ -212,7 +217,7 @@ class Queries:
     ) -> list[r.JournaledOrder]:
         """Orders as they stand, the newest first; here `before` takes a `created` time, or it and the id of the last one seen."""
         c = t.orders.c
-        statement = _orders().where(*_within(t.orders, run, book))
+        statement = selecting.orders().where(*within(t.orders, run, book))
         for column, value in ((c.symbol, symbol), (c.decision_id, decision_id), (c.id, id)):
             if value is not None:
                 statement = statement.where(column == value)
@@ -226,7 +231,7 @@ class Queries:
 
     def open_orders(self, book: BookKey) -> list[r.JournaledOrder]:
         """Every order of the book that has not come to its end, whatever run made it, the oldest first."""
-        live = _orders().where(*_within(t.orders, None, book), t.orders.c.state.in_(_LIVE_STATES))
+        live = selecting.orders().where(*within(t.orders, None, book), t.orders.c.state.in_(_LIVE_STATES))
         return self._all(r.JournaledOrder, live.order_by(t.orders.c.created, t.orders.c.id))
 
     def order_events(self, order_id: str, *, book: BookKey | None = None, limit: int = 1_000) -> list[r.OrderEvent]:
@@ -256,7 +261,7 @@ class Queries:
         return self._newest(r.ShadowPoint, t.shadow_samples, "source", run, book)
 
     def _newest(self, cls: type[R], table: Table, by: str, run: str | None, book: BookKey | None) -> list[R]:
-        newest = select(func.max(table.c.row)).where(*_within(table, run, book)).group_by(table.c.book, table.c[by])
+        newest = select(func.max(table.c.row)).where(*within(table, run, book)).group_by(table.c.book, table.c[by])
         columns = [table.c[field.name] for field in fields(cls)]  # type: ignore[arg-type]
         # Sorted here: databases differ in how they sort text.
         return sorted(self._all(cls, select(*columns).where(table.c.row.in_(newest))), key=attrgetter(by))
@@ -264,7 +269,7 @@ class Queries:
     def worth(self, *, run: str | None = None, book: BookKey | None = None, since: int | None = None) -> r.EquityPoint | None:
         """The first sample of the book's worth from a moment on (ms UTC); without a moment the newest."""
         c = t.equity.c
-        wanted = select(*[c[field.name] for field in fields(r.EquityPoint)]).where(*_within(t.equity, run, book))
+        wanted = select(*[c[field.name] for field in fields(r.EquityPoint)]).where(*within(t.equity, run, book))
         if since is None:
             return self._first(r.EquityPoint, wanted.order_by(c.row.desc()))
         return self._first(r.EquityPoint, wanted.where(c.at >= since).order_by(c.at, c.row))
@@ -278,19 +283,21 @@ class Queries:
         until: int = 2**62,
         limit: int = 2_000,
     ) -> list[r.EquityPoint]:
-        """The equity curve, oldest first, thinned evenly to about `limit` points; the last one is always there."""
+        """The equity curve, oldest first, thinned evenly to about `limit` points; the last and the deepest fall stay."""
         c = t.equity.c
-        bounds = (*_within(t.equity, run, book), c.at >= since, c.at <= until)
+        bounds = (*within(t.equity, run, book), c.at >= since, c.at <= until)
         columns = [c[field.name] for field in fields(r.EquityPoint)]
         ends = select(func.min(c.row), func.max(c.row), func.count(c.row)).where(*bounds)
         first, last, total = self._database.run(lambda connection: connection.execute(ends).one())
         step = total // limit + 1
+        deepest = select(c.row).where(*bounds, c.drawdown > 0).order_by(c.drawdown.desc(), c.row).limit(1).scalar_subquery()
         if not total or last - first + 1 == total:  # nobody else's samples are in between, as in most journals: no need to count
-            kept = select(*columns).where(*bounds, (0 if last is None else last) % step == c.row % step)
+            even = (0 if last is None else last) % step == c.row % step
+            kept = select(*columns).where(*bounds, even if step == 1 else or_(even, c.row == deepest))
             return self._all(r.EquityPoint, kept.order_by(c.row))
         numbered = select(*columns, func.row_number().over(order_by=c.row.desc()).label("number")).where(*bounds).subquery()
         thinned = select(*[numbered.c[field.name] for field in fields(r.EquityPoint)])
-        thinned = thinned.where((numbered.c.number - 1) % step == 0)
+        thinned = thinned.where(or_((numbered.c.number - 1) % step == 0, numbered.c.row == deepest))
         return self._all(r.EquityPoint, thinned.order_by(numbered.c.row))
 
     def shadow_trades(
@@ -302,10 +309,11 @@ class Queries:
         book: BookKey | None = None,
         limit: int = 100,
         before: int | None = None,
+        since: int = 0,
     ) -> list[r.ShadowTrade]:
-        """Trades that ended in shadow ledgers, the newest first: what sizing and calibration read."""
+        """Trades that ended in shadow ledgers at or after `since`, the newest first: what sizing and calibration read."""
         chosen = {"source": source, "decision_id": decision_id}
-        return self._page(r.ShadowTrade, t.shadow_trades, run, book, limit, before, **chosen)
+        return self._page(r.ShadowTrade, t.shadow_trades, run, book, limit, before, since, **chosen)
 
     def lots(
         self,
@@ -316,10 +324,11 @@ class Queries:
         book: BookKey | None = None,
         limit: int = 100,
         before: int | None = None,
+        since: int = 0,
     ) -> list[r.ClosedLot]:
-        """Closed lots, the newest first."""
+        """Lots that were closed at or after `since` (ms UTC), the newest first."""
         chosen = {"symbol": symbol, "opening_decision": opening_decision}
-        return self._page(r.ClosedLot, t.lots_closed, run, book, limit, before, **chosen)
+        return self._page(r.ClosedLot, t.lots_closed, run, book, limit, before, since, **chosen)
 
     def results(self, tier: Tier, since: int, until: int, limit: int) -> list[tuple[str, Decimal]]:
         """The opening decision and the net P&L of each lot that a tier opened and that closed from `since` to before `until`.
@@ -347,6 +356,13 @@ class Queries:
         """Verdicts, the newest first."""
         return self._page(r.JournaledVerdict, t.verdicts, run, book, limit, before, id=id, symbol=symbol)
 
+    def conflicts(self, book: BookKey, since: int, limit: int) -> list[r.JournaledVerdict]:
+        """Verdicts from `since` (ms UTC) on that outranked somebody, the newest first."""
+        c = t.verdicts.c
+        columns = [c[field.name] for field in fields(r.JournaledVerdict)]
+        wanted = select(*columns).where(*within(t.verdicts, None, book), c.at >= since, c.outranked != "[]")
+        return self._all(r.JournaledVerdict, wanted.order_by(c.row.desc()).limit(limit))
+
     def overrides(
         self,
         *,
@@ -355,9 +371,10 @@ class Queries:
         book: BookKey | None = None,
         limit: int = 100,
         before: int | None = None,
+        since: int = 0,
     ) -> list[r.Override]:
-        """What overruling cost or saved, the newest first."""
-        return self._page(r.Override, t.overrides, run, book, limit, before, decision_id=decision_id)
+        """What overruling cost or saved, of what ended at or after `since` (ms UTC), the newest first."""
+        return self._page(r.Override, t.overrides, run, book, limit, before, since, decision_id=decision_id)
 
     def risk_states(
         self, *, run: str | None = None, book: BookKey | None = None, limit: int = 100, before: int | None = None
@@ -391,14 +408,14 @@ class Queries:
 
     def counts(self, *, run: str | None = None, book: BookKey | None = None) -> list[r.FateCount]:
         """How many decisions each source made, by fate; those without a fate yet come with None."""
-        joined = _decisions().where(*_within(t.decisions, run, book)).subquery()
+        joined = selecting.decisions().where(*within(t.decisions, run, book)).subquery()
         statement = select(joined.c.source, joined.c.fate, func.count().label("count")).group_by(joined.c.source, joined.c.fate)
         return sorted(self._all(r.FateCount, statement), key=lambda count: (count.source, count.fate or ""))
 
     def fate_counts(self, book: BookKey, since: int = 0) -> list[r.FateCount]:
         """How many decisions of each source met each fate since a moment (ms UTC)."""
         c = t.fates.c
-        wanted = select(c.source, c.fate, func.count().label("count")).where(*_within(t.fates, None, book), c.at >= since)
+        wanted = select(c.source, c.fate, func.count().label("count")).where(*within(t.fates, None, book), c.at >= since)
         return sorted(
             self._all(r.FateCount, wanted.group_by(c.source, c.fate)), key=lambda count: (count.source, count.fate or "")
         )
@@ -408,7 +425,7 @@ class Queries:
         c, wanted = t.decisions.c, sorted(ids)
         found: dict[str, str] = {}
         for first in range(0, len(wanted), _IDS_AT_ONCE):
-            some = select(c.id, c.source).where(*_within(t.decisions, None, book), c.id.in_(wanted[first : first + _IDS_AT_ONCE]))
+            some = select(c.id, c.source).where(*within(t.decisions, None, book), c.id.in_(wanted[first : first + _IDS_AT_ONCE]))
             rows = self._database.run(lambda connection, some=some: connection.execute(some).all())  # type: ignore[misc]
             found.update((row.id, row.source) for row in rows)
         return found
@@ -431,7 +448,7 @@ class Queries:
 
 def _last_snapshot(connection: Connection, book: BookKey) -> r.Snapshot | None:
     s, runs = t.snapshots.c, t.runs.c
-    newest = _runs().where(*_same_book(book)).with_only_columns(runs.id, runs.started, runs.ended)
+    newest = selecting.runs().where(*same_book(book)).with_only_columns(runs.id, runs.started, runs.ended)
     for run, started, ended in connection.execute(newest.limit(1_000)).all():
         states = select(runs.final_snapshot, runs.initial_snapshot).where(runs.id == run)
         final, initial = connection.execute(states).one()
@@ -443,53 +460,3 @@ def _last_snapshot(connection: Connection, book: BookKey) -> r.Snapshot | None:
         if initial is not None:
             return r.Snapshot(run, started, 0, decode_snapshot(initial))
     return None
-
-
-def _same_book(book: BookKey | None) -> list[ColumnElement[bool]]:
-    """Conditions on the table `books`; none for no book."""
-    if book is None:
-        return []
-    c = t.books.c
-    return [c.bot == book.bot, c.mode == book.mode, c.venue == book.venue, c.world == book.world]
-
-
-def _within(table: Table, run: str | None, book: BookKey | None) -> list[ColumnElement[bool]]:
-    """Conditions that keep rows of a run and of a book."""
-    conditions: list[ColumnElement[bool]] = [] if run is None else [table.c.run == run]
-    if book is not None:
-        conditions.append(table.c.book == select(t.books.c.id).where(*_same_book(book)).scalar_subquery())
-    return conditions
-
-
-def _runs() -> Select[Any]:
-    columns = {"bot", "mode", "venue", "world"}
-    chosen = [(t.books if f.name in columns else t.runs).c[f.name] for f in fields(r.Run)]
-    joined = select(*chosen).select_from(t.runs.join(t.books, t.runs.c.book == t.books.c.id))
-    return joined.order_by(t.runs.c.started.desc(), t.runs.c.id.desc())
-
-
-def _orders() -> Select[Any]:
-    return select(*[t.orders.c[field.name] for field in fields(r.JournaledOrder)])
-
-
-def _decisions() -> Select[Any]:
-    """Decisions, each with the first fate that it met after it was seen (an id may come again in a later run)."""
-    d, f, filled = t.decisions, t.fates, t.decision_fills
-    any_fate = t.fates.alias()
-    first = (
-        select(func.min(any_fate.c.row))
-        .where(any_fate.c.book == d.c.book, any_fate.c.decision_id == d.c.id, any_fate.c.at >= d.c.at)
-        .correlate(d)
-        .scalar_subquery()
-    )
-    part = (
-        select(filled.c.filled_fraction)
-        .where(filled.c.book == d.c.book, filled.c.decision_id == d.c.id, filled.c.at >= d.c.at)
-        .order_by(filled.c.row.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    fate = [f.c.fate, f.c.denial, f.c.verdict_id, f.c.winner, f.c.reason.label("fate_reason"), f.c.at.label("fate_at")]
-    known = {column.name for column in fate} | {"filled_fraction"}
-    own = [d.c[field.name] for field in fields(r.JournaledDecision) if field.name not in known]
-    return select(*own, *fate, part.label("filled_fraction")).select_from(d.outerjoin(f, f.c.row == first))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.decision import Action, Denial, Fate, Tier
-from bot.core.facts import DecisionSeen, PositionChanged
+from bot.core.facts import DecisionSeen, LotClosed, OverrideClosed, PositionChanged, ShadowClosed, Verdict
 from bot.core.inputs import TradingState
 from bot.core.market import Health
 from bot.core.orders import OrderState
@@ -179,6 +179,40 @@ async def test_the_equity_curve_is_thinned_alike_where_rows_in_between_are_missi
     assert 40 <= len(among) <= 51
     gaps = [later.at - earlier.at for earlier, later in pairwise(among)]
     assert max(gaps) <= 2 * min(gaps)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+async def test_a_thinned_equity_curve_keeps_the_deepest_fall(journal: Journal, database_url: str, gaps: bool) -> None:
+    for number in range(300):
+        journal.append(replace(equity(NOW + number, float(number)), drawdown=0.4 if number == 153 else 0.01))
+    await journal.flush()
+    if gaps:
+        change(database_url, "DELETE FROM equity WHERE row % 7 = 0 AND drawdown < 0.4")
+    with Queries(database_url) as q:
+        for limit in (7, 11, 40):
+            thin = q.equity(book=BOOK, limit=limit)
+            assert max(point.drawdown or 0.0 for point in thin) == 0.4
+            assert thin[-1].equity == (299.0 if not gaps else max(point.equity or 0.0 for point in q.equity()))
+            assert [point.at for point in thin] == sorted(point.at for point in thin)
+            assert len(thin) <= limit + 2
+
+
+async def test_what_is_asked_for_since_a_moment_leaves_out_what_was_before(journal: Journal, database_url: str) -> None:
+    kinds = (Verdict, LotClosed, ShadowClosed, OverrideClosed)
+    for number in range(6):
+        for fact in every_fact():
+            if isinstance(fact, kinds):
+                journal.append(replace(fact, at=NOW + number))
+            if isinstance(fact, Verdict):
+                journal.append(replace(fact, id=f"alone{number}", at=NOW + number, outranked=()))
+    await journal.flush()
+    since = NOW + 4
+    with Queries(database_url) as q:
+        for found in (q.lots(since=since), q.shadow_trades(since=since), q.overrides(since=since), q.conflicts(BOOK, since, 100)):
+            assert [each.at for each in found] == [NOW + 5, NOW + 4]
+        assert all(each.outranked for each in q.conflicts(BOOK, 0, 100))
+        assert len(q.conflicts(BOOK, 0, 100)) == 6
+        assert len(q.conflicts(BOOK, 0, 2)) == 2
 
 
 async def test_questions_asked_together_find_what_each_finds_alone(journal: Journal, database_url: str) -> None:
