@@ -45,6 +45,22 @@ def test_a_moment_is_utc_and_machine_readable() -> None:
     assert words.moment(None) == "–"
 
 
+@pytest.mark.parametrize(
+    ("ms", "shown"),
+    [
+        (None, "–"), (0, "0 ms"), (250, "250 ms"), (1_000, "1 s"), (1_500, "1.5 s"), (2_990, "2.9 s"), (90_000, "1.5 min"),
+        (3_590_000, "59 min"), (3_600_000, "1 h"), (5_400_000, "1.5 h"), (129_600_000, "1.5 d"), (864_000_000, "10 d"),
+    ],
+)  # fmt: skip
+def test_a_length_of_time_is_never_shown_as_longer_than_it_is(ms: float | None, shown: str) -> None:
+    assert words.duration(ms) == shown
+
+
+@pytest.mark.parametrize(("ms", "shown"), [(None, "never"), (10_000, "0 ms ago"), (8_010, "1 s ago"), (0, "10 s ago")])
+def test_how_long_ago_is_told_in_whole_units(ms: int | None, shown: str) -> None:
+    assert words.ago(ms, 10_000) == shown
+
+
 @given(st.text())
 def test_what_others_wrote_is_never_markup(text: str) -> None:
     shown = str(words.lines(f"<img src=x onerror=alert(1)>{text}"))

@@ -47,7 +47,8 @@ def candles(symbol: str, given: Sequence[Candle], marks: Marks, theme: Theme) ->
     decisions, cut = newest(sorted(marks.decisions, key=_when), MOST_DECISIONS)
     fills, fills_cut = newest(sorted(marks.fills, key=_when), MOST_MARKS)
     data: list[Trace] = [_candlesticks(at, shown, ink)] if at else []
-    data += _levels(marks, end, ink) + _resting(marks.orders, end, ink) + _decisions(decisions, ink) + _fills(fills, ink)
+    begin = given[0].ts if given else 0
+    data += _levels(marks, end, ink) + _resting(marks.orders, (begin, end), ink) + _decisions(decisions, ink) + _fills(fills, ink)
     drawn = figure(
         name,
         theme,
@@ -152,17 +153,18 @@ def _marks(name: str, points: Sequence[tuple[int, float | None, str]], marker: d
     }  # fmt: skip
 
 
-def _resting(orders: Sequence[JournaledOrder], end: int, ink: Colours) -> list[Trace]:
-    """Orders with a price as lines from when they were made until they ended, or to the end of the candles."""
+def _resting(orders: Sequence[JournaledOrder], ends: tuple[int, int], ink: Colours) -> list[Trace]:
+    """Orders with a price as lines from when they were made until they ended, within the ends of the candles."""
     found, _ = newest([each for each in sorted(orders, key=lambda one: one.created) if _level(each) is not None], MOST_ORDERS)
     xs: list[int | None] = []
     ys: list[float | None] = []
     texts: list[str] = []
     for each in found:
-        until = max(each.created, each.at if each.state.terminal else end)
+        since = max(each.created, ends[0])
+        until = max(since, each.at if each.state.terminal else ends[1])
         said = f"{each.type.value} {each.side.value} {safe(each.amount)} at {price(_level(each))}"
         said = f"{said}<br>{each.leg.value} · {safe(each.source)} · {each.state.value}<br>since {moment(each.created)}"
-        xs += [each.created, until, None]
+        xs += [since, until, None]
         ys += [_level(each), _level(each), None]
         texts += [said, said, ""]
     if not xs:

@@ -21,8 +21,13 @@ _ROW = 44
 _Gain = tuple[int, float, str]  # when, how much, whose
 
 
-def pnl_by_source(lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], theme: Theme, *, currency: str = "USD") -> Chart:
-    """Realised P&L as it grew: the arbiter's, each source's part of it, and what each would have earned alone."""
+def pnl_by_source(
+    lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], theme: Theme, *, currency: str = "USD", note: str = ""
+) -> Chart:
+    """Realised P&L as it grew: the arbiter's, each source's part of it, and what each would have earned alone.
+
+    `note` says what is not drawn; so it does in the charts below.
+    """
     name, title = "pnl-by-source", "P&L by source: the arbiter and each source alone"
     if not lots and not trades:
         return nothing(name, title, "No trade has been closed yet, neither in the book nor in a shadow ledger.", theme, _PNL)
@@ -44,7 +49,9 @@ def pnl_by_source(lots: Sequence[ClosedLot], trades: Sequence[ShadowTrade], them
     drawn = figure(name, theme, data, height=380, hovermode="x unified", xaxis=time_axis(theme), yaxis=yaxis)
     rows = [(plain(source), *_totals(book, source), *_totals(alone, source)) for source in sources]
     total = signed(sum(each[1] for each in book))
-    summary = f"The arbiter earned {total} {plain(currency)} in {counted(len(lots), 'closed lot')}.{_best_alone(alone)}"
+    summary = (
+        f"The arbiter earned {total} {plain(currency)} in {counted(len(lots), 'closed lot')}{_noted(note)}.{_best_alone(alone)}"
+    )
     return Chart(drawn, title, summary, table(_PNL, rows))
 
 
@@ -63,12 +70,16 @@ def _best_alone(alone: Sequence[_Gain]) -> str:
     return "" if best is None else f" Alone, {plain(best)} would have earned most: {signed(sums[best])}."
 
 
+def _noted(*notes: str) -> str:
+    return "".join(f"; {note}" for note in notes if note)
+
+
 def _totals(rows: Sequence[_Gain], source: str) -> tuple[str, str]:
     mine = [each[1] for each in rows if each[2] == source]
     return f"{len(mine):,}", signed(sum(mine))
 
 
-def win_share(verdicts: Sequence[JournaledVerdict], source_of: Mapping[str, str], theme: Theme) -> Chart:
+def win_share(verdicts: Sequence[JournaledVerdict], source_of: Mapping[str, str], theme: Theme, *, note: str = "") -> Chart:
     """Of the conflicts that a source took part in, the share it won, with its 95 % interval.
 
     A conflict is a verdict that outranked somebody; `source_of` names the source of each outranked decision by its id, and a
@@ -106,7 +117,8 @@ def win_share(verdicts: Sequence[JournaledVerdict], source_of: Mapping[str, str]
         for source, share, (low, high) in zip(reversed(sources), reversed(shares), reversed(bounds), strict=True)
     ]
     summary = (
-        f"{rows[0][0]} won {rows[0][3]} of {counted(met[sources[-1]], 'conflict')} (95 % interval {rows[0][4]} to {rows[0][5]})."
+        f"{rows[0][0]} won {rows[0][3]} of {counted(met[sources[-1]], 'conflict')} "
+        f"(95 % interval {rows[0][4]} to {rows[0][5]}){_noted(note)}."
     )
     return Chart(drawn, title, summary, table(_WINS, rows))
 
@@ -122,7 +134,7 @@ def _conflicts(verdicts: Sequence[JournaledVerdict], source_of: Mapping[str, str
     return met, won
 
 
-def overrides(given: Sequence[Override], theme: Theme, *, currency: str = "USD") -> Chart:
+def overrides(given: Sequence[Override], theme: Theme, *, currency: str = "USD", note: str = "") -> Chart:
     """What each override cost (+) or saved (-), and above it all of them together."""
     name, title = "overrides", "Cost and saving of overrides"
     ended = sorted(given, key=lambda each: (each.at, each.row))
@@ -134,7 +146,7 @@ def overrides(given: Sequence[Override], theme: Theme, *, currency: str = "USD")
     sums = running([cost for _, cost in known])
     at, total = thinned([each.at for each, _ in known], sums)
     data: list[Trace] = [line("together", at, total, ink.accent, shown, width=2, shape="hv")]
-    drawn, note = newest(known, MOST_POINTS)
+    drawn, thin = newest(known, MOST_POINTS)
     kinds = (("cost", ink.loss, "triangle-up", True), ("saved", ink.gain, "triangle-down", False))
     for kind, colour, symbol, costs in kinds:
         mine = [(each, cost) for each, cost in drawn if (cost > 0) is costs]
@@ -157,7 +169,7 @@ def overrides(given: Sequence[Override], theme: Theme, *, currency: str = "USD")
     rows = [(*pair, so_far) for pair, so_far in zip(known, sums, strict=True)]
     word = "cost" if sums[-1] > 0 else "saved"
     told = f"{counted(len(known), 'override')} {word} {amount(abs(sums[-1]))} {plain(currency)} together"
-    summary = f"{told}{'; ' + note if note else ''}."
+    summary = f"{told}{_noted(thin, note)}."
     return Chart(made, title, summary, excerpt(_OVERRIDES, rows, _told, words=4))
 
 

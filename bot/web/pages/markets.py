@@ -76,6 +76,9 @@ async def _marks(room: ControlRoom, symbol: str, since: int) -> Marks:
     def read(queries: Queries) -> Marks:
         decisions = [each for each in queries.decisions(book=book, symbol=symbol, limit=_MARKED) if each.created >= since]
         orders = [each for each in queries.orders(book=book, symbol=symbol, limit=_MARKED) if each.created >= since]
+        # One that works is drawn however old it is: it rests at the venue.
+        drawn_already = {each.id for each in orders}
+        orders += [each for each in queries.open_orders(book) if each.symbol == symbol and each.id not in drawn_already]
         fills = [each for each in queries.fills(book=book, symbol=symbol, limit=_MARKED) if each.at >= since]
         held = next((each for each in queries.positions(book) if each.symbol == symbol), None)
         return Marks(decisions[::-1], orders[::-1], fills[::-1], held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,6 +16,7 @@ from bot.web.charts.sources import fates, overrides, pnl_by_source, win_share
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.overview import Span, since_of
 from bot.web.pages.render import fragment, page
+from bot.web.pages.words import utc
 from bot.web.problems import Problem
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Reader
@@ -65,9 +66,9 @@ async def overrides_chart(room: Room, principal: Reader, theme: ThemeWanted, spa
     """What each override cost or saved."""
     del principal
     book, since = await room.book(), await since_of(room, span)
-    found = await room.read(lambda queries: queries.overrides(book=book, limit=_OVERRIDES))
-    chosen = [each for each in reversed(found) if each.at >= since]
-    return drawn(overrides(chosen, theme, currency=room.loaded.settings.paper.currency))
+    found = await room.read(lambda queries: queries.overrides(book=book, since=since, limit=_OVERRIDES))
+    note = _cut(found, _OVERRIDES)
+    return drawn(overrides(found[::-1], theme, currency=room.loaded.settings.paper.currency, note=note))
 
 
 @router.get("/ui/charts/wins")
@@ -77,12 +78,12 @@ async def wins_chart(room: Room, principal: Reader, theme: ThemeWanted, span: Sp
     book, since = await room.book(), await since_of(room, span)
 
     def read(queries: Queries) -> tuple[Any, dict[str, str]]:
-        found = [each for each in queries.verdicts(book=book, limit=_VERDICTS) if each.at >= since and each.outranked]
+        found = queries.conflicts(book, since, _VERDICTS)
         names = {name for each in found for name in each.outranked}
         return found, queries.sources_of(book, names)
 
     verdicts, source_of = await room.read(read)
-    return drawn(win_share(verdicts, source_of, theme))
+    return drawn(win_share(verdicts, source_of, theme, note=_cut(verdicts, _VERDICTS)))
 
 
 @router.get("/ui/charts/earned")
@@ -92,11 +93,14 @@ async def earned_chart(room: Room, principal: Reader, theme: ThemeWanted, span: 
     book, since = await room.book(), await since_of(room, span)
 
     def read(queries: Queries) -> tuple[Any, Any]:
-        lots = [each for each in queries.lots(book=book, limit=_TRADES) if each.at >= since]
-        return lots, [each for each in queries.shadow_trades(book=book, limit=_TRADES) if each.at >= since]
+        lots, alone = (ask(book=book, since=since, limit=_TRADES) for ask in (queries.lots, queries.shadow_trades))
+        # What was cut off reaches back to different moments: both curves begin where both are whole.
+        begin = max((rows[-1].at for rows in (lots, alone) if len(rows) == _TRADES), default=0)
+        return [each for each in lots if each.at >= begin], [each for each in alone if each.at >= begin]
 
     lots, alone = await room.remembered(("earned", book, span), _FRESH_SECONDS, read)
-    return drawn(pnl_by_source(lots, alone, theme, currency=room.loaded.settings.paper.currency))
+    note = _cut(lots, _TRADES) or _cut(alone, _TRADES)
+    return drawn(pnl_by_source(lots, alone, theme, currency=room.loaded.settings.paper.currency, note=note))
 
 
 @router.get("/ui/charts/fates")
@@ -114,6 +118,11 @@ async def calibration_chart(room: Room, principal: Reader, theme: ThemeWanted, s
     found = await room.ask("learning.calibration", {"source": source}, principal)
     rows = [row for row in found["calibration"] if not row.get("model")]
     return drawn(calibration(max(rows, key=_closed, default={"source": source}), theme))
+
+
+def _cut(rows: Sequence[Any], most: int) -> str:
+    """What a chart says where there is more than is drawn."""
+    return f"the newest {most:,} only, since {utc(rows[-1].at)} UTC" if len(rows) == most else ""
 
 
 def _closed(row: Mapping[str, Any]) -> int:

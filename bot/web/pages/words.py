@@ -95,18 +95,24 @@ def dated(text: object) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """A length of time in its largest whole unit, such as `3 min`."""
+    """A length of time in its largest unit, such as `1.5 h` or `12 min`; cut, never rounded up to more than it is."""
     if ms is None:
         return DASH
-    for size, unit in _CUTS:
-        if ms >= size:
-            return f"{ms / size:.0f} {unit}"
-    return f"{ms:.0f} ms"
+    size, unit = _unit(ms)
+    length = ms / size
+    return f"{math.floor(length) if length >= 10 else math.floor(10 * length) / 10:g} {unit}"
 
 
 def ago(ms: int | None, now: int) -> str:
-    """How long ago, such as `3 min ago`."""
-    return "never" if ms is None else f"{duration(max(0, now - ms))} ago"
+    """How long ago in whole units, such as `3 min ago`."""
+    if ms is None:
+        return "never"
+    size, unit = _unit(max(0, now - ms))
+    return f"{max(0, now - ms) // size} {unit} ago"
+
+
+def _unit(ms: float) -> tuple[int, str]:
+    return next(((size, unit) for size, unit in _CUTS if ms >= size), (1, "ms"))
 
 
 def cut(text: object, length: int = 120) -> str:

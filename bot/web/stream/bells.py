@@ -64,7 +64,7 @@ _BELLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "health.heartbeat": ("health",),
         "jobs.changed": ("jobs",),
         "link.up": ("link", RESYNC),
-        "link.down": ("link", "health"),
+        "link.down": ("link", RESYNC),
         "link.resync": ("link", RESYNC),
     }
 )

@@ -159,6 +159,26 @@ def test_costs_and_savings_of_overrides_are_apart_and_summed() -> None:
     assert chart.summary == "2 overrides saved 3.00 USD together."
 
 
+def test_what_was_cut_off_is_said_and_not_passed_over() -> None:
+    note = "the newest 1,000 only"
+    said = [
+        pnl_by_source([r.lot(1, "llm", "1")], [], LIGHT, note=note).summary,
+        overrides([r.override(1, 5.0)], LIGHT, note=note).summary,
+        win_share([r.verdict("qc", "a")], {"a": "llm"}, LIGHT, note=note).summary,
+    ]
+    assert all(f"; {note}." in each for each in said), said
+
+
+def test_an_order_that_rests_since_before_the_candles_is_a_line_through_all_of_them() -> None:
+    shown = [r.candle(place) for place in range(5, 9)]
+    marks = Marks(orders=[r.order(1, id="old"), r.order(6, id="young")])
+    line = series(candles("A/B", shown, marks, LIGHT), "orders")
+    assert line["x"][0] == shown[0].ts
+    assert line["x"][3] == r.T0 + 6 * r.MINUTE
+    assert min(at for at in line["x"] if at is not None) == shown[0].ts
+    assert line["x"][1] == line["x"][4]
+
+
 def test_every_fate_is_counted_once_and_pending_ones_too() -> None:
     given = [r.fate("a", Fate.EXECUTED, 3), r.fate("a", None, 2), r.fate("b", Fate.DENIED, 4), r.fate("b", Fate.EXECUTED, 0)]
     chart = fates(given, LIGHT)
