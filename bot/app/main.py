@@ -158,12 +158,12 @@ class _Run:
         self.audit = live_audit(self.settings, identity, clock.now)
         self.start = Start.of(self.shell, clock.now())
         self.status = Status(
-            self.id, options.mode, float(self.start.equity), world, self.shell, self.host, self.supervisor, self.live_side,
+            self.id, options.mode, self.start, world, self.shell, self.host, self.supervisor, self.live_side,
             self.audit, room,
         )  # fmt: skip
         self.ground = ground(loaded, secrets, clock.now, world, self.id, self.outlets.notify)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
-        self.alerts = alert_watch(self.settings, self.outlets, self.ground, world, self.host, clock.now)
+        self.alerts = alert_watch(self.settings, self.outlets, self.ground, world, self.host, self.supervisor, clock.now)
         self.learners = Learners(self.settings)
         self.feeds: Feeds | None = None
         self.jobs = Jobs(clock.now, self._job_changed, explained, missing)

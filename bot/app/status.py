@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from bot.app.control_room import TASK as CONTROL_ROOM
 from bot.app.control_room import ControlRoomProcess
 from bot.app.live import LiveSide
+from bot.app.telling import Start
 from bot.app.world import World
 from bot.core.market import Health
 from bot.runtime.hosting import SourceHost
@@ -19,11 +20,11 @@ from bot.settings import RunMode
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Answers from the parts of a run. `equity` is what the book was worth at the start."""
+    """Answers from the parts of a run. `start` is what its P&L is measured by."""
 
     run: str
     mode: RunMode
-    equity: float
+    start: Start
     world: World
     shell: Shell
     host: SourceHost
@@ -44,7 +45,8 @@ class Status:
             "state": risk.state.value,
             "equity": round(books.equity, 8),
             "cash": str(books.cash),
-            "pnl": round(books.equity - self.equity, 8),
+            "pnl": round(self.start.pnl(books), 8),
+            "day_pnl": round(books.equity - risk.day_start, 8) if risk.day_start > 0 else None,  # as the daily loss is judged
             "positions": {name: str(held.amount) for name, held in books.positions.items() if held.amount},
             "working_orders": len(desk.state.working),
             "waiting_decisions": len(desk.state.queue),

@@ -9,6 +9,7 @@ from decimal import Decimal
 from bot.app.world import World
 from bot.core.effects import Notify
 from bot.core.inputs import TradingState
+from bot.core.portfolio import Portfolio
 from bot.runtime.shell import Shell
 from bot.services.assembly import money
 from bot.services.specs import unheard
@@ -19,10 +20,11 @@ from sources.means import Means
 
 @dataclass(slots=True)
 class Start:
-    """The book's worth when the run began, to measure it by."""
+    """The book's worth when the run began, to measure it by. `moved` is what deposits and withdrawals had come to by then."""
 
     at: int
     equity: Decimal
+    moved: Decimal
     earned: Mapping[str, float]
     shadows: Mapping[str, float]
 
@@ -31,7 +33,11 @@ class Start:
         """Now."""
         desk = shell.desk
         shadows = {name: ledger.portfolio.equity for name, ledger in desk.state.shadows.items()}
-        return cls(at, money(desk.portfolio.equity), desk.portfolio.attribution(), shadows)
+        return cls(at, money(desk.portfolio.equity), desk.portfolio.moved, desk.portfolio.attribution(), shadows)
+
+    def pnl(self, books: Portfolio) -> float:
+        """What was made since then, in the accounting currency; what was paid in or taken out is no gain and no loss."""
+        return books.equity - float(self.equity) - float(books.moved - self.moved)
 
 
 @dataclass(slots=True)
@@ -98,7 +104,7 @@ def minute(shell: Shell, start: Start, last: MinuteCount, currency: str) -> Minu
         orders=tally.orders - last.orders,
         fills=tally.fills - last.fills,
         equity=books.equity,
-        pnl=books.equity - float(start.equity) - float(books.moved),
+        pnl=start.pnl(books),
         drawdown=1.0 - books.equity / risk.peak if risk.peak > 0 else 0.0,
         positions=sum(1 for position in books.positions.values() if position.amount),
         currency=currency,

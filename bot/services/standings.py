@@ -117,6 +117,18 @@ def curves(queries: Queries, book: BookKey, since: int = 0, points: int = 600) -
     return queries.read(read)
 
 
+def gained(queries: Queries, book: BookKey, since: int = 0) -> float | None:
+    """What the book made since `since` (ms UTC), transfers left out, by its samples; None while there is none from then on."""
+
+    def read(connection: Connection) -> float | None:
+        number = _book(connection, book)
+        mine = (t.equity.c.book == number,)
+        known = number is not None and connection.execute(select(t.equity.c.row).where(*mine, *_since(t.equity, since)).limit(1))
+        return _gain(connection, t.equity, mine, since) if known and known.first() is not None else None
+
+    return queries.read(read)
+
+
 def _book(connection: Connection, book: BookKey) -> int | None:
     c = t.books.c
     wanted = select(c.id).where(c.bot == book.bot, c.mode == book.mode, c.venue == book.venue, c.world == book.world)

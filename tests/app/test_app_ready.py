@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, cast
 
 from bot.app.status import Status
+from bot.app.telling import Start
 from bot.core.market import Health
 from bot.core.risk import RiskState
 from bot.journal.errors import Trouble
@@ -30,7 +32,7 @@ class Parts:
 
 def status(parts: Parts, supervisor: Supervisor | None = None) -> Status:
     one = cast("Any", parts)
-    return Status("r", RunMode.PAPER, 1.0, one, one, one, supervisor or Supervisor())
+    return Status("r", RunMode.PAPER, Start(0, Decimal(1), Decimal(0), {}, {}), one, one, one, supervisor or Supervisor())
 
 
 def test_a_bot_is_not_ready_before_the_first_market_data() -> None:

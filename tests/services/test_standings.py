@@ -14,7 +14,7 @@ from bot.journal import tables as t
 from bot.journal.queries import Queries
 from bot.journal.run import BookKey
 from bot.journal.upgrade import upgrade
-from bot.services.standings import curves, standings, wilson
+from bot.services.standings import curves, gained, standings, wilson
 
 BOOK = BookKey("arbiter", "paper", "binance", "real")
 
@@ -95,6 +95,12 @@ def test_a_span_counts_only_what_happened_in_it(url: str) -> None:
     assert (rule.trades, rule.earned, rule.decisions, rule.won) == (1, -1.0, 1, 0)
     assert rule.alone == 3.0 - 1.5, "what it made between the last sample before the span and the newest"
     assert found.arbiter == 1.0
+
+
+def test_what_was_made_since_a_moment_is_by_the_last_sample_before_it_and_unknown_where_nothing_came_after(url: str) -> None:
+    with Queries(url) as queries:
+        assert [gained(queries, BOOK, since) for since in (0, 40, 150, 351)] == [2.25, 2.25, 1.0, None]
+        assert gained(queries, BookKey("other", "paper", "binance", "real")) is None
 
 
 def test_other_books_are_not_looked_at(url: str) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from bot.journal.queries import Queries
 from bot.journal.run import BookKey
+from bot.services.standings import gained
 from bot.web.charts.equity import equity
 from bot.web.pages.drawing import ThemeWanted, drawn
 from bot.web.pages.render import fragment, page
@@ -82,19 +83,22 @@ async def since_of(room: ControlRoom, span: str) -> int:
 async def _tiles(room: ControlRoom) -> dict[str, Any]:
     run = await room.run()
     if run is None:
-        return {"worth": None, "status": None, "currency": "", "day": None, "began": None}
+        return {"worth": None, "status": None, "currency": "", "made": None, "today": None}
     book = BookKey(run.bot, run.mode, run.venue, run.world)
-    midnight = room.now() - room.now() % 86_400_000
+    midnight, status = room.now() - room.now() % 86_400_000, await _status(room)
 
     def read(queries: Queries) -> tuple[Any, Any, Any]:
-        return queries.worth(book=book), queries.worth(run=run.id, since=midnight), queries.worth(run=run.id, since=0)
+        worth = queries.worth(book=book)
+        if status is not None:  # the bot knows better: what was paid in, and how the desk's daily loss is judged
+            return worth, status["pnl"], status["day_pnl"]
+        return worth, gained(queries, book, run.started), gained(queries, book, midnight)
 
-    worth, day, began = await room.read(read)
+    worth, made, today = await room.read(read)
     return {
         "worth": worth,
-        "day": day,
-        "began": began,
-        "status": await _status(room),
+        "made": made,
+        "today": today,
+        "status": status,
         "currency": room.loaded.settings.paper.currency,
     }
 
