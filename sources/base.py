@@ -160,7 +160,8 @@ class RuleSource:
     """A `StepSource` of one rule per symbol.
 
     Candles of other symbols and timeframes, and candles it has seen already, pass it by. A rule that raises is in a state nobody
-    knows: it is logged, counted in `faults` and silenced for that symbol; the other symbols and sources go on.
+    knows: it is logged, counted in `faults`, silenced for that symbol until the next start and told as an ailment; the other
+    symbols and sources go on.
     """
 
     def __init__(self, proposer: Proposer, make: Callable[[], Rule], symbols: Sequence[str], timeframe: str) -> None:
@@ -170,6 +171,7 @@ class RuleSource:
         self._timeframe = timeframe
         self._tracks = {symbol: _Track(make()) for symbol in symbols}
         self._feeds = tuple((symbol, timeframe) for symbol in symbols)
+        self._silenced: dict[str, str] = {}
         self.faults = 0
 
     @property
@@ -181,6 +183,11 @@ class RuleSource:
     def feeds(self) -> Sequence[tuple[str, str]]:
         """The (symbol, timeframe) pairs it wants to see."""
         return self._feeds
+
+    @property
+    def ailments(self) -> Sequence[str]:
+        """Symbols whose rule has failed: it neither buys nor sells them any more."""
+        return [f"{symbol} has no rule until the next start: {error}" for symbol, error in self._silenced.items()]
 
     @property
     def warmup(self) -> int:
@@ -209,9 +216,8 @@ class RuleSource:
     def _silence(self, candle: Candle, error: Exception) -> None:
         self.faults += 1
         del self._tracks[candle.symbol]
-        log.error(
-            "rule_failed", source=self.spec.name, symbol=candle.symbol, ts=candle.ts, error=f"{type(error).__name__}: {error}"
-        )
+        said = self._silenced[candle.symbol] = f"{type(error).__name__}: {error}"
+        log.error("rule_failed", source=self.spec.name, symbol=candle.symbol, ts=candle.ts, error=said)
 
     def snapshot(self) -> object:
         """State as plain JSON values: by symbol, the last candle and the rule's indicators."""

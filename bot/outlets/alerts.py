@@ -55,16 +55,16 @@ class AlertRules:
 
 @dataclass(slots=True)
 class _Ailing:
-    """What is ill, since when and why; what was told of it."""
+    """What is ill, since when and why; of how many ailments of it was told."""
 
     since: dict[str, int] = field(default_factory=dict)
-    why: dict[str, str] = field(default_factory=dict)
-    told: dict[str, None] = field(default_factory=dict)
+    why: dict[str, Sequence[str]] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
     risen: list[str] = field(default_factory=list)
 
-    def mark(self, name: str, at: int, why: str | None) -> None:
-        """It is ill for a reason, or well."""
-        if why is not None:
+    def mark(self, name: str, at: int, why: Sequence[str]) -> None:
+        """It is ill for these reasons, or well if there is none."""
+        if why:
             self.since.setdefault(name, at)
             self.why[name] = why
         elif self.since.pop(name, None) is not None:
@@ -73,10 +73,17 @@ class _Ailing:
                 del self.told[name]
                 self.risen.append(name)
 
+    def look(self, at: int, ill: Mapping[str, Sequence[str]]) -> None:
+        """All that are ill now; the others are well."""
+        for name in [known for known in self.since if not ill.get(known)]:
+            self.mark(name, at, ())
+        for name, why in ill.items():
+            self.mark(name, at, why)
+
     def fallen(self, before: int) -> list[str]:
-        """Those that are ill since `before` at the latest, and not told yet; they are from now on."""
-        found = [name for name, since in self.since.items() if since <= before and name not in self.told]
-        self.told.update(dict.fromkeys(found))
+        """Those that are ill since `before` at the latest, and of whose ailments not all are told; they are from now on."""
+        found = [name for name, since in self.since.items() if since <= before and len(self.why[name]) > self.told.get(name, 0)]
+        self.told.update((name, len(self.why[name])) for name in found)
         return found
 
     def recovered(self) -> list[str]:
@@ -95,6 +102,7 @@ class Alerts:
         self._denied_since: int | None = None
         self._feeds = _Ailing()
         self._sources = _Ailing()
+        self._tasks = _Ailing()
         self._errors: deque[tuple[int, str]] = deque(maxlen=10 * self._rules.errors)
         self._burst_at: int | None = None
         self._sees: Mapping[type, Callable[[Any], list[Alert]]] = {
@@ -112,11 +120,11 @@ class Alerts:
 
     def troubled(self, at: int, troubles: Mapping[str, Sequence[str]]) -> None:
         """What ails the sources now, by their names; those that are not named are well."""
-        for name in [known for known in self._sources.since if not troubles.get(known)]:
-            self._sources.mark(name, at, None)
-        for name, ailments in troubles.items():
-            if ailments:
-                self._sources.mark(name, at, "; ".join(ailments))
+        self._sources.look(at, troubles)
+
+    def failing(self, at: int, tasks: Mapping[str, str]) -> None:
+        """Why tasks of the bot are down or keep failing now, by their names; those that are not named are well."""
+        self._tasks.look(at, {name: [error] for name, error in tasks.items()})
 
     def erred(self, at: int, events: Sequence[str]) -> None:
         """Errors that were logged since the last time, by the names of their events."""
@@ -174,7 +182,7 @@ class Alerts:
 
     def _health(self, fact: HealthChanged) -> list[Alert]:
         well = fact.health is Health.FRESH
-        self._feeds.mark(fact.symbol, fact.at, None if well else fact.detail or fact.health.value)
+        self._feeds.mark(fact.symbol, fact.at, () if well else (fact.detail or fact.health.value,))
         return []
 
     def _tell_ailments(self, at: int) -> list[Alert]:
@@ -182,9 +190,10 @@ class Alerts:
         for topic, ailing, ill, well in (
             (Topic.FEEDS, self._feeds, "Market data stalls", "Market data flows again"),
             (Topic.SOURCES, self._sources, "A source is degraded", "A source is well again"),
+            (Topic.ERRORS, self._tasks, "A task of the bot fails", "A task of the bot is well again"),
         ):
             if fallen := ailing.fallen(before):
-                text = _named([f"{name} ({ailing.why[name]})" for name in fallen])
+                text = _named([f"{name} ({'; '.join(ailing.why[name])})" for name in fallen])
                 told.append(Alert(topic, Notify(Severity.WARNING, ill, text)))
             if recovered := ailing.recovered():
                 told.append(Alert(topic, Notify(Severity.INFO, well, _named(recovered))))

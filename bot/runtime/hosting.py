@@ -116,8 +116,15 @@ class SourceHost:
     @property
     def troubles(self) -> dict[str, list[str]]:
         """What is wrong with sources that go on nevertheless, by their names."""
-        told = {name: list(life.ailments) for name, life in self._lives.items() if isinstance(life, Ailing)}
+        sources = {**self._steps, **self._lives}
+        told = {name: list(source.ailments) for name, source in sources.items() if isinstance(source, Ailing)}
         return {name: ailments for name, ailments in told.items() if ailments}
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """Why the tasks of sources are down or keep failing, by the sources' names."""
+        told = self._supervisor.troubles
+        return {name: told[task_name(name)] for name in self._lives if task_name(name) in told}
 
     def add_step(self, source: StepSource, actor: str = "configuration") -> None:
         """Let a pure step in; it sees the next closed candle. `ValueError` if its name is taken."""
@@ -148,7 +155,7 @@ class SourceHost:
         del self._specs[name]
         if self._lives.pop(name, None) is not None:
             self._attend()
-            await self._supervisor.end(_task_name(name), _END_SECONDS)
+            await self._supervisor.end(task_name(name), _END_SECONDS)
         if self._steps.pop(name, None) is not None:
             for sources in self._by_feed.values():
                 sources[:] = [source for source in sources if source.spec.name != name]
@@ -221,8 +228,9 @@ class SourceHost:
     def _run(self, name: str) -> None:
         if self._running:
             life = self._lives[name]
-            self._supervisor.start(_task_name(name), lambda: life.run(self._port))
+            self._supervisor.start(task_name(name), lambda: life.run(self._port))
 
 
-def _task_name(source: str) -> str:
+def task_name(source: str) -> str:
+    """What the task of a source that lives is called."""
     return f"source {source}"

@@ -7,6 +7,7 @@ go: a bot that has to stop does not wait for a source that will not.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -15,20 +16,47 @@ import structlog
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE = 60.0
+_OFTEN = 2
 _ASK_AGAIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """How often a task failed in a row, why the last time, and when it is started again (monotonic seconds)."""
+
+    often: int
+    error: str
+    again: float
 
 
 @dataclass(slots=True)
 class Supervisor:
     """Keeps the bot's long-lived tasks alive.
 
-    `restarts` counts by task; `failing` says why those that are down are; `abandoned` names those that would not end.
+    `restarts` counts by task; `failing` says why those that are down are; `abandoned` names those that would not end. `clock`
+    gives monotonic seconds.
     """
 
     restarts: dict[str, int] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)
     abandoned: list[str] = field(default_factory=list)
+    clock: Callable[[], float] = time.monotonic
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _failed: dict[str, _Failed] = field(default_factory=dict)
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Why tasks are down, or why they failed last where they failed again and have not been well for a minute since.
+
+        A task that fails anew each time is up while it tries: who looks now and then must not take that for its recovery.
+        """
+        now = self.clock()
+        again = {
+            name: failed.error
+            for name, failed in self._failed.items()
+            if failed.often >= _OFTEN and now - failed.again <= LONGEST_PAUSE
+        }
+        return again | self.failing
 
     def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Keep this running until `end` or `stop`. `ValueError` if a task of that name runs already."""
@@ -44,6 +72,7 @@ class Supervisor:
         if task is not None:
             self.abandoned += await release([task], timeout)
         self.failing.pop(name, None)
+        self._failed.pop(name, None)
 
     async def stop(self, timeout: float) -> None:
         """End every task, all at once."""
@@ -53,25 +82,31 @@ class Supervisor:
 
     async def keep(self, name: str, run: Callable[[], Awaitable[None]], pause: float = 1.0) -> None:
         """Run until it ends by itself or is cancelled; again whenever it fails, soon if it had long been well."""
-        loop = asyncio.get_running_loop()
         wait = pause
         while True:
-            began = loop.time()
+            began = self.clock()
             try:
                 await run()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                if loop.time() - began > LONGEST_PAUSE:
+                if self.clock() - began > LONGEST_PAUSE:
                     wait = pause
-                self.restarts[name] = self.restarts.get(name, 0) + 1
-                self.failing[name] = f"{type(error).__name__}: {error}"
+                    self._failed.pop(name, None)
+                self._failed_again(name, f"{type(error).__name__}: {error}", wait)
                 log.error("task_failed", task=name, error=self.failing[name], again_in=wait, exc_info=True)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_PAUSE)
                 self.failing.pop(name, None)
             else:
+                self._failed.pop(name, None)
                 return
+
+    def _failed_again(self, name: str, error: str, wait: float) -> None:
+        known = self._failed.get(name)
+        self._failed[name] = _Failed(1 if known is None else known.often + 1, error, self.clock() + wait)
+        self.restarts[name] = self.restarts.get(name, 0) + 1
+        self.failing[name] = error
 
 
 async def release(tasks: Iterable[asyncio.Task[None]], timeout: float) -> list[str]:

@@ -149,6 +149,29 @@ def test_a_source_that_is_degraded_is_told_once_and_again_when_it_is_well() -> N
     assert woken(alerts, AT + 8_000) == [(Topic.SOURCES, Severity.INFO, "A source is well again", "llm:claude")]
 
 
+def test_a_further_ailment_of_a_source_that_was_told_is_told_too() -> None:
+    alerts = Alerts(AlertRules(settle=0))
+    alerts.troubled(AT, {"rules:sma": ["BTC/USDT has no rule"]})
+    assert len(woken(alerts, AT)) == 1
+    both = ["BTC/USDT has no rule", "ETH/USDT has no rule"]
+    alerts.troubled(AT + 1_000_000, {"rules:sma": both})
+    assert [each[3] for each in woken(alerts, AT + 1_000_000)] == ["rules:sma (BTC/USDT has no rule; ETH/USDT has no rule)"]
+    alerts.troubled(AT + 2_000_000, {"rules:sma": both[:1]})
+    alerts.troubled(AT + 3_000_000, {"rules:sma": both})
+    assert woken(alerts, AT + 3_000_000) == []
+
+
+def test_a_task_that_fails_is_told_and_that_it_is_well_again_too() -> None:
+    alerts = Alerts(AlertRules(settle=5_000))
+    for at in (0, 5_000):
+        alerts.failing(AT + at, {"feed": "OSError: no route"})
+    ((topic, severity, title, text),) = woken(alerts, AT + 5_000)
+    assert (topic, severity, title) == (Topic.ERRORS, Severity.WARNING, "A task of the bot fails")
+    assert text == "feed (OSError: no route)"
+    alerts.failing(AT + 9_000, {})
+    assert woken(alerts, AT + 9_000) == [(Topic.ERRORS, Severity.INFO, "A task of the bot is well again", "feed")]
+
+
 def test_a_burst_of_errors_is_told_once_and_a_trickle_never() -> None:
     alerts = Alerts(AlertRules(errors=3, window=10_000, quiet=60_000))
     for step in range(20):
@@ -213,6 +236,19 @@ def test_the_watch_tells_what_troubles_and_errors_come_to() -> None:
     )
     watch.look()
     assert heard == [(Topic.SOURCES, "A source is degraded")]
+
+
+def test_the_watch_tells_of_tasks_that_fail() -> None:
+    heard: list[str] = []
+    watch = Watch(
+        Alerts(AlertRules(settle=0)),
+        lambda _, notice: heard.append(notice.text),
+        lambda: AT,
+        dict,
+        lambda: {"feed": "OSError: x"},
+    )
+    watch.look()
+    assert heard == ["feed (OSError: x)"]
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from bot.core.decision import SourceSpec
 from bot.core.desk import DeskConfig, TradingDesk
 from bot.core.facts import Fact
-from bot.core.market import Candle
+from bot.core.market import Candle, MarketView
 from bot.core.protocols import SourcePort
 from bot.runtime.hosting import Port, SourceHost
 from bot.runtime.inbox import Inbox
 from bot.runtime.supervision import Supervisor
-from tests.factories import BTC, LLM, T0, a_source
+from sources.base import Proposal, Proposer, Rule, RuleSource, Strict
+from tests.factories import BTC, LLM, RULE, T0, a_source
 
 BAR = Candle(BTC, "1m", T0 + 60_000, T0, 1.0, 2.0, 0.5, 1.5, 10.0)
 
@@ -86,6 +87,37 @@ async def test_troubles_are_told_by_source_and_only_while_there_are_any() -> Non
     assert host.troubles == {}
     source.ailments = ["insights: the token is wrong"]
     assert host.troubles == {LLM: ["insights: the token is wrong"]}
+
+
+class Broken(Rule):
+    """Raises at every candle."""
+
+    Params = Strict
+
+    def __init__(self, params: Strict) -> None:
+        del params
+
+    def step(self, candle: Candle, view: MarketView) -> Proposal | None:
+        message = "no such key"
+        raise LookupError(message)
+
+
+async def test_a_rule_that_was_silenced_is_a_trouble_of_its_source() -> None:
+    host, desk = a_host()
+    host.add_step(RuleSource(Proposer(a_source(RULE), 60_000), lambda: Broken(Strict()), (BTC,), "1m"))
+    assert host.troubles == {}
+    host.step(BAR, desk.market)
+    ((name, (ailment,)),) = host.troubles.items()
+    assert name == RULE
+    assert "LookupError: no such key" in ailment
+
+
+async def test_a_source_whose_task_fails_is_named_with_its_error_and_other_tasks_are_not_taken_for_sources() -> None:
+    inbox, desk, supervisor = Inbox(), TradingDesk(DeskConfig()), Supervisor()
+    host = SourceHost(inbox, Port(inbox, desk, lambda: T0), supervisor)
+    host.add_life(Attentive())
+    supervisor.failing.update({f"source {LLM}": "OSError: gone", "source of.nobody": "?", "feed": "OSError: no route"})
+    assert host.failing == {LLM: "OSError: gone"}
 
 
 async def test_a_quiet_host_lets_nobody_hear() -> None:

@@ -60,6 +60,61 @@ async def test_while_a_task_is_down_it_is_named_with_its_error() -> None:
     assert supervisor.abandoned == []
 
 
+class Failing:
+    """A task that fails each time it is let go."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.go = asyncio.Event()
+        self.trying = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.tries += 1
+        self.trying.set()
+        await self.go.wait()
+        self.go.clear()
+        message = f"try {self.tries}"
+        raise OSError(message)
+
+    async def fail(self) -> None:
+        self.trying.clear()
+        self.go.set()
+        await asyncio.wait_for(self.trying.wait(), 2)
+
+
+async def test_a_task_that_keeps_failing_is_in_trouble_while_it_tries_again_until_it_was_well_for_a_minute() -> None:
+    now = [1_000.0]
+    supervisor, failing = Supervisor(clock=lambda: now[0]), Failing()
+    task = asyncio.create_task(supervisor.keep("feed", failing, pause=0.001))
+    await asyncio.wait_for(failing.trying.wait(), 2)
+    await failing.fail()
+    assert supervisor.troubles == {}, "it failed once and runs again"
+    now[0] += 5
+    await failing.fail()
+    assert supervisor.failing == {}, "it tries again"
+    assert supervisor.troubles == {"feed": "OSError: try 2"}
+    now[0] += 59
+    assert supervisor.troubles == {"feed": "OSError: try 2"}
+    now[0] += 2
+    assert supervisor.troubles == {}
+    await failing.fail()
+    assert supervisor.troubles == {}, "it had long been well: that counts as its first failure"
+    assert await release([task], 1) == []
+
+
+async def test_a_task_that_ended_is_in_no_trouble() -> None:
+    supervisor, runs = Supervisor(), 0
+
+    async def fails_twice() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise OSError
+
+    await asyncio.wait_for(supervisor.keep("once", fails_twice, pause=0.001), 2)
+    assert supervisor.troubles == {}
+
+
 async def test_two_tasks_cannot_have_one_name() -> None:
     supervisor = Supervisor()
     supervisor.start("feed", lambda: asyncio.sleep(3600))

@@ -289,6 +289,16 @@ def test_a_rule_that_raises_is_silenced_for_its_symbol_only() -> None:
     assert source.faults == 1
 
 
+def test_a_source_whose_rule_is_silenced_says_so_by_symbol_and_error_until_it_ends() -> None:
+    source = source_of(Fragile, symbols=(BTC, "ETH/USDT"))
+    assert source.ailments == []
+    source.on_candle(candle(1, 13), MarketView())
+    source.on_candle(candle(2, 12), MarketView())
+    (ailment,) = source.ailments
+    assert ailment.startswith(f"{BTC} ")
+    assert "ZeroDivisionError" in ailment
+
+
 def test_a_confidence_outside_its_bounds_is_a_fault() -> None:
     source = source_of(Fragile)
     assert source.on_candle(candle(0, 101), MarketView()) is None

@@ -21,6 +21,7 @@ _MOST_ERRORS = 1_000
 _OUR_OWN = frozenset({"notice"})  # a critical notice is written into the log as such, and is no error
 
 Troubles = Callable[[], Mapping[str, Sequence[str]]]
+Failing = Callable[[], Mapping[str, str]]
 
 
 class ErrorTap(logging.Handler):
@@ -42,10 +43,20 @@ class ErrorTap(logging.Handler):
 
 
 class Watch:
-    """Watches one run. `tell` takes a notice and returns at once; `now` is ms UTC, `troubles` what ails the sources."""
+    """Watches one run. `tell` takes a notice and returns at once; `now` is ms UTC.
 
-    def __init__(self, alerts: Alerts, tell: Callable[[Topic, Notify], None], now: Callable[[], int], troubles: Troubles) -> None:
-        self._alerts, self._tell, self._now, self._troubles = alerts, tell, now, troubles
+    `troubles` says what ails the sources, `failing` why tasks are down or keep failing.
+    """
+
+    def __init__(
+        self,
+        alerts: Alerts,
+        tell: Callable[[Topic, Notify], None],
+        now: Callable[[], int],
+        troubles: Troubles,
+        failing: Failing = dict,
+    ) -> None:
+        self._alerts, self._tell, self._now, self._troubles, self._failing = alerts, tell, now, troubles, failing
         self._tap = ErrorTap()
         self.failures = 0
 
@@ -71,6 +82,7 @@ class Watch:
         try:
             at = self._now()
             self._alerts.troubled(at, self._troubles())
+            self._alerts.failing(at, self._failing())
             self._alerts.erred(at, self._tap.drain())
             self._told(self._alerts.wake(at))
         except Exception:  # noqa: BLE001 - the same boundary: this task must outlive whatever it looks at
