@@ -43,11 +43,13 @@ class Alert:
 class AlertRules:
     """Times in ms. `denials` are counted so long; an ailment shorter than `settle` is not told.
 
-    `errors` log lines within `window` are a burst, told once in `quiet`.
+    What falls ill again sooner than `again` after that was told is told when the time is over, if it is still ill. `errors` log
+    lines within `window` are a burst, told once in `quiet`.
     """
 
     denials: int = 300_000
     settle: int = 5_000
+    again: int = 300_000
     errors: int = 10
     window: int = 60_000
     quiet: int = 600_000
@@ -55,12 +57,17 @@ class AlertRules:
 
 @dataclass(slots=True)
 class _Ailing:
-    """What is ill, since when and why; of how many ailments of it was told."""
+    """What is ill, since when and why; of how many ailments of it was told, and when it was last said to be ill.
+
+    Each recovery of what was told is told too, so that the last word on a thing is how it is; what keeps that from going on all
+    night is the time between one fall and the next.
+    """
 
     since: dict[str, int] = field(default_factory=dict)
     why: dict[str, Sequence[str]] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
-    risen: list[str] = field(default_factory=list)
+    said: dict[str, int] = field(default_factory=dict)
+    risen: dict[str, int] = field(default_factory=dict)
 
     def mark(self, name: str, at: int, why: Sequence[str]) -> None:
         """It is ill for these reasons, or well if there is none."""
@@ -70,8 +77,7 @@ class _Ailing:
         elif self.since.pop(name, None) is not None:
             del self.why[name]
             if name in self.told:
-                del self.told[name]
-                self.risen.append(name)
+                self.risen[name] = self.told.pop(name)
 
     def look(self, at: int, ill: Mapping[str, Sequence[str]]) -> None:
         """All that are ill now; the others are well."""
@@ -80,16 +86,26 @@ class _Ailing:
         for name, why in ill.items():
             self.mark(name, at, why)
 
-    def fallen(self, before: int) -> list[str]:
-        """Those that are ill since `before` at the latest, and of whose ailments not all are told; they are from now on."""
-        found = [name for name, since in self.since.items() if since <= before and len(self.why[name]) > self.told.get(name, 0)]
-        self.told.update((name, len(self.why[name])) for name in found)
+    def fallen(self, at: int, rules: AlertRules) -> list[str]:
+        """Those that have been ill for long enough, and of whose ailments not all are told; they are from now on."""
+        self.said = {name: said for name, said in self.said.items() if at - said < rules.again}
+        found = [
+            name
+            for name, since in self.since.items()
+            if at - since >= rules.settle and len(self.why[name]) > self.told.get(name, 0) and name not in self.said
+        ]
+        for name in found:
+            self.told[name], self.said[name] = len(self.why[name]), at
         return found
 
     def recovered(self) -> list[str]:
-        """Those that were told to be ill and are well again; told from now on. One that fell ill again meanwhile is not."""
-        found, self.risen = [name for name in self.risen if name not in self.since], []
-        return found
+        """Those that were told to be ill and are well again; told from now on.
+
+        Of one that fell ill again meanwhile nothing is told: what was said of it holds.
+        """
+        risen, self.risen = self.risen, {}
+        self.told.update((name, count) for name, count in risen.items() if name in self.since)
+        return [name for name in risen if name not in self.since]
 
 
 class Alerts:
@@ -186,16 +202,17 @@ class Alerts:
         return []
 
     def _tell_ailments(self, at: int) -> list[Alert]:
-        before, told = at - self._rules.settle, []
+        told = []
         for topic, ailing, ill, well in (
             (Topic.FEEDS, self._feeds, "Market data stalls", "Market data flows again"),
             (Topic.SOURCES, self._sources, "A source is degraded", "A source is well again"),
             (Topic.ERRORS, self._tasks, "A task of the bot fails", "A task of the bot is well again"),
         ):
-            if fallen := ailing.fallen(before):
+            recovered = ailing.recovered()
+            if fallen := ailing.fallen(at, self._rules):
                 text = _named([f"{name} ({'; '.join(ailing.why[name])})" for name in fallen])
                 told.append(Alert(topic, Notify(Severity.WARNING, ill, text)))
-            if recovered := ailing.recovered():
+            if recovered:
                 told.append(Alert(topic, Notify(Severity.INFO, well, _named(recovered))))
         return told
 

@@ -1,9 +1,10 @@
 """Notifications: telling the person, without telling the same thing all night.
 
 A notice is queued and sent by a task of its own. The same notice within a window is told once, with the number of times it was
-suppressed when it is told again; a minute has room for so many notices, but a critical one always has a place. Notifiers are
-simple and near (the log, the screen); a channel leads to a service elsewhere and has its own queue, bounds and task. Nothing here
-ever raises into trading.
+suppressed when it is told again; but once it was told that all is well, a fault is news again, and so is the next all-clear: the
+last that is told of a thing is how it is. A minute has room for so many notices, but a critical one always has a place. Notifiers
+are simple and near (the log, the screen); a channel leads to a service elsewhere and has its own queue, bounds and task. Nothing
+here ever raises into trading.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _log = structlog.get_logger(__name__)
 
 _TELLING = 0.7  # of the time to close; the rest is for the archive
 _FLAPPING = frozenset({Topic.FEEDS, Topic.SOURCES})
+_CLEARED = frozenset({Topic.FEEDS, Topic.SOURCES, Topic.ACCOUNT, Topic.ERRORS})
+"""Of these the quiet notices (info) are all-clears."""
 
 
 class Notifier(Protocol):
@@ -88,6 +91,7 @@ def _every_topic(topic: Topic) -> bool:
 @dataclass(slots=True)
 class _Told:
     at: float
+    topic: Topic
     suppressed: int = 0
 
 
@@ -136,7 +140,7 @@ class Notifications:
         """Take a notice to be told to everybody. Returns at once."""
         topic = topic_of(notice)
         # Whoever stops trading, goes on and stops again in a minute is told three times.
-        fresh = notice if topic is Topic.TRADING else self._fresh(notice)
+        fresh = notice if topic is Topic.TRADING else self._fresh(topic, notice)
         if fresh is None:
             return
         self._offer(topic, fresh)
@@ -145,7 +149,7 @@ class Notifications:
 
     def alert(self, topic: Topic, notice: Notify) -> None:
         """Take a notice that only channels are told of: log and screen show in their own way what it says. Returns at once."""
-        fresh = self._fresh(notice) if topic in _FLAPPING else notice
+        fresh = self._fresh(topic, notice) if topic in _FLAPPING else notice
         if fresh is not None:
             self._offer(topic, fresh)
 
@@ -190,21 +194,30 @@ class Notifications:
             async with asyncio.timeout(timeout):
                 await self._empty.wait()
 
-    def _fresh(self, notice: Notify) -> Notify | None:
-        """The notice, perhaps saying how often it was suppressed; None if it was told a moment ago."""
+    def _fresh(self, topic: Topic, notice: Notify) -> Notify | None:
+        """The notice, perhaps saying how often it was suppressed; None if it was told a moment ago and still holds."""
         now = self._clock()
+        if topic in _CLEARED:
+            self._renew(topic, notice)
         told = self._told.pop(notice, None)
         if told is not None and now - told.at < self._settings.window:
             told.suppressed += 1
             self._outcomes["repeated"] += 1
             self._told[notice] = told
             return None
-        self._told[notice] = _Told(now)
+        self._told[notice] = _Told(now, topic)
         if len(self._told) > self._settings.remembered:
             del self._told[next(iter(self._told))]
         if told is not None and told.suppressed:
             return replace(notice, text=f"{notice.text} (and {told.suppressed} times since it was last told)")
         return notice
+
+    def _renew(self, topic: Topic, notice: Notify) -> None:
+        """Forget what a notice makes untrue: an all-clear the faults of its topic that were told, a fault its all-clears."""
+        clear = notice.severity is Severity.INFO
+        for other, told in list(self._told.items()):
+            if told.topic is topic and (other.severity is Severity.INFO) is not clear:
+                del self._told[other]
 
     def _has_room(self, notice: Notify) -> bool:
         """Whether the minute has room for it at the notifiers; one for which there is none may come again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -135,6 +136,54 @@ def test_a_hiccup_shorter_than_the_settling_time_is_not_told_nor_is_an_order_tha
     told(alerts, HealthChanged(AT, SYMBOL, Health.GAP, "a gap"), HealthChanged(AT + 1_000, SYMBOL, Health.FRESH, ""))
     told(alerts, HealthChanged(AT, SYMBOL, Health.FRESH, "frozen: order x is unknown at the venue"))
     assert woken(alerts, AT + 60_000) == []
+
+
+def stalls(alerts: Alerts, at: int) -> None:
+    told(alerts, HealthChanged(AT + at, SYMBOL, Health.STALE, "no quote"))
+
+
+def flows(alerts: Alerts, at: int) -> None:
+    told(alerts, HealthChanged(AT + at, SYMBOL, Health.FRESH, ""))
+
+
+def test_a_feed_that_stalls_again_soon_is_told_when_the_time_is_over_if_it_still_stalls() -> None:
+    alerts, heard = Alerts(AlertRules(settle=5_000, again=300_000)), []
+    changes = {0: stalls, 10: flows, 20: stalls}
+    for second in range(600):
+        if second in changes:
+            changes[second](alerts, second * 1_000)
+        heard += [(second, each[2]) for each in woken(alerts, AT + second * 1_000)]
+    assert heard == [(5, "Market data stalls"), (10, "Market data flows again"), (305, "Market data stalls")]
+
+
+def test_a_feed_that_flaps_all_the_time_is_told_once_in_the_time_and_each_stall_that_was_told_with_its_end() -> None:
+    alerts, heard = Alerts(AlertRules(settle=5_000, again=300_000)), []
+    for second in range(900):
+        if second % 10 == 0:
+            (stalls if second % 20 else flows)(alerts, second * 1_000)
+        heard += [(second, each[2]) for each in woken(alerts, AT + second * 1_000)]
+    assert [what for _, what in heard] == ["Market data stalls", "Market data flows again"] * 3
+    falls = [second for second, what in heard if what == "Market data stalls"]
+    assert all(later - earlier >= 300 for earlier, later in itertools.pairwise(falls))
+
+
+def test_a_feed_that_stalls_again_before_its_recovery_was_told_is_told_once_it_is_over() -> None:
+    alerts = Alerts(AlertRules(settle=5_000))
+    stalls(alerts, 0)
+    assert len(woken(alerts, AT + 5_000)) == 1
+    flows(alerts, 9_100)
+    stalls(alerts, 9_200)
+    assert woken(alerts, AT + 10_000) == []
+    flows(alerts, 60_000)
+    assert [each[2] for each in woken(alerts, AT + 60_000)] == ["Market data flows again"]
+
+
+def test_when_things_were_said_is_forgotten_after_the_time() -> None:
+    alerts = Alerts(AlertRules(settle=0, again=1_000))
+    for number in range(100):
+        alerts.failing(AT + number * 1_000, {f"task {number}": "no"})
+        woken(alerts, AT + number * 1_000)
+    assert len(alerts._tasks.said) == 1
 
 
 def test_a_source_that_is_degraded_is_told_once_and_again_when_it_is_well() -> None:

@@ -216,6 +216,16 @@ async def test_the_same_notice_is_told_a_channel_once_in_a_while(hook: Hook) -> 
     assert notifications.outcomes["repeated"] == 98
 
 
+async def test_a_channel_that_heard_that_all_is_well_hears_of_the_next_outage(hook: Hook) -> None:
+    channel = Channel("phone", AppriseService(hook.url), ChannelRules(least=Severity.INFO), lambda: 1, record=Kept())
+    notifications = Notifications(channels=(channel,))
+    await notifications.start()
+    for text, severity in 2 * (("stalls", Severity.WARNING), ("flows", Severity.INFO)):
+        notifications.alert(Topic.FEEDS, notice(text, severity))
+    await notifications.close(5.0)
+    assert [post["message"] for post in hook.posts] == ["stalls", "flows", "stalls", "flows"]
+
+
 async def test_a_topic_that_is_switched_off_reaches_no_channel(hook: Hook) -> None:
     channel = Channel("phone", AppriseService(hook.url), ChannelRules(), lambda: 1)
     notifications = Notifications(channels=(channel,), admits=lambda topic: topic is not Topic.BUDGET)

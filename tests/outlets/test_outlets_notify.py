@@ -75,6 +75,24 @@ async def test_the_same_notice_is_told_once_in_its_window_and_then_says_how_ofte
     assert outcomes["repeated"] == 3
 
 
+DIFFER = Notify(Severity.CRITICAL, "The account and the books differ: no entries", "BTC: 1 against 2")
+EXPLAINED = Notify(Severity.INFO, "The account is explained again", "entries are admitted")
+
+
+async def test_the_last_that_is_told_of_the_account_is_how_it_is(clock: Clock) -> None:
+    changes = (DIFFER, 10.0, EXPLAINED, 10.0, DIFFER)
+    kept, _ = await told(clock, *changes)
+    assert kept == [DIFFER, EXPLAINED, DIFFER]
+    kept, _ = await told(clock, *changes, 1.0, EXPLAINED)
+    assert kept == [DIFFER, EXPLAINED, DIFFER, EXPLAINED]
+
+
+async def test_an_all_clear_of_the_account_makes_nothing_else_new(clock: Clock) -> None:
+    kept, outcomes = await told(clock, notice(), DIFFER, DIFFER, EXPLAINED, EXPLAINED, notice())
+    assert kept == [notice(), DIFFER, EXPLAINED]
+    assert outcomes["repeated"] == 3
+
+
 async def test_a_minute_has_room_for_so_many_but_always_for_a_critical_one(clock: Clock) -> None:
     many = [notice(str(number)) for number in range(5)]
     kept, outcomes = await told(clock, *many, notice("halt", Severity.CRITICAL), 60.0, notice("later"), per_minute=3)
