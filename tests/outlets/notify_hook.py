@@ -24,7 +24,7 @@ class Hook:
         self._news = asyncio.Condition()
 
     async def post(self, request: web.Request) -> web.Response:
-        body = await request.json()
+        body = await request.json() if request.content_type == "application/json" else dict(await request.post())
         async with self._news:
             self.posts.append(body)
             self._news.notify_all()

@@ -75,6 +75,39 @@ async def test_a_notice_arrives_with_its_title_its_text_and_how_loud_it_is(hook:
     assert (row.outcome, row.attempts, row.at, row.channel) == (Outcome.DELIVERED, 1, 1_000, "phone")
 
 
+@pytest.mark.parametrize(
+    ("url", "path", "part", "longest"),
+    [
+        ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "", "content", 2_000),
+        ("pover://u23456789012345678901234567890@t23456789012345678901234567890", "/1", "message", 1_024),
+    ],
+    ids=["discord", "pushover"],
+)
+async def test_a_long_message_arrives_whole_in_parts_that_the_service_takes(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, url: str, path: str, part: str, longest: int
+) -> None:
+    from apprise.plugins import N_MGR
+
+    to = AppriseService(url)
+    monkeypatch.setattr(N_MGR[url.partition("://")[0]], "notify_url", f"http://127.0.0.1:{hook.port}{path}")
+    words = " ".join(f"word{number:04}" for number in range(333))
+    kept = Kept()
+    async with open_channel(hook, kept, service=to, timeout=10.0, mark="[arbiter] ") as channel:
+        channel.offer(Topic.FEEDS, notice(words))
+        (row,) = await kept.ended(1)
+    assert (row.outcome, row.attempts) == (Outcome.DELIVERED, 1)
+    assert len(hook.posts) > 1
+    assert max(len(post[part]) for post in hook.posts) <= longest
+    assert re.findall(r"word\d+", " ".join(post[part] for post in hook.posts)) == words.split()
+
+
+def test_what_an_address_says_of_long_messages_stays(hook: Hook) -> None:
+    modes = [
+        AppriseService(f"{hook.url}{more}")._apprise[0].overflow_mode for more in ("", "&overflow=truncate", "&overflow=upstream")
+    ]
+    assert modes == ["split", "truncate", "upstream"]
+
+
 async def test_what_is_refused_is_tried_again_until_it_arrives(hook: Hook) -> None:
     hook.answers, kept = [500, 503], Kept()
     async with open_channel(hook, kept) as channel:

@@ -18,6 +18,9 @@ _SHORTEST = 6
 _LONGEST_DETAIL = 300
 # A process cannot end while a thread of apprise's waits for a service: no longer than this, unless the address or its kind asks.
 _CONNECT_SECONDS, _READ_SECONDS = 2.0, 3.0
+# Where a service asks for no pause of its own apprise makes one of 5.5 s, and a message in three parts would not be sent in time.
+_PAUSE_SECONDS = 1.0
+_OVERFLOW = re.compile(r"[?&]overflow=", re.IGNORECASE)
 _PARTS = re.compile(r"[/:@?&=,+\s]+")
 
 
@@ -43,7 +46,10 @@ class Service(Protocol):
 
 
 class AppriseService:
-    """One address of apprise's. `AddressError` if it is none; importing apprise takes a quarter of a second."""
+    """One address of apprise's. `AddressError` if it is none; importing apprise takes a quarter of a second.
+
+    What is longer than its service takes is sent in parts, unless the address says otherwise (`?overflow=`).
+    """
 
     def __init__(self, url: str) -> None:
         apprise = _loaded()
@@ -56,6 +62,10 @@ class AppriseService:
             raise AddressError(message)
         if service.request_timeout == apprise.URLBase().request_timeout:
             service.socket_connect_timeout, service.socket_read_timeout = _CONNECT_SECONDS, _READ_SECONDS
+        if service.request_rate_per_sec == apprise.NotifyBase.request_rate_per_sec:
+            service.request_rate_per_sec = _PAUSE_SECONDS
+        if service.overflow_mode is apprise.OverflowMode.UPSTREAM and not _OVERFLOW.search(url):
+            service.overflow_mode = apprise.OverflowMode.SPLIT  # a message that is too long for a service is refused whole
         self._apprise: Apprise = apprise.Apprise(asset=asset)
         self._apprise.add(service)
         self._parts = _parts(url)
