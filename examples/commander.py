@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("command", help="such as status, kill, reduce, resume, pause")
     parser.add_argument("--args", default="{}", help="its arguments, a JSON object")
     parser.add_argument("--bot", default="arbiter", help="the bot's name (bot.name)")
-    parser.add_argument("--run", help="only this start of it")
+    parser.add_argument("--run", help="only this start of it, as `status` names it; all but looks, kill and reduce need it")
     parser.add_argument("--actor", default=os.environ.get("USER", "commander"), help="who asks, for the audit")
     parser.add_argument("--nonce", help="that of a command whose answer was lost")
     parser.add_argument("--seconds", type=float, default=30.0, help="it expires after so many seconds, at most 300")

@@ -2,9 +2,9 @@
 
 A command carries a nonce, an expiry and its addressee. The nonce is remembered for as long as any expiry may lie ahead, so that
 no copy of a command is ever carried out a second time: the same command under the same nonce gets the answer of the first,
-another one is refused. What is remembered is bounded; where nothing more can be remembered, nothing more is carried out, but for
-the commands that make the bot safer, for which room is kept. Commands that only look are asked all the time and may be repeated
-freely: of them nothing is remembered.
+another one is refused. What the handler refused did nothing: the next try is a new one. What is remembered is bounded; where
+nothing more can be remembered, nothing more is carried out, but for the commands that make the bot safer, for which room is kept.
+Commands that only look are asked all the time and may be repeated freely: of them nothing is remembered.
 """
 
 from __future__ import annotations
@@ -57,12 +57,16 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command as it was asked for. `expires` is ms UTC; without a `run` any start of the bot may carry it out."""
+    """A command as it was asked for. `expires` is ms UTC; without a `run` any start of the bot may carry it out.
+
+    `overheard` says that others may have copies of it, who must not get done later what its sender was told is refused.
+    """
 
     command: Command
     expires: int
     bot: str
     run: str | None
+    overheard: bool = False
 
     @property
     def digest(self) -> bytes:
@@ -203,6 +207,8 @@ class Admission:
             if known.heard is not None:
                 known.heard.set()
                 known.heard = None
+        if result.refused and not request.overheard:
+            self._drop(nonce)
         return result
 
     def count(self, refusal: NotAdmitted) -> CommandResult:
@@ -258,5 +264,9 @@ class Admission:
             nonce, known = next(iter(self._known.items()))
             if known.until > now or not known.done:
                 return
-            del self._known[nonce]
-            self._bytes -= self._answered.pop(nonce, 0)
+            self._drop(nonce)
+
+    def _drop(self, nonce: str) -> None:
+        """Let go of one nonce; whoever was promised its answer still has that."""
+        del self._known[nonce]
+        self._bytes -= self._answered.pop(nonce, 0)

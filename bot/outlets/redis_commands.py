@@ -11,14 +11,14 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
 
-from bot.outlets.admission import LONGEST_ACTOR, SAFER, Admission, NotAdmitted, Refusal, Request, request_of
+from bot.outlets.admission import LONGEST_ACTOR, LOOKS, SAFER, Admission, NotAdmitted, Refusal, Request, request_of
 from bot.outlets.command import CommandResult
 from bot.outlets.envelope import Identity, Redact
 from bot.outlets.errors import OutletError
@@ -239,7 +239,7 @@ class RedisCommands:
         from redis.exceptions import RedisError  # noqa: PLC0415
 
         try:
-            result = await self._admission.carry_out(_request(said))
+            result = await self._admission.carry_out(_request(said, self._identity.run))
         except NotAdmitted as refusal:
             result = self._admission.count(refusal)
         self._done += 1
@@ -289,8 +289,8 @@ class RedisCommands:
         turn.set()
 
 
-def _request(said: dict[str, Any]) -> Request:
-    """The command in a message; its actor is who the sender says it is, and that it came over Redis."""
+def _request(said: dict[str, Any], run: str) -> Request:
+    """The command in a message to this run; its actor is who the sender says it is, and that it came over Redis."""
     actor = said.get("actor")
     if not isinstance(actor, str) or not actor:
         raise NotAdmitted(Refusal.MALFORMED, "a command over Redis needs `actor`: who asks")
@@ -301,7 +301,12 @@ def _request(said: dict[str, Any]) -> Request:
         named["args"] = orjson.loads(canonical({"args": said.get("args")}))["args"]
     except ValueError:
         raise NotAdmitted(Refusal.MALFORMED, "`args` hold a number or a text that is none") from None
-    return request_of(named, actor)
+    request = request_of(named, actor)
+    if request.run is None and request.command.name not in SAFER | LOOKS:
+        # A bot that was started again knows no nonce of before, and anybody on that Redis may have kept a copy.
+        line = f"{request.command.name} over Redis needs `run`, so that no copy of it acts after a restart; here it is {run!r}"
+        raise NotAdmitted(Refusal.MALFORMED, line)
+    return replace(request, overheard=True)
 
 
 def _hidden(value: Any) -> Any:

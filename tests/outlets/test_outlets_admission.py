@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,41 @@ async def test_whoever_asks_again_meanwhile_waits_for_the_one_answer(bot: Bot, c
     answers = [task.result() for task in tasks]
     assert [answer.result for answer in answers] == [{"count": 1, "blob": ""}] * 3
     assert [answer.repeated for answer in answers] == [False, True, True]
+
+
+async def test_what_was_refused_did_nothing_and_may_be_tried_again_under_its_nonce(clock: Clock) -> None:
+    answers = [CommandResult(ok=False, error="not now", refused=True), CommandResult(ok=True)]
+    go = asyncio.Event()
+
+    async def handler(command: Command) -> CommandResult:
+        del command
+        await go.wait()
+        return answers.pop(0)
+
+    gate = Admission(WHO, handler, AdmissionLimits(), clock)
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        first, waiting = (group.create_task(gate.carry_out(request_of(said(), "cli"))) for _ in range(2))
+        await asyncio.sleep(0)
+        go.set()
+    assert (first.result().error, waiting.result().error) == ("not now", "not now")
+    assert waiting.result().repeated
+    done = await gate.carry_out(request_of(said(), "cli"))
+    again = await gate.carry_out(request_of(said(), "cli"))
+    assert (done.ok, done.repeated) == (True, False)
+    assert (again.ok, again.repeated) == (True, True)
+
+
+async def test_what_others_have_a_copy_of_stays_refused(clock: Clock) -> None:
+    answers = [CommandResult(ok=False, error="not now", refused=True), CommandResult(ok=True)]
+
+    async def handler(command: Command) -> CommandResult:
+        del command
+        return answers.pop(0)
+
+    gate = Admission(WHO, handler, AdmissionLimits(), clock)
+    told = [await gate.carry_out(replace(request_of(said(), "cli"), overheard=True)) for _ in range(2)]
+    assert [(each.error, each.repeated) for each in told] == [("not now", False), ("not now", True)]
+    assert len(answers) == 1
 
 
 async def test_a_nonce_is_remembered_for_as_long_as_any_copy_of_its_command_may_be_in_time(bot: Bot, clock: Clock) -> None:

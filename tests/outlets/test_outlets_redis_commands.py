@@ -31,6 +31,7 @@ from bot.outlets.signing import ANSWERS, COMMANDS, canonical, opened, signed, si
 from tests.outlets.feed_facts import PATIENCE
 from tests.servers import RedisProcess, free_port
 
+RUN = "run-1"
 SECRET = "s3cret-of-the-commands-0123456789abcdef"
 CANARY = "canary-77aa-never-answered"
 COMMANDER = Path(__file__).parents[2] / "examples" / "commander.py"
@@ -83,7 +84,7 @@ class Line:
                     return told
 
     async def ask(self, command: str, **more: Any) -> dict[str, Any]:
-        await self.send(signed_command(SECRET, "main", command, **more))
+        await self.send(signed_command(SECRET, "main", command, **{"run": RUN, **more}))
         return await self.answer()
 
 
@@ -173,6 +174,27 @@ STRANGE = {
 }
 
 
+@pytest.mark.parametrize("command", ["resume", "pause", "unpause", "do", "reconcile", "add-source", "hold"])
+async def test_no_copy_of_what_is_not_safe_can_act_after_a_restart(
+    redis_at: str, prefix: str, identity: Identity, bot: Bot, command: str
+) -> None:
+    async with listening(redis_at, prefix, identity, bot) as (_, line):
+        for _ in range(2):
+            told = await line.ask(command, run=None)
+            assert (told["ok"], told["refused"], told["run"]) == (False, True, RUN)
+            assert "needs `run`" in told["error"]
+            assert RUN in told["error"]
+    assert bot.asked == []
+
+
+@pytest.mark.parametrize("command", ["kill", "reduce", "status", "job", "jobs"])
+async def test_what_makes_the_bot_safer_or_only_looks_needs_no_run(
+    redis_at: str, prefix: str, identity: Identity, bot: Bot, command: str
+) -> None:
+    async with listening(redis_at, prefix, identity, bot) as (_, line):
+        assert (await line.ask(command, run=None))["ok"]
+
+
 async def test_whatever_is_not_signed_is_met_with_silence_counted_and_logged_once(
     redis_at: str, prefix: str, identity: Identity, bot: Bot
 ) -> None:
@@ -233,16 +255,16 @@ async def test_too_many_commands_are_not_tried_but_the_bot_can_still_be_halted(
 ) -> None:
     async with listening(redis_at, prefix, identity, bot, rate=3, in_flight=2) as (outlet, line):
         for _ in range(2):
-            await line.send(signed_command(SECRET, "main", "hold"))
+            await line.send(signed_command(SECRET, "main", "hold", run=RUN))
         await until(lambda: len(bot.asked) == 2)
-        await line.send(signed_command(SECRET, "main", "resume"))
+        await line.send(signed_command(SECRET, "main", "resume", run=RUN))
         await until(lambda: outlet.stats().ignored["busy"] == 1)
         assert (await line.ask("kill"))["ok"]
         bot.go.set()
         await line.answer()
         await line.answer()
         for _ in range(20):
-            await line.send(signed_command(SECRET, "main", "resume"))
+            await line.send(signed_command(SECRET, "main", "resume", run=RUN))
         await line.send(signed_command(SECRET, "main", "kill", nonce="halt-it-halt-it-halt-it"))
         async with asyncio.timeout(PATIENCE):
             while (await line.answer())["nonce"] != "halt-it-halt-it-halt-it":
