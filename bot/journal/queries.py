@@ -131,7 +131,7 @@ class Queries:
         """Newest first, of what happened at or after `since` (ms UTC); `equal` narrows by columns, those that are None do not."""
         statement = select(*[table.c[field.name] for field in fields(cls)])  # type: ignore[arg-type]
         statement = statement.where(
-            *within(table, run, book), *[table.c[name] == value for name, value in equal.items() if value]
+            *within(table, run, book), *[table.c[name] == value for name, value in equal.items() if value is not None]
         )
         if since:
             statement = statement.where(table.c.at >= since)
@@ -148,9 +148,10 @@ class Queries:
         statement = selecting.runs() if run == "latest" else selecting.runs().where(t.runs.c.id == run)
         return self._first(r.Run, statement)
 
-    def latest_run(self, book: BookKey | None = None) -> r.Run | None:
-        """The newest run, of a book if one is given."""
-        return self._first(r.Run, selecting.runs().where(*same_book(book)))
+    def latest_run(self, book: BookKey | None = None, *, bot: str | None = None) -> r.Run | None:
+        """The newest run, of a book or of all books of a bot if one is given."""
+        named = () if bot is None else (t.books.c.bot == bot,)
+        return self._first(r.Run, selecting.runs().where(*same_book(book), *named))
 
     def decisions(
         self,

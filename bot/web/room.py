@@ -21,6 +21,7 @@ from bot.journal.errors import JournalError
 from bot.journal.queries import Queries
 from bot.journal.records import Run
 from bot.journal.run import BookKey
+from bot.outlets.admission import LOOKS
 from bot.outlets.command import CommandResult
 from bot.outlets.errors import Disconnected
 from bot.runtime.jobs import Progress
@@ -30,6 +31,7 @@ from bot.services.use_case import Ground, Missing, UseCase, UseCaseError, explai
 from bot.settings import Loaded
 from bot.web.problems import Problem, not_found
 from bot.web.reports import Reports
+from bot.web.security.idempotency import require_same_run
 from bot.web.security.principal import Principal, Scope
 from bot.web.security.store import AccessStore
 from bot.web.stream.link import BotAway, BotLink
@@ -166,21 +168,29 @@ class ControlRoom:
         return "" if hello is None else hello.run
 
     async def run(self) -> Run | None:
-        """The run that is shown: the one that the bot is in, else the newest of half a second ago; None for an empty journal."""
+        """The run that is shown: the one that the bot is in, else this bot's newest of half a second ago, or anybody's.
+
+        None for an empty journal.
+        """
         hello = self.link.hello
         wanted = "latest" if hello is None else hello.run
         now = asyncio.get_running_loop().time()
         stale = wanted == "latest" and now - self._run_at > _STATUS_SECONDS
         if self._run is None or self._run_for != wanted or stale:
-            self._run = await self.read(lambda queries: queries.run(wanted))
+            self._run = await self.read(self._newest if hello is None else lambda queries: queries.run(wanted))
             self._run_for, self._run_at = wanted, now
         return self._run
 
+    def _newest(self, queries: Queries) -> Run | None:
+        """Of this bot's name, of those that share a database; of whoever it is only where this bot has none."""
+        return queries.latest_run(bot=self.loaded.settings.bot.name) or queries.latest_run()
+
     async def world(self) -> World:
-        """Where this is, as every page says."""
+        """Where this is, as every page says. While a bot greets nobody waits for the journal: the kill switch asks this."""
         from bot.web.world import World  # noqa: PLC0415 - it needs the room's type
 
-        return World.of(await self.run(), self.link.hello, self.loaded)
+        hello = self.link.hello
+        return World.of(await self.run() if hello is None else self._run, hello, self.loaded)
 
     async def book(self) -> BookKey:
         """The books that are shown; `Problem` 503 while there are none."""
@@ -213,12 +223,16 @@ class ControlRoom:
         return dict(answer["result"]) if "result" in answer else answer
 
     async def command(self, name: str, args: Mapping[str, object], principal: Principal, *, nonce: str | None = None) -> Answer:
-        """Have the bot do something; what it answers. `Problem` 409 with its reason if it refuses, 503 while none runs."""
+        """Have the bot do something; what it answers. `Problem` 409 with its reason if it refuses, 503 while none runs.
+
+        Where the bot began it and does not say that it is done, or was asked and does not answer, the problem is `unknown`.
+        """
         done = await self._send(name, args, principal.actor, nonce)
         if done.missing:
             raise not_found(done.error or "it does not exist")
         if not done.ok:
-            raise Problem(409, "Not done", done.error or "the bot did not say why", result=dict(done.result or {}))
+            title, why = "Not done" if done.refused else "Not finished", done.error or "the bot did not say why"
+            raise Problem(409, title, why, unknown=not done.refused and name not in LOOKS, result=dict(done.result or {}))
         return dict(done.result or {})
 
     async def finished(self, job: str, principal: Principal, seconds: float) -> Answer | None:
@@ -284,17 +298,21 @@ class ControlRoom:
 
     async def _send(self, name: str, args: Mapping[str, object], actor: str, nonce: str | None) -> CommandResult:
         _sendable(args)
+        require_same_run(self.running)
         try:
             return await self.link.command(name, args, actor=actor, nonce=nonce, timeout=_COMMAND_SECONDS)
         except BotAway as error:
             raise Problem(503, "No bot is running", str(error)) from error
         except Disconnected as error:
             raise Problem(
-                503, "The bot went away", f"{name} may or may not have been carried out; look before you repeat it"
+                503, "The bot went away", f"{name} may or may not have been carried out; look before you repeat it", unknown=True
             ) from error
         except TimeoutError as error:
             raise Problem(
-                503, "The bot does not answer", f"{name} may or may not be carried out yet; look before you repeat it"
+                503,
+                "The bot does not answer",
+                f"{name} may or may not be carried out yet; look before you repeat it",
+                unknown=True,
             ) from error
 
 

@@ -35,7 +35,7 @@ class World:
 
     @classmethod
     def of(cls, run: Run | None, hello: Hello | None, loaded: Loaded) -> World:
-        """From what is known: the bot's greeting, else the journal."""
+        """From what is known: the bot's greeting, else the journal. `venue` and `started` only the journal tells."""
         if hello is not None:
             venue, started = ("", None) if run is None or run.id != hello.run else (run.venue, run.started)
             return cls(hello.bot, hello.run, hello.mode, venue, hello.simulated, True, started)

@@ -87,6 +87,16 @@ async def test_every_table_answers_with_its_types(journal: Journal, database_url
         assert q.initial_snapshot("run1") == {"cash": "10000"}
 
 
+async def test_an_empty_filter_finds_nothing_in_every_list(journal: Journal, database_url: str) -> None:
+    for fact in every_fact():
+        journal.append(fact)
+    await journal.flush()
+    with Queries(database_url) as q:
+        assert q.fills()
+        assert (q.fills(symbol=""), q.orders(symbol=""), q.decisions(symbol=""), q.order_events("")) == ([], [], [], [])
+        assert (q.verdicts(id=""), q.lots(symbol=""), q.overrides(decision_id=""), q.shadow_trades(source="")) == ([], [], [], [])
+
+
 async def test_decisions_are_filtered_paged_and_counted(journal: Journal, database_url: str) -> None:
     for number in range(10):
         source = "llm:x" if number % 2 else "rules:sma"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import create_engine, insert
 
 from benchmarks.pages import PAGES
+from bot.journal import tables as t
+from bot.journal.queries import Queries
 from bot.journal.upgrade import upgrade
 from bot.secrets import Secrets
 from bot.settings import load
@@ -20,6 +25,7 @@ from bot.web.room import _Remembered
 from bot.web.security.principal import Scope
 from bot.web.server import open_room
 from tests.app.bot_process import ROOT
+from tests.web.stream.street import PATIENCE, bot
 
 
 async def test_those_who_read_at_once_stand_on_one_ground(tmp_path: Path) -> None:
@@ -49,11 +55,61 @@ async def test_every_page_is_whole_before_anything_was_traded_or_learnt(tmp_path
     assert "nothing was remembered yet" in memory
 
 
+@pytest.mark.parametrize("what", ["kill", "reduce", "resume"])
+async def test_the_kill_switch_needs_no_journal(what: str, tmp_path: Path) -> None:
+    loaded = load(ROOT / "config", environ={"ARBITER_BOT__DATA_DIR": str(tmp_path)})
+    upgrade(loaded.settings.database_url)
+    async with asyncio.timeout(30), bot(tmp_path) as running, open_room(loaded, Secrets(tmp_path)) as room:
+        await room.link.until(up=True, timeout=PATIENCE)
+        room.queries = Gone(loaded.settings.database_url)
+        key = (await room.access.new_token("test", Scope.TRADE, room.now() + 60_000)).value
+        door, bearer = httpx2.ASGITransport(create_app(room)), {"Authorization": f"Bearer {key}"}
+        async with httpx2.AsyncClient(transport=door, base_url="http://127.0.0.1", headers=bearer) as client:
+            first = await client.post(f"/api/v1/risk/{what}", json={"reason": "now"})
+            assert first.status_code == 428, first.text
+            sent = {"Confirmation": first.json()["confirmation"]}
+            assert (await client.post(f"/api/v1/risk/{what}", json={"reason": "now"}, headers=sent)).status_code == 200
+        assert [each.name for each in running.asked] == [what]
+
+
+async def test_while_its_bot_is_down_a_room_shows_its_own_books_and_not_those_of_a_neighbour(tmp_path: Path) -> None:
+    loaded = load(ROOT / "config", environ={"ARBITER_BOT__DATA_DIR": str(tmp_path)})
+    upgrade(loaded.settings.database_url)
+    async with asyncio.timeout(30), open_room(loaded, Secrets(tmp_path)) as room:
+        ran(loaded.settings.database_url, "neighbour", "r2", 2_000)
+        found = await room.run()
+        assert found is not None
+        assert found.id == "r2", "of a bot that has none yet, anything is better than nothing"
+        ran(loaded.settings.database_url, loaded.settings.bot.name, "r1", 1_000)
+        room._run = None
+        assert (await room.world()).run == "r1"
+        assert (await room.book()).bot == loaded.settings.bot.name
+
+
 async def test_a_room_without_a_journal_says_what_to_do(tmp_path: Path) -> None:
     loaded = load(ROOT / "config", environ={"ARBITER_BOT__DATA_DIR": str(tmp_path)})
     with pytest.raises(WebError, match="start the bot first"):
         async with open_room(loaded, Secrets(tmp_path)):
             raise AssertionError("it opened")
+
+
+class Gone(Queries):
+    """A journal that nobody may ask any more."""
+
+    def together(self, work: Callable[[Queries], Any]) -> Any:
+        raise AssertionError("the journal was asked")
+
+
+def ran(url: str, name: str, run: str, started: int) -> None:
+    """Have a bot of this name in the journal, with one run."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        book = {"bot": name, "mode": "paper", "venue": "binance", "world": "real"}
+        number = connection.execute(insert(t.books).values(**book)).inserted_primary_key
+        assert number is not None
+        rest = {"simulated": False, "config_hash": "", "config": "{}", "code_version": "", "closed_cleanly": True}
+        connection.execute(insert(t.runs).values(id=run, book=number[0], started=started, **rest))
+    engine.dispose()
 
 
 class Watched:

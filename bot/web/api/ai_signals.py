@@ -20,7 +20,7 @@ router = APIRouter(tags=["ai: signals"], route_class=TaggedRoute)
 MOST = 199  # the use case tells 200, one of which says whether there are more
 QuestionId = Annotated[str, Path(min_length=1, max_length=64, description="a question's id, or that of the decision it led to")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="entries on a page")]
-Text = Annotated[str | None, Query(max_length=64)]
+Text = Annotated[str | None, Query(min_length=1, max_length=64)]
 
 
 @router.get("/ai/signals")

@@ -37,7 +37,7 @@ async def deliveries(
     principal: Reader,
     limit: Limit = 50,
     after: Cursor = None,
-    channel: Annotated[str | None, Query(max_length=32, description="absent: all channels")] = None,
+    channel: Annotated[str | None, Query(min_length=1, max_length=32, description="absent: all channels")] = None,
 ) -> Page[Answer]:
     """What was told, the newest first, and what became of it."""
     args = {"limit": limit, "before": row_of(after) or None, "channel": channel}

@@ -32,7 +32,7 @@ secrets = APIRouter(tags=["settings"])
 Answer = dict[str, Any]
 _OUTDATED = described(412)
 Note = Annotated[str, Field(max_length=200, description="why, in a line; kept in the history")]
-Section = Annotated[str | None, Query(max_length=32, description="such as risk; absent: everything")]
+Section = Annotated[str | None, Query(min_length=1, max_length=32, description="such as risk; absent: everything")]
 DottedKey = Annotated[
     str,
     Path(max_length=500, pattern=r"^[a-z][a-z0-9_]{0,31}(\.[A-Za-z0-9_:-]{1,64}){1,6}$", description="such as risk.max_position"),
@@ -149,19 +149,20 @@ async def all_secrets(room: Room, principal: Admin) -> Answer:
 
 
 @secrets.put("/secrets/{name}")
-async def set_secret(room: Room, principal: Admin, name: SecretName, wish: Value) -> Answer:
+async def set_secret(room: Room, principal: Admin, request: Request, name: SecretName, wish: Value) -> Answer:
     """Seal a secret in the encrypted file; the bot uses it when it starts again."""
     args = {"name": name, "value": wish.value.get_secret_value(), "author": _author(principal)}
-    return dict(await room.ask("config.secret-set", args, principal))
+    return dict(await room.ask("config.secret-set", args, principal, nonce=nonce_of(request)))
 
 
 @secrets.delete("/secrets/{name}")
-async def delete_secret(room: Room, principal: Admin, name: SecretName) -> Answer:
+async def delete_secret(room: Room, principal: Admin, request: Request, name: SecretName) -> Answer:
     """Forget a secret of the encrypted file."""
     found = await room.ask("config.secrets", {}, principal)
     if not any(row["name"] == name and row["set"] for row in found["secrets"]):
         raise not_found(f"no secret {name} is set")
-    return dict(await room.ask("config.secret-delete", {"name": name, "author": _author(principal)}, principal))
+    args = {"name": name, "author": _author(principal)}
+    return dict(await room.ask("config.secret-delete", args, principal, nonce=nonce_of(request)))
 
 
 async def shown_settings(room: ControlRoom, principal: Reader) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -26,9 +27,11 @@ _PARTS = 50
 router = APIRouter(tags=["trading"], route_class=TaggedRoute)
 
 Id = Annotated[str, Path(max_length=64, description="its id")]
-Symbol = Annotated[str | None, Query(max_length=40, description="only of this symbol, such as BTC/USDT")]
-SourceName = Annotated[str | None, Query(max_length=100, description="only of this source, such as llm:claude")]
-RunId = Annotated[str | None, Query(max_length=64, description="only of this run; none: of all runs of these books")]
+Symbol = Annotated[str | None, Query(min_length=1, max_length=40, description="only of this symbol, such as BTC/USDT")]
+SourceName = Annotated[str | None, Query(min_length=1, max_length=100, description="only of this source, such as llm:claude")]
+RunId = Annotated[
+    str | None, Query(min_length=1, max_length=64, description="only of this run; none: of all runs of these books")
+]
 Since = Annotated[int, Query(ge=0, le=2**53, description="from this moment on (ms UTC)")]
 
 
@@ -67,6 +70,8 @@ class DecisionInFull:
 async def world(room: Room, principal: Reader) -> WorldShown:
     """Where this is: which bot, which run, real or simulated, alive or not."""
     del principal
+    with suppress(Problem):  # the journal only adds the venue and the start to what the bot's greeting says
+        await room.run()
     found = await room.world()
     return WorldShown(
         found.bot, found.run, found.mode, found.venue, found.simulated, found.alive, found.started, found.badge
@@ -155,7 +160,7 @@ async def orders(
     limit: Limit = 100,
     after: Cursor = None,
     symbol: Symbol = None,
-    decision_id: Annotated[str | None, Query(max_length=64)] = None,
+    decision_id: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     run: RunId = None,
 ) -> Page[r.JournaledOrder]:
     """Orders as they stand."""
@@ -196,7 +201,7 @@ async def fills(
     limit: Limit = 100,
     after: Cursor = None,
     symbol: Symbol = None,
-    order_id: Annotated[str | None, Query(max_length=64)] = None,
+    order_id: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     run: RunId = None,
 ) -> Page[r.JournaledFill]:
     """Fills, with what each realised."""
@@ -287,9 +292,9 @@ async def runs(
 
 @router.get("/runs/{id}")
 async def run_by_id(room: Room, principal: Reader, id: Id) -> r.Run:  # noqa: A002 - the word of the address
-    """One run with the configuration that it had; `latest` is the newest."""
+    """One run with the configuration that it had; `latest` is the newest of this bot."""
     del principal
-    found = await room.read(lambda queries: queries.run(id))
+    found = await (room.run() if id == "latest" else room.read(lambda queries: queries.run(id)))
     if found is None:
         raise not_found(f"no run has the id {id!r}")
     return found
