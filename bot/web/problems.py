@@ -30,17 +30,28 @@ class ProblemDocument(BaseModel, extra="allow"):
 
 
 class Problem(Exception):  # noqa: N818 - it is what the document is called
-    """Ends a request with this document. `extra` are further members of it, plain JSON values."""
+    """Ends a request with this document. `extra` are further members of it, plain JSON values.
+
+    `unknown` says that something was begun and nobody knows how it ended; without it nothing was done.
+    """
 
     def __init__(
-        self, status: int, title: str = "", detail: str = "", *, headers: Mapping[str, str] | None = None, **extra: object
+        self,
+        status: int,
+        title: str = "",
+        detail: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        unknown: bool = False,
+        **extra: object,
     ) -> None:
         super().__init__(detail or title)
+        self.unknown = unknown
         self.status = status
         self.title = title or HTTPStatus(status).phrase
         self.detail = detail
         self.headers = dict(headers or {})
-        self.extra = extra
+        self.extra = {**extra, "unknown": True} if unknown else dict(extra)
 
     def response(self) -> Response:
         """The document as an answer."""

@@ -5,12 +5,18 @@
 is all that routes have to say. A request under a known key gets the response of the first, with `Idempotency-Replayed: true`; the
 same key on another request is 422, one that is still being answered is 409. What was refused before anything was done (4xx, 503)
 is not kept: the key is free to try again. Pass `nonce_of(request)` on to the bot, and it too will do it only once.
+
+Where nobody knows whether it was done (`Problem.unknown`), the key stays taken: the same request is sent on under the same nonce
+while the same run of the bot surely knows that, and answered 409 from then on.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -24,7 +30,7 @@ from starlette.responses import Response
 from bot.web.problems import Problem
 from bot.web.security.gate import SAFE, known
 from bot.web.security.keys import bound
-from bot.web.security.once import Begun, Done
+from bot.web.security.once import Begun, Done, OnceStore
 from bot.web.security.standing import room_of
 
 log = structlog.get_logger(__name__)
@@ -36,18 +42,24 @@ _KEPT_HEADERS = ("content-type", "content-encoding", "vary", "location", "etag")
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _REFUSALS = {
-    Begun.OTHER_REQUEST: (422, "Another request", "this Idempotency-Key was used for another request; choose a new one"),
-    Begun.RUNNING: (
+    Begun.OTHER_REQUEST: partial(
+        Problem, 422, "Another request", "this Idempotency-Key was used for another request; choose a new one"
+    ),
+    Begun.RUNNING: partial(
+        Problem,
         409,
         "Still being done",
         "the first request under this Idempotency-Key is not answered yet; wait, then repeat it",
     ),
-    Begun.UNKNOWN: (
+    Begun.UNKNOWN: partial(
+        Problem,
         409,
         "Nobody knows",
-        "the control room ended while it did this; look whether it was done, and choose a new Idempotency-Key to repeat it",
+        "this was begun and its outcome never came back; look whether it was done, and choose a new Idempotency-Key to repeat it",
+        unknown=True,
     ),
 }
+_only_run: ContextVar[str] = ContextVar("only_run", default="")
 
 
 async def _documented(
@@ -105,23 +117,75 @@ def _key_of(request: Request) -> str | None:
 async def _once(request: Request, principal: str, name: str, handler: Callable[[Request], Awaitable[Response]]) -> Response:
     records = room_of(request).access.once
     fingerprint = await _fingerprint(request)
-    begun = await records.begin(principal, name, fingerprint)
+    run = room_of(request).running
+    begun = await records.begin(principal, name, fingerprint, run)
     if isinstance(begun, Done):
         return _replayed(begun)
-    if begun is not Begun.NEW:
-        status, title, detail = _REFUSALS[begun]
-        raise Problem(status, title, detail)
+    if begun not in {Begun.NEW, Begun.AGAIN}:
+        raise _REFUSALS[begun]()
     request.state.nonce = hashlib.sha256(f"{principal} {name} {fingerprint}".encode()).hexdigest()
+    record = _Record(records, principal, name, run, again=begun is Begun.AGAIN)
+    pinned = _only_run.set(run if record.again else "")
     try:
         response = await handler(request)
     except Exception as error:
-        await _failed(request, principal, name, error)
+        await record.failed(request, error)
         raise
-    if _nothing_done(response.status_code):
-        await records.release(principal, name)
-    else:
-        await records.finish(principal, name, _done(response))
+    finally:
+        _only_run.reset(pinned)
+    await record.answered(response)
     return response
+
+
+def require_same_run(run: str) -> None:
+    """Return if what is being done may be sent to this run; `Problem` 409 if another one has it, of which this knows nothing."""
+    wanted = _only_run.get()
+    if wanted and run != wanted:
+        raise _REFUSALS[Begun.UNKNOWN]()
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The record of one request that is being carried out; `again` if it was before, and nobody knows with what outcome."""
+
+    records: OnceStore
+    principal: str
+    name: str
+    run: str
+    again: bool
+
+    async def answered(self, response: Response) -> None:
+        if _nothing_done(response.status_code):
+            await self._refused()
+        else:
+            await self.records.finish(self.principal, self.name, _done(response))
+
+    async def failed(self, request: Request, error: Exception) -> None:
+        """A refusal frees the key; a defect keeps it, for something may have been done before it showed."""
+        status = 422 if isinstance(error, RequestValidationError) else 500
+        if isinstance(error, Problem):
+            status = error.status
+        elif isinstance(error, HTTPException):
+            status = error.status_code
+        if isinstance(error, Problem) and error.unknown:
+            log.warning("outcome_unknown", path=request.url.path, status=status)
+            await self.records.doubt(self.principal, self.name, self.run)
+        elif _nothing_done(status):
+            await self._refused()
+        else:
+            log.warning("outcome_kept", path=request.url.path, status=status)
+            title, detail = (
+                "Nobody knows",
+                "it failed in the middle the first time; look whether it was done before you repeat it",
+            )
+            await self.records.finish(self.principal, self.name, _done(Problem(status, title, detail).response()))
+
+    async def _refused(self) -> None:
+        """This time nothing was done; what became of it the time before is not told by that."""
+        if self.again:
+            await self.records.doubt(self.principal, self.name, self.run)
+        else:
+            await self.records.release(self.principal, self.name)
 
 
 async def _fingerprint(request: Request) -> str:
@@ -142,22 +206,6 @@ def _done(response: Response) -> Done:
     body = getattr(response, "body", None)
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     return Done(response.status_code, headers, bytes(body) if isinstance(body, (bytes, memoryview)) else None)
-
-
-async def _failed(request: Request, principal: str, name: str, error: Exception) -> None:
-    """A refusal frees the key; a defect keeps it, for something may have been done before it showed."""
-    records = room_of(request).access.once
-    status = 422 if isinstance(error, RequestValidationError) else 500
-    if isinstance(error, Problem):
-        status = error.status
-    elif isinstance(error, HTTPException):
-        status = error.status_code
-    if _nothing_done(status):
-        await records.release(principal, name)
-        return
-    log.warning("outcome_kept", path=request.url.path, status=status)
-    title, detail = "Nobody knows", "it failed in the middle the first time; look whether it was done before you repeat it"
-    await records.finish(principal, name, _done(Problem(status, title, detail).response()))
 
 
 def _replayed(done: Done) -> Response:

@@ -180,9 +180,11 @@ def too_long(limit: int) -> Problem:
     return _closing(413, "Too large", f"at most {limit} bytes are taken", limit=limit)
 
 
-def _closing(status: int, title: str, detail: str, **extra: object) -> Problem:
+def _closing(status: int, title: str, detail: str, **numbers: int) -> Problem:
     """A refusal after which the connection ends, so that the rest of the body is not even read."""
-    return Problem(status, title, detail, headers={"Connection": "close"}, **extra)
+    problem = Problem(status, title, detail, headers={"Connection": "close"})
+    problem.extra.update(numbers)
+    return problem
 
 
 class _Refused(Exception):  # noqa: N818 - nobody else sees it

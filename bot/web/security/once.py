@@ -9,11 +9,14 @@ from enum import Enum
 import orjson
 from sqlalchemy import Connection, text
 
+from bot.outlets.admission import LONGEST_MS
 from bot.store.database import Database
 from bot.web.security.keys import new_id
 from bot.web.security.tables import SCHEMA
 
 KEPT_MS = 24 * 3_600_000
+RESUMED_MS = LONGEST_MS - 60_000
+"""How long after its beginning a change whose outcome is unknown may be sent again: while the bot surely knows its nonce."""
 LONGEST_BODY = 32 * 1024
 _MOST = 10_000
 _SAME = "principal = :principal AND name = :name"
@@ -23,6 +26,7 @@ class Begun(Enum):
     """What became of the wish to begin."""
 
     NEW = "new"
+    AGAIN = "again"
     OTHER_REQUEST = "other request"
     RUNNING = "running"
     UNKNOWN = "unknown"
@@ -45,10 +49,11 @@ class OnceStore:
         self._now = now
         self._process = new_id()
 
-    async def begin(self, principal: str, name: str, request: str) -> Begun | Done:
-        """Take the key for this request (its hash), or learn how it went before.
+    async def begin(self, principal: str, name: str, request: str, run: str = "") -> Begun | Done:
+        """Take the key for this request (its hash), or learn how it went before; `run` is the one that the bot is in.
 
-        `UNKNOWN` means that another process began and never finished: whether it was done, nobody can tell from here.
+        `UNKNOWN` means that it was begun and never finished: whether it was done, nobody can tell from here. `AGAIN` says so too,
+        but the same run of the bot still knows its nonce: sent under that again, it is done once all the same.
         """
         now = self._now()
         key = {"principal": principal, "name": name}
@@ -68,9 +73,14 @@ class OnceStore:
                 return Begun.NEW
             if found.request != request:
                 return Begun.OTHER_REQUEST
-            if found.status is None:
-                return Begun.RUNNING if found.process == self._process else Begun.UNKNOWN
-            return Done(found.status, orjson.loads(found.headers), found.body)
+            if found.status is not None:
+                return Done(found.status, orjson.loads(found.headers), found.body)
+            if found.process == self._process:
+                return Begun.RUNNING
+            if not run or found.process != _left_with(run) or not 0 <= now - found.created < RESUMED_MS:
+                return Begun.UNKNOWN
+            connection.execute(text(f"UPDATE web_once SET process = :process WHERE {_SAME}"), {**key, "process": self._process})  # noqa: S608
+            return Begun.AGAIN
 
         return await self._database.alone(SCHEMA.name, work)
 
@@ -85,9 +95,19 @@ class OnceStore:
         """Nothing was done: the key is free again."""
         await self._write(f"DELETE FROM web_once WHERE {_SAME} AND status IS NULL", principal, name, {})  # noqa: S608
 
+    async def doubt(self, principal: str, name: str, run: str) -> None:
+        """Nobody knows whether it was done: it was left with this run of the bot, or with none if that is empty."""
+        left = f"UPDATE web_once SET process = :process WHERE {_SAME} AND status IS NULL"  # noqa: S608
+        await self._write(left, principal, name, {"process": _left_with(run)})
+
     async def _write(self, statement: str, principal: str, name: str, values: Mapping[str, object]) -> None:
         given = {"principal": principal, "name": name, **values}
         await self._database.alone(SCHEMA.name, lambda connection: connection.execute(text(statement), given))
+
+
+def _left_with(run: str) -> str:
+    """Who has it in hand, where that is a run of the bot and not a process of the control room."""
+    return f"run {run}"
 
 
 def _make_room(connection: Connection) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from bot.web.security.once import KEPT_MS, Begun, Done
+from bot.web.problems import Problem
+from bot.web.security.once import KEPT_MS, RESUMED_MS, Begun, Done
 from bot.web.security.principal import Scope
 from bot.web.security.store import AccessStore
 from tests.web.security.web_world import Clock, World, raw
@@ -110,6 +111,60 @@ async def test_what_broke_in_the_middle_is_not_done_again(world: World, status: 
     assert first.status_code == second.status_code == status
     assert second.headers["idempotency-replayed"] == "true"
     assert len(world.done) == 1
+
+
+async def test_a_lost_answer_is_asked_for_again_under_the_same_nonce_while_the_same_run_knows_it(world: World) -> None:
+    headers = {**await world.bearer(), "Idempotency-Key": "k"}
+    world.answers = [Problem(status, "lost", unknown=True) for status in (503, 409)]
+    async with world.client() as client:
+        lost = [await client.post("/api/v1/doubts", headers=headers) for _ in range(2)]
+        world.now.at += RESUMED_MS - 1
+        found, told = [await client.post("/api/v1/doubts", headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in lost] == [503, 409]
+    assert all(answer.json()["unknown"] for answer in lost)
+    assert (found.json(), told.json()) == ({"number": 3}, {"number": 3})
+    assert told.headers["idempotency-replayed"] == "true"
+    assert len(world.done) == 3
+    assert len(set(world.done)) == 1
+
+
+@pytest.mark.parametrize("change", ["restart", "time", "no bot"])
+async def test_what_nobody_knows_is_not_done_again_under_its_key(world: World, change: str) -> None:
+    headers = {**await world.bearer(), "Idempotency-Key": "k"}
+    world.answers = [Problem(503, "lost", unknown=True)]
+    if change == "no bot":
+        world.running = ""
+    async with world.client() as client:
+        await client.post("/api/v1/doubts", headers=headers)
+        if change == "time":
+            world.now.at += RESUMED_MS
+        elif change == "restart":
+            world.running = "another-run"
+        answers = [await client.post("/api/v1/doubts", headers=headers) for _ in range(2)]
+        fresh = await client.post("/api/v1/doubts", headers={**headers, "Idempotency-Key": "another"})
+    assert [(answer.status_code, answer.json()["title"]) for answer in answers] == [(409, "Nobody knows")] * 2
+    assert fresh.status_code == 200
+    assert len(world.done) == 2
+
+
+async def test_a_refusal_of_the_second_try_tells_nothing_of_the_first_and_frees_no_key(world: World) -> None:
+    headers = {**await world.bearer(), "Idempotency-Key": "k"}
+    world.answers = [Problem(503, "lost", unknown=True), Problem(503, "no bot is running")]
+    async with world.client() as client:
+        for _ in range(2):
+            await client.post("/api/v1/doubts", headers=headers)
+        world.running = "another-run"
+        assert (await client.post("/api/v1/doubts", headers=headers)).status_code == 409
+    assert len(world.done) == 2
+
+
+async def test_a_key_in_doubt_is_taken_up_once_and_for_its_own_run_alone(world: World) -> None:
+    assert await world.access.once.begin("p", "k", "r", "run-1") is Begun.NEW
+    await world.access.once.doubt("p", "k", "run-1")
+    assert await world.access.once.begin("p", "k", "r", "run-2") is Begun.UNKNOWN
+    assert await world.access.once.begin("p", "k", "r", "") is Begun.UNKNOWN
+    assert await world.access.once.begin("p", "k", "r", "run-1") is Begun.AGAIN
+    assert await world.access.once.begin("p", "k", "r", "run-1") is Begun.RUNNING
 
 
 async def test_a_confirmation_may_follow_under_the_same_key(world: World) -> None:

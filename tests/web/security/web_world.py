@@ -23,7 +23,7 @@ from bot.web.problems import Problem
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.forms import form_of
 from bot.web.security.gate import COOKIE, Admin, Reader, Trader, csrf_token, principal_of_websocket
-from bot.web.security.idempotency import IdempotentRoute, nonce_of
+from bot.web.security.idempotency import IdempotentRoute, nonce_of, require_same_run
 from bot.web.security.middleware import BodyLimit, HostCheck, SameRun, SecurityHeaders, Throttle
 from bot.web.security.pages import router as doors
 from bot.web.security.principal import Principal, Scope
@@ -56,6 +56,7 @@ class World:
     now: Clock
     done: list[str] = field(default_factory=list)
     noted: list[tuple[str, str, str, object]] = field(default_factory=list)
+    answers: list[Problem] = field(default_factory=list)
     running: str = "20260101-000000-0001"
     app: FastAPI = field(default_factory=FastAPI)
 
@@ -186,6 +187,14 @@ def _commands(world: World) -> APIRouter:
         if status == 500:
             raise RuntimeError
         raise Problem(status, "no")
+
+    @router.post("/doubts")
+    async def doubts(request: Request, principal: Trader) -> dict[str, object]:
+        world.done.append(str(nonce_of(request)))
+        if world.answers:
+            raise world.answers.pop(0)
+        require_same_run(world.running)
+        return {"number": len(world.done)}
 
     @router.post("/streams")
     async def streams(principal: Trader) -> StreamingResponse:
