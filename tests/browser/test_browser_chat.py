@@ -54,6 +54,19 @@ def test_a_question_is_answered_and_stays_text(watched: Watched) -> None:
     assert said == []
 
 
+def test_enter_twice_asks_once(watched: Watched) -> None:
+    page, asked = begun(watched), []
+    page.on(
+        "request", lambda request: asked.append(request.url) if request.method == "POST" and "/messages" in request.url else None
+    )
+    field = page.get_by_label("Your question")
+    field.fill("What do I hold?")
+    field.press("Enter")
+    field.press("Enter")
+    expect(page.locator("#talk article.assistant")).to_have_count(1, timeout=30_000)
+    assert len(asked) == 1
+
+
 def test_a_proposal_waits_for_two_words_and_is_then_carried_out(watched: Watched, demo: House) -> None:
     page = begun(watched)
     ask(page, "Please propose: pause llm:claude")

@@ -37,23 +37,28 @@ function refresh(part) {
   waiting.set(part, state);
   state.done = load(part).finally(() => setTimeout(() => {
     state.running = false;
-    if (state.again && part.isConnected) refresh(part);
+    if (state.again && part.isConnected) refreshUnlessEdited(part);
   }, THROTTLE_MS));
   return state.done;
 }
 
 async function load(part) {
-  if (part.dataset.coming) return;
+  if (part.dataset.coming || !(part.dataset.chart || part.dataset.src)) return;
   if (part.dataset.chart) return drawChart(part);
+  const { src } = part.dataset, before = edited(part);
   part.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(part.dataset.src, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+    const answer = await fetch(src, { headers: { Accept: "text/html" }, credentials: "same-origin" });
     if (answer.status === 401) return leave();
-    if (!answer.ok) return failed(part, await problemOf(answer));
-    swap(part, await answer.text());
+    const text = answer.ok ? await answer.text() : "", problem = answer.ok ? null : await problemOf(answer);
+    if (part.dataset.src !== src) return; // it shows something else by now
+    if (!before && edited(part)) { part.dataset.missed = "true"; return; } // somebody began to type meanwhile
+    if (problem) return failed(part, problem);
+    swap(part, text);
     const again = $("[data-again]", part);
-    if (again) setTimeout(() => part.isConnected && refresh(part), Number(again.dataset.again));
+    if (again) setTimeout(() => part.isConnected && refreshUnlessEdited(part), Number(again.dataset.again));
   } catch (error) {
+    if (edited(part)) { part.dataset.missed = "true"; return; } // what is typed there outlives a network that is away
     failed(part, { title: "The control room does not answer", detail: "trying again" });
     setTimeout(() => part.isConnected && refresh(part), RETRY_MS);
   } finally { part.removeAttribute("aria-busy"); }
@@ -151,12 +156,13 @@ function describe(host, summary, table) {
 let stream, listening = new Map(), lastHeard = Date.now(), wasOpen = false;
 const parts = () => $$("[data-src],[data-chart]");
 const folded = (part) => part.closest("details:not([open])") !== null;
-const refreshAll = () => parts().filter((part) => part.dataset.bells !== undefined).forEach(refresh);
+const refreshAll = () => parts().filter((part) => part.dataset.bells !== undefined).forEach(refreshUnlessEdited);
 
 // What somebody is typing into is left alone until they are done, and a little longer: the button beside it must still be there.
 const GRACE_MS = 3000, typedAt = new WeakMap();
 const typing = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
-const edited = (part) => typing(part) || Date.now() - (typedAt.get(part) ?? 0) < GRACE_MS;
+const sending = (part) => $("form[aria-busy]", part) !== null;
+const edited = (part) => typing(part) || sending(part) || Date.now() - (typedAt.get(part) ?? 0) < GRACE_MS;
 document.addEventListener("input", (event) => {
   const part = event.target.closest("[data-src]");
   if (!part) return;
@@ -198,11 +204,13 @@ function connect() {
 }
 function disconnect() { stream?.close(); stream = undefined; }
 
-// A page made in one run must not show another world's badge.
+// A page made in one run, or in none, must not show another world's badge, and lacks what only a running bot has.
 function greet(hello) {
   const { run, alive } = hello.world ?? {};
-  if (alive && body.dataset.run && run !== body.dataset.run) location.reload();
+  if (alive && run !== body.dataset.run) location.reload();
 }
+// Of which run the page is: the server refuses what was decided on a page of another one, or of none.
+const ofRun = () => ({ "X-Run": body.dataset.run || "none" });
 
 // ---- forms
 
@@ -236,6 +244,8 @@ async function send(form, submitter) {
   const done = $(".done", form);
   said.textContent = "";
   if (done) done.textContent = "";
+  // What stands in a part that is read again would be gone before anybody has read it.
+  const fail = (text) => { said.textContent = text; if (!form.isConnected || form.closest("[data-src]")) toast(text, "bad"); };
   let sent;
   try { sent = fieldsOf(form); } catch (error) { said.textContent = "One of the fields is not JSON: " + error.message; return; }
   if (submitter?.name) place(sent, submitter.name.split("."), typed(submitter.value, submitter.dataset.type));
@@ -249,11 +259,11 @@ async function send(form, submitter) {
     const problem = answer && !answer.ok ? await problemOf(answer) : null;
     if (answer?.status !== 503 && problem?.title !== "Still being done") unsure.delete(form);
     if (answer === null) return;
-    if (problem) { said.textContent = told(problem); return; }
+    if (problem) { fail(told(problem)); return; }
     const result = answer.status === 204 ? {} : await answer.json();
     succeed(form, result, done);
-  } catch (error) { said.textContent = "The control room does not answer: it may or may not have been done. Look before you repeat it."; }
-  finally { buttons.forEach((one) => (one.disabled = false)); form.removeAttribute("aria-busy"); }
+  } catch (error) { fail("The control room does not answer: it may or may not have been done. Look before you repeat it."); }
+  finally { buttons.forEach((one) => (one.disabled = false)); form.removeAttribute("aria-busy"); setTimeout(catchUp, THROTTLE_MS); }
 }
 
 // What may have been done, for nobody answered, is repeated under its key of before: then it is done once all the same.
@@ -277,7 +287,7 @@ const newKey = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uin
 // One call; where the server wants to be sure, the person is asked and the same call is repeated with what they confirmed.
 export async function call(method, address, sent, extra = {}) {
   const headers = { Accept: "application/json", "X-CSRF-Token": csrf, ...extra };
-  if (method !== "GET") { headers["Content-Type"] = "application/json"; headers["Idempotency-Key"] ??= newKey(); if (body.dataset.run) headers["X-Run"] = body.dataset.run; }
+  if (method !== "GET") { headers["Content-Type"] = "application/json"; headers["Idempotency-Key"] ??= newKey(); Object.assign(headers, ofRun()); }
   const answer = await fetch(address, { method, headers, credentials: "same-origin", body: method === "GET" ? undefined : JSON.stringify(sent) });
   if (answer.status === 401) { leave(); return null; }
   if (answer.status !== 428 || extra.Confirmation) return answer;
@@ -286,7 +296,10 @@ export async function call(method, address, sent, extra = {}) {
   return call(method, address, sent, { ...extra, Confirmation: problem.confirmation });
 }
 
-function confirmed(text) {
+// One question at a time: a "Yes" is to the words that stand there.
+let asking = Promise.resolve();
+const confirmed = (text) => (asking = asking.catch(() => {}).then(() => askOnce(text)));
+function askOnce(text) {
   const dialog = $("#confirm");
   $(".text", dialog).textContent = text;
   dialog.returnValue = "";
@@ -327,11 +340,12 @@ async function showPreview(form, held, number) {
   } catch { if (number === held.number) host.replaceChildren(element("p", { className: "alert", textContent: "The control room does not answer." })); }
   finally { if (number === held.number) host.removeAttribute("aria-busy"); }
 }
-const post = (address, sent, accept) => fetch(address, { method: "POST", headers: { Accept: accept, "Content-Type": "application/json", "X-CSRF-Token": csrf, ...(body.dataset.run ? { "X-Run": body.dataset.run } : {}) }, credentials: "same-origin", body: JSON.stringify(sent) });
+const post = (address, sent, accept) => fetch(address, { method: "POST", headers: { Accept: accept, "Content-Type": "application/json", "X-CSRF-Token": csrf, ...ofRun() }, credentials: "same-origin", body: JSON.stringify(sent) });
 
 // ---- an answer that is read while it comes: text is appended as text, and what is kept is asked for at its end
 
 async function converse(form) {
+  if (form.hasAttribute("aria-busy")) return; // Enter twice asks once
   const host = $(form.dataset.host), said = $("[role=alert]", form), sent = fieldsOf(form), button = $("button", form);
   said.textContent = "";
   const mine = element("div", { className: "said user", textContent: sent[form.dataset.said] ?? "" });
@@ -341,6 +355,7 @@ async function converse(form) {
   host.append(mine, theirs);
   theirs.scrollIntoView({ block: "end" });
   button.disabled = true;
+  form.setAttribute("aria-busy", "true");
   host.dataset.coming = "yes";  // what rings meanwhile must not replace what is coming
   try {
     const answer = await post(form.dataset.stream, sent, "text/event-stream");
@@ -361,7 +376,7 @@ async function converse(form) {
     await refresh(host);
     host.lastElementChild?.scrollIntoView({ block: "end" });
   } catch { said.textContent = "The control room does not answer: look whether the answer came before you repeat it."; }
-  finally { button.disabled = false; delete host.dataset.coming; }
+  finally { button.disabled = false; form.removeAttribute("aria-busy"); delete host.dataset.coming; }
 }
 async function* eventsOf(answer) {
   const reader = answer.body.getReader(), decoder = new TextDecoder();
@@ -396,16 +411,15 @@ export function toast(text, kind = "good") {
 
 // ---- the drawer
 
-async function drawer(address) {
+function drawer(address) {
   const dialog = $("#drawer"), host = $(".inside", dialog);
   host.replaceChildren(element("p", { className: "soft", textContent: "Loading…" }));
+  host.dataset.src = address;
+  delete host.dataset.last;
   if (!dialog.open) dialog.showModal();
-  const answer = await fetch(address, { headers: { Accept: "text/html" } });
-  if (answer.status === 401) return leave();
-  if (!answer.ok) return failed(host, await problemOf(answer));
-  host.innerHTML = await answer.text();
-  adopt(host);
+  refresh(host);
 }
+$("#drawer")?.addEventListener("close", (event) => { delete $(".inside", event.target).dataset.src; }); // nobody waits for it any more
 
 // ---- what is new on the page: from the server's first answer, or swapped in later
 
@@ -455,7 +469,7 @@ document.addEventListener("change", (event) => {
 
 document.addEventListener("input", (event) => event.target.form?.dataset.preview && preview(event.target.form));
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || !event.target.matches("textarea[data-enter]")) return;
+  if (event.key !== "Enter" || event.repeat || event.shiftKey || event.isComposing || !event.target.matches("textarea[data-enter]")) return;
   event.preventDefault();
   event.target.form.requestSubmit();
 });
