@@ -74,7 +74,10 @@ def test_promtool_sees_each_alert_fire_when_it_should() -> None:
     ("was", "becomes"),
     [
         ("bot_drawdown_ratio > 0.1", "bot_drawdown_ratio > 0.5"),
-        ("bot_redis_up == 0 and max_over_time(bot_redis_up[1h]) == 1", "bot_redis_up == 0"),
+        ("max_over_time(bot_redis_up[6h]) == 1", "max_over_time(bot_redis_up[6h]) >= 0"),
+        ('or bot_outlet_messages_total{outlet="redis"} > 0', ""),
+        ("max_over_time(bot_tasks_failing[90s])", "bot_tasks_failing"),
+        ('outcome=~"(.+:)?(failed|dropped)"', 'outcome="failed"'),
         ('outcome!="answered"', 'outcome="refused"'),
     ],
 )
