@@ -160,7 +160,8 @@ class PostgresDatabase:
         asked = settings(self._busy_ms) | {"statement_timeout": str(int(self._seconds * 1000))}
         if not self._write:
             asked["default_transaction_read_only"] = "on"
-        return await asyncpg.connect(self._dsn, timeout=_CONNECT_SECONDS, server_settings=asked)
+        # The server keeps to its own limit only while it can be reached.
+        return await asyncpg.connect(self._dsn, timeout=_CONNECT_SECONDS, command_timeout=self._seconds, server_settings=asked)
 
     def run(self, work: Work[T]) -> T:
         """Do the work; see `Database.run`."""

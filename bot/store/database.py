@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -54,22 +55,22 @@ class Database(Protocol):
         ...
 
 
-def open_database(url: str, seconds: float = 10.0) -> Database:
+def open_database(url: str, seconds: float = 10.0, threads: Executor | None = None) -> Database:
     """The database of a `sqlite:///FILE` or `postgresql://` URL; it is reached with the first call.
 
-    Raises `StoreUnavailable` for any other URL.
+    A file is used in `threads`, without any in those of the running loop. Raises `StoreUnavailable` for any other URL.
     """
     if url.startswith(_SQLITE_PREFIX) and url != _SQLITE_PREFIX:
-        return _Sqlite(Path(url.removeprefix(_SQLITE_PREFIX)), seconds)
+        return _Sqlite(Path(url.removeprefix(_SQLITE_PREFIX)), seconds, threads)
     if url.startswith(_POSTGRES):
         return _Postgres(url, seconds)
     message = f"url {_shown(url)!r} is not served: use sqlite:///FILE or postgresql://USER@HOST/NAME"
     raise StoreUnavailable(message)
 
 
-async def open_prepared(url: str, schema: Schema, seconds: float = 10.0) -> Database:
+async def open_prepared(url: str, schema: Schema, seconds: float = 10.0, threads: Executor | None = None) -> Database:
     """The same with the tables of `schema` in it; where they cannot be made, nothing stays open. `StoreUnavailable` says why."""
-    database = open_database(url, seconds)
+    database = open_database(url, seconds, threads)
     try:
         await database.prepare(schema)
     except BaseException:
@@ -88,9 +89,10 @@ def _shown(url: str) -> str:
 class _Sqlite:
     """A file. Every call in a thread; the wait for another writer is SQLite's own, `seconds` at most."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path, seconds: float, threads: Executor | None) -> None:
         self._path = path.absolute()
         self._seconds = seconds
+        self._threads = threads
         self._engine = create_engine(
             "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=_POOLED, max_overflow=0, pool_timeout=seconds
         )
@@ -116,11 +118,11 @@ class _Sqlite:
 
     async def run(self, work: Work[T]) -> T:
         # Not cancelled with its caller: a thread cannot be; it ends by itself within the busy time.
-        return await asyncio.to_thread(self._run, work, "BEGIN")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, "BEGIN")
 
     async def alone(self, name: str, work: Work[T]) -> T:
         del name  # a file has one writer at a time, whatever it writes
-        return await asyncio.to_thread(self._run, work, "BEGIN IMMEDIATE")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, "BEGIN IMMEDIATE")
 
     async def prepare(self, schema: Schema) -> None:
         await self.alone(schema.name, schema.prepare)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -48,6 +49,7 @@ Answer = Mapping[str, Any]
 _AFAR = frozenset({"qc.projects", "qc.nodes", "qc.algorithms"})
 """Questions to a service that allows so many calls: what a reader asks is not there any more when something has to be stopped."""
 _READ_SECONDS = 20.0
+_READERS = 8
 _STATUS_SECONDS = 0.5
 _MOST_REMEMBERED = 64
 _SERVES_TIMES = 10.0
@@ -137,12 +139,19 @@ class ControlRoom:
     _run_for: str = ""
     _run_at: float = 0.0
     _memory: dict[tuple[object, ...], _Remembered] = field(default_factory=dict)
+    _readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_READERS, "journal-read"))
+
+    def __post_init__(self) -> None:
+        self.closing.callback(self._readers.shutdown, wait=False, cancel_futures=True)
 
     async def read(self, work: Callable[[Queries], T]) -> T:
-        """What a question to the journal finds, asked in a thread; `Problem` 503 if the journal cannot be read."""
+        """What a question to the journal finds, asked in a thread; `Problem` 503 if the journal cannot be read.
+
+        The threads are the journal's own: while it does not answer, nobody else waits for one.
+        """
         try:
             async with asyncio.timeout(_READ_SECONDS):
-                return await asyncio.to_thread(self.queries.together, work)
+                return await asyncio.get_running_loop().run_in_executor(self._readers, self.queries.together, work)
         except JournalError as error:
             raise Problem(503, "The journal cannot be read", str(error)) from error
         except TimeoutError as error:
@@ -218,7 +227,7 @@ class ControlRoom:
             needed = Scope.TRADE.label
             detail = f"{name} takes one of the bot's few jobs, or of the calls that a service allows; this needs {needed}"
             raise Problem(403, "Not permitted", detail, scope=principal.scope.label, needed=needed)
-        _checked(case, args)
+        checked(case, args)
         answer = await self.command("do", {"use_case": name, "args": dict(args)}, principal, nonce=nonce)
         return dict(answer["result"]) if "result" in answer else answer
 
@@ -274,7 +283,7 @@ class ControlRoom:
         return found
 
     async def _perform(self, case: UseCase[Any], args: Mapping[str, object]) -> Answer:
-        given = _checked(case, args)
+        given = checked(case, args)
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 return dict(await case.run(await self.ground(), given, _unheard))
@@ -316,7 +325,8 @@ class ControlRoom:
             ) from error
 
 
-def _checked(case: UseCase[Any], args: Mapping[str, object]) -> Any:
+def checked(case: UseCase[Any], args: Mapping[str, object]) -> Any:
+    """The arguments as the use case takes them; `Problem` 422 says what is wrong with them."""
     try:
         return case.read(args)
     except UseCaseError as error:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from sqlalchemy import Connection, text
 
+from bot.journal.database import open_database
 from bot.journal.errors import JournalUnavailable, Trouble
 from bot.journal.journal import Journal, JournalLimits
 from bot.journal.queries import Queries
@@ -220,3 +223,22 @@ def test_what_went_wrong_is_named_for_what_it_is(error: Exception, kind: Trouble
 @pytest.mark.parametrize("error", [asyncpg.NotNullViolationError(), asyncpg.CharacterNotInRepertoireError(), ValueError("x")])
 def test_what_a_row_broke_is_told_from_what_the_database_lacks(error: Exception) -> None:
     assert refuses_row(error)
+
+
+def test_a_question_to_a_server_that_fell_silent_ends_with_its_own_limit(server_url: str) -> None:
+    with wire(server_url) as proxy:
+        database = open_database(proxy.url, seconds=1.0)
+        try:
+            assert database.run(lambda connection: connection.execute(text("SELECT 1")).scalar_one()) == 1
+
+            def asked(connection: Connection) -> object:
+                proxy.cut = Cut.STALL
+                return connection.execute(text("SELECT 2")).scalar_one()
+
+            began = time.monotonic()
+            with pytest.raises(JournalUnavailable):
+                database.run(asked)
+            assert time.monotonic() - began < 3.0
+        finally:
+            proxy.refuse()
+            database.close()

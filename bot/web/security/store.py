@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +37,7 @@ _MOST_LINKS = 20
 _MOST_SESSIONS = 100
 _MOST_TOKENS = 100
 _BUSY_SECONDS = 5.0
+_THREADS = 4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")
 
 
@@ -81,7 +83,8 @@ class AccessStore:
     `attempts`, `pending` and `once` are what the gate, the confirmations and the idempotency keys remember.
     """
 
-    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+    def __init__(self, database: Database, now: Callable[[], int], threads: Executor | None = None) -> None:
+        self._threads = threads
         self._database = database
         self._now = now
         self.attempts = Attempts(now)
@@ -90,14 +93,24 @@ class AccessStore:
 
     @classmethod
     async def open(cls, data_dir: Path, now: Callable[[], int]) -> Self:
-        """The store of a data directory, made if it is not there, for its owner's eyes only; close it."""
+        """The store of a data directory, made if it is not there, for its owner's eyes only; close it.
+
+        Its threads are its own: whatever else takes long, whoever comes is recognised.
+        """
         path = data_dir / ACCESS_FILE
         await asyncio.to_thread(_make_private, path)
-        return cls(await open_prepared(f"sqlite:///{path}", SCHEMA, _BUSY_SECONDS), now)
+        threads = ThreadPoolExecutor(_THREADS, "access")
+        try:
+            return cls(await open_prepared(f"sqlite:///{path}", SCHEMA, _BUSY_SECONDS, threads), now, threads)
+        except BaseException:
+            threads.shutdown(wait=False)
+            raise
 
     async def close(self) -> None:
-        """Release the connections."""
+        """Release the connections and the threads."""
         await self._database.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
 
     async def issue_link(self, lasting: int = LINK_MS) -> str:
         """A key that opens one session, once, within `lasting` ms. At most 20 wait; older ones give way."""
