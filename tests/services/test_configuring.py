@@ -19,6 +19,7 @@ import structlog
 
 from bot import logs
 from bot.secrets import Secrets
+from bot.services.configuring.changing import digest
 from bot.services.configuring.history import history_of
 from bot.services.ground import own_ground
 from bot.services.use_case import Ground, UseCaseError, use_case
@@ -85,6 +86,24 @@ async def test_reading_makes_no_journal(tmp_path: Path) -> None:
         assert (await _do(ground, "config.history"))["changes"] == []
         assert (await _do(ground, "config.show"))["problem"] is None
         assert not (tmp_path / "data").exists()
+
+
+async def test_of_two_who_build_on_the_same_only_the_first_changes_it(tmp_path: Path) -> None:
+    async with _ground(tmp_path) as ground:
+        base = digest(read_overlay(tmp_path / "data"))
+        keys = ("risk.max_drawdown", "risk.max_position", "risk.max_daily_loss", "risk.max_exposure")
+        asked = (_do(ground, "config.set", changes={key: 0.2}, base=base) for key in keys)
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [each for each in told if isinstance(each, UseCaseError)]
+        assert (len(refused), str(refused[0])[:21]) == (3, "somebody else changed")
+        assert len(read_overlay(tmp_path / "data").settings) == 1
+        for name, args in (
+            ("config.unset", {"keys": list(keys)}),
+            ("config.source", {"source": "rules:sma-cross", "enabled": False}),
+        ):
+            with pytest.raises(UseCaseError, match="somebody else changed"):
+                await _do(ground, name, base=base, **args)
+        assert digest(read_overlay(tmp_path / "data")) != base
 
 
 async def test_the_user_s_own_files_are_never_written(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from bot.services.configuring.history import Entry, history_of
@@ -27,15 +29,24 @@ class Changed:
 Entries = Callable[[Changed], Sequence[Entry]]
 
 
+def digest(overlay: Overlay) -> str:
+    """What an overlay says, in 64 hexadecimal digits: two readings of one file have the same."""
+    said = sorted(overlay.settings.items(), key=itemgetter(0)), sorted(overlay.sources.items())
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
 async def change(
-    ground: Ground, author: str, note: str, make: Callable[[Overlay], Overlay], entries: Entries
+    ground: Ground, author: str, note: str, make: Callable[[Overlay], Overlay], entries: Entries, base: str | None = None
 ) -> tuple[Changed, Sequence[Entry]]:
-    """Change the overlay and keep in the history what differs; `UseCaseError` says why not, and then nothing is changed."""
+    """Change the overlay and keep in the history what differs; `UseCaseError` says why not, and then nothing is changed.
+
+    With `base`, the `digest` of the overlay that the change builds on, it is refused where somebody changed the overlay since.
+    """
     data_dir = ground.loaded.settings.bot.data_dir
     history = await history_of(ground)
     async with own_turn(data_dir):
         try:
-            changed = await asyncio.to_thread(_tried, ground.loaded, data_dir, make)
+            changed = await asyncio.to_thread(_tried, ground.loaded, data_dir, make, base)
             kept = entries(changed)
             draft = await asyncio.to_thread(draft_overlay, data_dir, changed.overlay[1])
             await history.keep(ground.now(), ground.run, author, note, kept, lambda: replace_overlay(data_dir, draft))
@@ -49,8 +60,11 @@ async def change(
     return changed, kept
 
 
-def _tried(loaded: Loaded, data_dir: Path, make: Callable[[Overlay], Overlay]) -> Changed:
+def _tried(loaded: Loaded, data_dir: Path, make: Callable[[Overlay], Overlay], base: str | None) -> Changed:
     old = read_overlay(data_dir)
+    if base is not None and digest(old) != base:
+        message = "somebody else changed the configuration since it was read; read it again, then repeat the change"
+        raise UseCaseError(message)
     new = make(old)
     return Changed(_usable(loaded, old), reloaded(loaded, new), (old, new))
 

@@ -30,6 +30,10 @@ Key = Annotated[
 ]
 Author = Annotated[str, Field(min_length=1, max_length=60, description="who decides")]
 Note = Annotated[str, Field(max_length=200, description="why, in a line")]
+Base = Annotated[
+    str | None,
+    Field(pattern=r"^[0-9a-f]{64}$", description="digest of the overlay that this builds on; absent: whatever it says by now"),
+]
 
 
 class ShowArgs(Arguments):
@@ -44,6 +48,7 @@ class SetArgs(Arguments):
     changes: dict[Key, JsonValue] = Field(min_length=1, max_length=50, description="values as YAML says them, by dotted key")
     author: Author = "operator"
     note: Note = ""
+    base: Base = None
 
 
 class UnsetArgs(Arguments):
@@ -52,6 +57,7 @@ class UnsetArgs(Arguments):
     keys: tuple[Key, ...] = Field(min_length=1, max_length=50, description="dotted keys")
     author: Author = "operator"
     note: Note = ""
+    base: Base = None
 
 
 class SourceArgs(Arguments):
@@ -61,6 +67,7 @@ class SourceArgs(Arguments):
     enabled: bool = Field(description="whether the next start lets it in")
     author: Author = "operator"
     note: Note = ""
+    base: Base = None
 
 
 class HistoryArgs(Arguments):
@@ -94,6 +101,7 @@ async def set_(ground: Ground, args: SetArgs, report: Report) -> Result:
         args.note,
         lambda overlay: overlay.with_settings(args.changes),
         lambda made: _entries("set", keys, made),
+        args.base,
     )
     return _answer(ground, changed, entries)
 
@@ -122,7 +130,7 @@ async def unset(ground: Ground, args: UnsetArgs, report: Report) -> Result:
             raise UseCaseError(message)
         return _entries("unset", args.keys, made)
 
-    changed, kept = await change(ground, args.author, args.note, lambda overlay: overlay.without(args.keys), entries)
+    changed, kept = await change(ground, args.author, args.note, lambda overlay: overlay.without(args.keys), entries, args.base)
     return _answer(ground, changed, kept)
 
 
@@ -170,7 +178,9 @@ async def source(ground: Ground, args: SourceArgs, report: Report) -> Result:
 
     # What the file says already needs no word over it.
     said = None if args.enabled is before else args.enabled
-    _, kept = await change(ground, args.author, args.note, lambda overlay: overlay.with_source(args.source, said), entries)
+    _, kept = await change(
+        ground, args.author, args.note, lambda overlay: overlay.with_source(args.source, said), entries, args.base
+    )
     return {
         "source": args.source,
         "before": kept[0].before,

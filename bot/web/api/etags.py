@@ -42,7 +42,12 @@ def require_match(request: Request, current: str) -> None:
     """Return if the request is based on what is there now, or does not say; `Problem` 412 if it is out of date."""
     given = request.headers.get("if-match")
     if given is not None and not _named(given, current):
-        raise Problem(412, "Changed meanwhile", "this has been changed since you read it; read it again, then repeat the change")
+        raise outdated()
+
+
+def outdated() -> Problem:
+    """What a change builds on is no longer so."""
+    return Problem(412, "Changed meanwhile", "this has been changed since you read it; read it again, then repeat the change")
 
 
 def _named(header: str, tag: str) -> bool:

@@ -6,7 +6,8 @@ the service needs the scope `trade`: each question is one less of the calls that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -14,10 +15,12 @@ from fastapi.responses import ORJSONResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from bot.services.quantconnect.live_cases import DeployArguments
+from bot.services.use_case import use_case
 from bot.web.api.etags import TaggedRoute, etag_of, require_match
 from bot.web.api.offers import API_ROOT, WAIT_SECONDS, JobBegun, Offer, plain, router_of
+from bot.web.api.settings import base_of, changed
 from bot.web.problems import Problem, not_found
-from bot.web.room import ControlRoom, Room
+from bot.web.room import ControlRoom, Room, checked
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.gate import Admin, Reader, Trader
 from bot.web.security.idempotency import nonce_of
@@ -113,20 +116,56 @@ async def config(room: Room, principal: Reader) -> ORJSONResponse:
 
 @sealing.put("/quantconnect/config")
 async def set_config(room: Room, principal: Admin, request: Request, response: Response, wish: Access) -> Answer:
-    """Change settings and secrets; they act with the bot's next start."""
+    """Change settings and secrets; they act with the bot's next start. What can be refused is refused before anything is done."""
+    base = await base_of(room, request)
     shown = await access_shown(room, principal)
     require_match(request, etag_of(shown))
     changes = _changes(shown, wish.settings)
     secrets = {key: getattr(wish.secrets, key) for key in SECRETS if getattr(wish.secrets, key) is not None}
     if not changes and not secrets:
         raise Problem(422, "Nothing to change", "name at least one of `settings` or `secrets` that is not so already")
-    if changes:
-        args = {"changes": changes, "note": wish.note, "author": principal.actor[:60]}
-        await room.ask("config.set", args, principal, nonce=nonce_of(request, "settings"))
+    author = principal.actor[:60]
+    steps = [_Step("settings", "config.set", {"changes": changes, "note": wish.note, "author": author})] if changes else []
     for key, value in secrets.items():
-        sealed = {"name": SECRETS[key], "value": value.get_secret_value(), "author": principal.actor[:60]}
-        await room.ask("config.secret-set", sealed, principal, nonce=nonce_of(request, key))
+        _refuse_environment(shown, key)
+        sealed = {"name": SECRETS[key], "value": value.get_secret_value(), "author": author}
+        steps.append(_Step(key, "config.secret-set", sealed))
+    await _taken(room, principal, request, steps, base)
     return await _shown_anew(room, principal, response)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One of several changes; `name` tells its nonce apart, and says what was done."""
+
+    name: str
+    use_case: str
+    args: Mapping[str, object] = field(repr=False)
+
+
+async def _taken(room: ControlRoom, principal: Principal, request: Request, steps: Sequence[_Step], base: str | None) -> None:
+    """Take the steps one after another; a `Problem` of a later one says what was done. All are checked first."""
+    for step in steps:
+        checked(use_case(step.use_case), step.args)
+    done: list[str] = []
+    for step in steps:
+        known = base if step.use_case in {"config.set", "config.unset"} else None
+        try:
+            await changed(room, step.use_case, step.args, principal, known, nonce_of(request, step.name))
+        except Problem as problem:
+            if not done:
+                raise
+            detail = f"{problem.detail}; done before that, and not taken back: {', '.join(done)}"
+            raise Problem(problem.status, problem.title, detail, done=done) from problem
+        done.append(step.name)
+
+
+def _refuse_environment(shown: Answer, key: str) -> None:
+    """`Problem` 409 for a secret that the environment says: what is sealed would never be used."""
+    row = (shown["secrets"] or {}).get(key)
+    if row is not None and str(row["origin"] or "").startswith("environment"):
+        detail = f"{row['name']} comes from the {row['origin']}, which goes before the encrypted file; unset it there first"
+        raise Problem(409, "Not done", f"{detail}; nothing was changed")
 
 
 def _changes(shown: Answer, wish: AccessSettings) -> dict[str, object]:
@@ -140,6 +179,7 @@ def _changes(shown: Answer, wish: AccessSettings) -> dict[str, object]:
 @router.delete("/quantconnect/config")
 async def delete_config(room: Room, principal: Admin, request: Request, response: Response) -> Answer:
     """Forget the secrets of the encrypted file, and leave the settings to the YAML files again."""
+    base = await base_of(room, request)
     shown = await access_shown(room, principal)
     require_match(request, etag_of(shown))
     stored = [row["name"] for row in (shown["secrets"] or {}).values() if row["set"] and row["updated"] is not None]
@@ -150,12 +190,10 @@ async def delete_config(room: Room, principal: Admin, request: Request, response
         raise Problem(409, "Nothing to forget", "no secret of it is in the encrypted file, and no setting in the overlay")
     text = f"Forget {what}. From the next start on the bot does not reach QuantConnect with them."
     await require_confirmation(request, principal, "delete-quantconnect-config", {"what": what}, text)
-    if overlaid:
-        args = {"keys": sorted(overlaid), "author": principal.actor[:60]}
-        await room.ask("config.unset", args, principal, nonce=nonce_of(request, "settings"))
-    for name in stored:
-        gone = {"name": name, "author": principal.actor[:60]}
-        await room.ask("config.secret-delete", gone, principal, nonce=nonce_of(request, name))
+    author = principal.actor[:60]
+    steps = [_Step("settings", "config.unset", {"keys": sorted(overlaid), "author": author})] if overlaid else []
+    steps += [_Step(name, "config.secret-delete", {"name": name, "author": author}) for name in stored]
+    await _taken(room, principal, request, steps, base)
     return await _shown_anew(room, principal, response)
 
 

@@ -14,15 +14,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
+from bot.services.configuring.changing import digest
 from bot.services.configuring.use_cases import Key
 from bot.settings import ConfigError, Settings, reloaded
 from bot.settings.overlay import Overlay, overlay_path, read_overlay, refused
-from bot.web.api.etags import TaggedRoute, etag_of, require_match
+from bot.web.api.etags import TaggedRoute, etag_of, outdated, require_match
 from bot.web.paging import Cursor, Limit, Page, decoded, encoded
 from bot.web.problems import Problem, described, not_found
 from bot.web.room import ControlRoom, Room
 from bot.web.security.gate import Admin, Reader
 from bot.web.security.idempotency import nonce_of
+from bot.web.security.principal import Principal
 from bot.web.setting_fields import SettingField, setting_field
 
 router = APIRouter(tags=["settings"], route_class=TaggedRoute)
@@ -118,11 +120,11 @@ async def change(room: Room, principal: Admin, request: Request, wish: Changes) 
 @router.put("/settings/sources/{source:path}", responses=_OUTDATED)
 async def switch(room: Room, principal: Admin, request: Request, source: SourceName, wish: Switch) -> Answer:
     """Switch a source on or off for the next start."""
-    shown = await _based(room, principal, request)
+    shown, base = await _based(room, principal, request)
     if shown["sources_problem"] is None and source not in {row["name"] for row in shown["sources"]}:
         raise not_found(f"no file describes a source {source!r}")
     args = {"source": source, "enabled": wish.enabled, "note": wish.note, "author": _author(principal)}
-    return dict(await room.ask("config.source", args, principal, nonce=nonce_of(request)))
+    return await changed(room, "config.source", args, principal, base, nonce_of(request))
 
 
 @router.put("/settings/{setting}", responses=_OUTDATED)
@@ -134,12 +136,12 @@ async def change_one(room: Room, principal: Admin, request: Request, setting: Do
 @router.delete("/settings/{setting}", responses=_OUTDATED)
 async def unset(room: Room, principal: Admin, request: Request, setting: DottedKey, note: Because = "") -> Answer:
     """Leave a setting to the YAML files again."""
-    await _based(room, principal, request)
+    _, base = await _based(room, principal, request)
     said = (await overlay_of(room)).settings
     if not any(each == setting or each.startswith(f"{setting}.") for each in said):
         raise not_found(f"{setting} was not changed from here: the files, or the defaults, say it")
     args = {"keys": [setting], "note": note, "author": _author(principal)}
-    return dict(await room.ask("config.unset", args, principal, nonce=nonce_of(request)))
+    return await changed(room, "config.unset", args, principal, base, nonce_of(request))
 
 
 @secrets.get("/secrets")
@@ -195,18 +197,37 @@ async def overlay_of(room: ControlRoom) -> Overlay:
         raise Problem(409, "The overlay cannot be read", str(error.problems[0])) from error
 
 
-async def _based(room: ControlRoom, principal: Admin, request: Request) -> Answer:
-    """What the change builds on; `Problem` 412 if it says that it builds on something else."""
+async def base_of(room: ControlRoom, request: Request) -> str | None:
+    """The digest of the overlay as it is, to be asked for before what the tag is of; None if the change builds on whatever is."""
+    given = request.headers.get("if-match", "*")
+    return None if given.strip() == "*" else digest(await overlay_of(room))
+
+
+async def changed(
+    room: ControlRoom, name: str, args: Mapping[str, object], principal: Principal, base: str | None, nonce: str | None
+) -> Answer:
+    """Have the overlay changed if it is still what the change builds on, which the bot judges; else `Problem` 412."""
+    try:
+        return dict(await room.ask(name, args if base is None else {**args, "base": base}, principal, nonce=nonce))
+    except Problem as problem:
+        if problem.status == 409 and base is not None and digest(await overlay_of(room)) != base:
+            raise outdated() from problem
+        raise
+
+
+async def _based(room: ControlRoom, principal: Admin, request: Request) -> tuple[Answer, str | None]:
+    """What the change builds on, and the digest of its overlay; `Problem` 412 if it says that it builds on something else."""
+    base = await base_of(room, request)
     shown = await shown_settings(room, principal)
     require_match(request, etag_of(shown))
-    return shown
+    return shown, base
 
 
 async def _set(room: ControlRoom, principal: Admin, request: Request, changes: Mapping[str, Any], note: str) -> Answer:
-    await _based(room, principal, request)
+    _, base = await _based(room, principal, request)
     await _acceptable(room, changes)
     args = {"changes": dict(changes), "note": note, "author": _author(principal)}
-    return dict(await room.ask("config.set", args, principal, nonce=nonce_of(request)))
+    return await changed(room, "config.set", args, principal, base, nonce_of(request))
 
 
 async def _acceptable(room: ControlRoom, changes: Mapping[str, Any]) -> None:

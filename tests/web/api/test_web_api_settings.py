@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
+from starlette.requests import Request
 
+from bot.web.api.quantconnect import _Step, _taken
+from bot.web.problems import Problem
 from bot.web.security.principal import Scope
 from tests.web.house import House, house
 
@@ -19,7 +23,7 @@ SCRIPT = "<script>alert('x')</script>"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("settings")) as running:
+    with house(tmp_path_factory.mktemp("settings"), QUANTCONNECT_USER_ID="4711") as running:
         yield running
 
 
@@ -72,6 +76,50 @@ def test_a_change_that_builds_on_what_is_no_longer_so_is_refused(client: httpx2.
     fresh = client.get(f"{API}/settings").headers["etag"]
     assert fresh != tag
     assert change(client, "risk.max_open_orders", 18, **{"If-Match": fresh}).status_code == 200
+
+
+def test_of_many_changes_at_once_that_build_on_the_same_one_is_made(demo: House) -> None:
+    keys = ("max_position", "max_exposure", "max_drawdown", "max_daily_loss", "max_drawdown", "max_position")
+    with demo.client() as client, ThreadPoolExecutor(len(keys)) as pool:
+        tag = client.get(f"{API}/settings").headers["etag"]
+        sent = [(f"risk.{key}", 0.11 + number / 100) for number, key in enumerate(keys)]
+        found = list(pool.map(lambda each: change(client, *each, **{"If-Match": tag}), sent))
+        assert sorted(each.status_code for each in found) == [200, *[412] * (len(keys) - 1)], [each.text for each in found]
+        for key in {key for key, _ in sent}:
+            client.delete(f"{API}/settings/{key}")
+
+
+def test_access_that_cannot_be_changed_whole_is_not_changed_at_all(client: httpx2.Client) -> None:
+    before = client.get(f"{API}/quantconnect/config").json()
+    sealed = {"settings": {"calls": 44}, "secrets": {"api_token": "t", "user_id": "u"}}
+    refused = client.put(f"{API}/quantconnect/config", json=sealed)
+    assert refused.status_code == 409
+    assert "QUANTCONNECT_USER_ID comes from the environment" in refused.json()["detail"]
+    absurd = {"settings": {"calls": 44}, "secrets": {"api_token": "t", "webhook_secret": "a\u0007b"}}
+    assert client.put(f"{API}/quantconnect/config", json=absurd).status_code == 422
+    assert client.get(f"{API}/quantconnect/config").json() == before
+
+
+async def test_access_that_was_changed_in_part_says_which_part() -> None:
+    steps = [_Step(name, "config.secret-delete", {"name": name}) for name in ("ONE_KEY", "TWO_KEY", "THREE_KEY")]
+    with pytest.raises(Problem) as raised:
+        await _taken(cast("Any", Broken()), cast("Any", None), Request({"type": "http"}), steps, None)
+    assert (raised.value.status, raised.value.extra) == (503, {"done": ["ONE_KEY"]})
+    assert raised.value.detail == "it went away; done before that, and not taken back: ONE_KEY"
+
+
+class Broken:
+    """A control room whose bot goes away after the first thing that it does."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def ask(self, name: str, args: Mapping[str, object], principal: object, *, nonce: str | None) -> dict[str, object]:
+        del name, args, principal, nonce
+        self.asked += 1
+        if self.asked > 1:
+            raise Problem(503, "The bot went away", "it went away")
+        return {}
 
 
 @pytest.mark.parametrize(
