@@ -57,7 +57,7 @@ class TopicSettings(Strict):
     feeds: bool = Field(True, description="market data that stalls, and that flows again")
     account: bool = Field(True, description="differences between account and books, a venue that does not answer")
     budget: bool = Field(True, description="50, 80 and 100 % of an LLM budget")
-    errors: bool = Field(True, description="bursts of errors in the log, a journal that cannot be written")
+    errors: bool = Field(True, description="bursts of errors in the log, tasks that fail, a journal that cannot be written")
     other: bool = Field(True, description="the rest")
 
     def admits(self, topic: Topic) -> bool:
@@ -73,7 +73,9 @@ class NotificationsSettings(Strict):
     )
     topics: TopicSettings = Field(TopicSettings(), description="false: nobody is told of it")
     timeout: Wait = Field(10_000, description="a service that has not answered by then has failed (duration)")
-    attempts: Attempts = Field(5, description="how often a message is tried, ever more rarely (count)")
+    attempts: Attempts = Field(
+        10, description="how often a message is tried, ever more rarely; a critical one 20 times at least (count)"
+    )
     per_minute: Count = Field(20, description="messages of a channel in a minute; more are told together in one")
     queue: Count = Field(200, description="messages of a channel that may wait; the oldest beyond are dropped and counted")
     keep: Count = Field(5_000, description="newest rows of the delivery log that are kept (count)")

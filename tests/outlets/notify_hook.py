@@ -1,4 +1,4 @@
-"""A web hook on loopback: a real service to tell things to, with faults."""
+"""A web hook on loopback: a real service to tell things to, with faults; and a channel that leads to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+
+from bot.core.effects import Notify, Severity
+from bot.outlets.notifying.channel import Channel, ChannelRules, Delivery
+from bot.outlets.notifying.service import AppriseService
 
 CANARY = "canary9secret7token"
 
@@ -58,3 +62,40 @@ async def standing_hook() -> AsyncIterator[Hook]:
     finally:
         hook.silent.set()
         await runner.cleanup()
+
+
+class Kept:
+    """What became of messages."""
+
+    def __init__(self) -> None:
+        self.rows: list[Delivery] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, delivery: Delivery) -> None:
+        self.rows.append(delivery)
+        self._news.set()
+
+    async def ended(self, count: int) -> list[Delivery]:
+        async with asyncio.timeout(10):
+            while len(self.rows) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.rows
+
+
+@asynccontextmanager
+async def open_channel(
+    hook: Hook, kept: Kept, *, service: AppriseService | None = None, mark: str = "", **rules: Any
+) -> AsyncIterator[Channel]:
+    given: dict[str, Any] = {"least": Severity.INFO, "pause": 0.02, "timeout": 5.0} | rules
+    channel = Channel("phone", service or AppriseService(hook.url), ChannelRules(**given), lambda: 1_000, record=kept, mark=mark)
+    task = asyncio.create_task(channel.run())
+    try:
+        yield channel
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def notice(text: str = "x", severity: Severity = Severity.WARNING, title: str = "Market data") -> Notify:
+    return Notify(severity, title, text)

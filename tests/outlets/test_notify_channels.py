@@ -6,63 +6,25 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from bot.core.effects import Notify, Severity
+from bot.core.effects import Severity
 from bot.outlets.notify import Notifications
-from bot.outlets.notifying.channel import Channel, ChannelRules, Delivery, Outcome
+from bot.outlets.notifying.channel import Channel, ChannelRules, Outcome
 from bot.outlets.notifying.service import AddressError, AppriseService, NotDelivered
 from bot.outlets.topics import Topic
-from tests.outlets.notify_hook import CANARY, Hook, standing_hook
+from tests.outlets.notify_hook import CANARY, Hook, Kept, notice, open_channel, standing_hook
 
 
 @pytest.fixture
 async def hook() -> AsyncIterator[Hook]:
     async with standing_hook() as hook:
         yield hook
-
-
-class Kept:
-    """What became of messages."""
-
-    def __init__(self) -> None:
-        self.rows: list[Delivery] = []
-        self._news = asyncio.Event()
-
-    def __call__(self, delivery: Delivery) -> None:
-        self.rows.append(delivery)
-        self._news.set()
-
-    async def ended(self, count: int) -> list[Delivery]:
-        async with asyncio.timeout(10):
-            while len(self.rows) < count:
-                self._news.clear()
-                await self._news.wait()
-        return self.rows
-
-
-@asynccontextmanager
-async def open_channel(
-    hook: Hook, kept: Kept, *, service: AppriseService | None = None, mark: str = "", **rules: Any
-) -> AsyncIterator[Channel]:
-    given: dict[str, Any] = {"least": Severity.INFO, "pause": 0.02, "timeout": 5.0} | rules
-    channel = Channel("phone", service or AppriseService(hook.url), ChannelRules(**given), lambda: 1_000, record=kept, mark=mark)
-    task = asyncio.create_task(channel.run())
-    try:
-        yield channel
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def notice(text: str = "x", severity: Severity = Severity.WARNING, title: str = "Market data") -> Notify:
-    return Notify(severity, title, text)
 
 
 async def test_a_notice_arrives_with_its_title_its_text_and_how_loud_it_is(hook: Hook) -> None:

@@ -1,7 +1,8 @@
 """A channel: what one person's phone, chat or mailbox is told, in which order, how often and how long it is tried.
 
-A critical notice overtakes all others. What fails is tried again after ever longer pauses and then given up; what is too much
-for a minute, or is to be digested, is told together in one message. Offering never waits and never raises.
+A critical notice overtakes all others. What fails is tried again after ever longer pauses and then given up, a critical notice
+last of all; what comes late says when it happened. What is too much for a minute, or is to be digested, is told together in one
+message. Offering never waits and never raises.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ _log = structlog.get_logger(__name__)
 LONGEST_TITLE = 200
 LONGEST_TEXT = 3_000
 _MINUTE = 60.0
+_LATE_MS = 60_000
+_MORE = len("... and 1000000 more")
 _LOUDNESS = tuple(Severity)
 
 
@@ -54,14 +57,18 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRules:
-    """What a channel is told and its bounds; no `topics` means all. Times are seconds; the pause doubles from `pause` on."""
+    """What a channel is told and its bounds; no `topics` means all. Times are seconds; the pause doubles from `pause` on.
+
+    A critical notice is tried `critical_attempts` times at least: half an hour with these pauses.
+    """
 
     least: Severity = Severity.WARNING
     topics: frozenset[Topic] = frozenset()
     digest: float | None = None
     queue: int = 200
     per_minute: int = 20
-    attempts: int = 5
+    attempts: int = 10
+    critical_attempts: int = 20
     timeout: float = 10.0
     pause: float = 2.0
     longest_pause: float = 120.0
@@ -76,6 +83,13 @@ class _Waiting:
     text: str
     attempts: int = 0
     due: float = 0.0
+    dated: bool = False
+
+    def date(self) -> None:
+        """Let the text say when it happened."""
+        if not self.dated:
+            when = f"\n(at {_hour(self.at)} UTC)"
+            self.text, self.dated = f"{self.text[: LONGEST_TEXT - len(when)]}{when}", True
 
 
 @dataclass(slots=True)
@@ -236,6 +250,8 @@ class Channel:
         self._queue.remove(waiting)
         waiting.attempts += 1
         rules = self.rules
+        if waiting.attempts > 1 or self._now() - waiting.at >= _LATE_MS:
+            waiting.date()
         try:
             async with asyncio.timeout(rules.timeout + 1.0):  # apprise's own limit comes first, and says more
                 await self.service.send(waiting.severity, waiting.title, waiting.text, rules.timeout)
@@ -249,11 +265,13 @@ class Channel:
 
     def _failed(self, waiting: _Waiting, detail: str) -> None:
         """Try again later, or give up."""
-        if self._closing or waiting.attempts >= self.rules.attempts:
+        rules = self.rules
+        critical = waiting.severity is Severity.CRITICAL
+        if self._closing or waiting.attempts >= max(rules.attempts, rules.critical_attempts if critical else 0):
             _log.warning("notification_failed", channel=self.name, title=waiting.title, attempts=waiting.attempts, error=detail)
             self._finish(waiting, Outcome.FAILED, detail)
             return
-        pause = min(self.rules.pause * 2 ** (waiting.attempts - 1), self.rules.longest_pause)
+        pause = min(rules.pause * 2 ** (waiting.attempts - 1), rules.longest_pause)
         waiting.due = self._clock() + pause
         self._put(waiting)
 
@@ -288,12 +306,27 @@ def _together(collected: _Collected, mark: str) -> _Waiting:
     loudest = max((each.severity for each in notices), key=_LOUDNESS.index)
     topics = {each.topic for each in notices}
     lines = [f"{_hour(each.at)} {each.title.removeprefix(mark)}: {each.text}" for each in notices]
+    kept = _fitting(lines, [_LOUDNESS.index(each.severity) for each in notices])
     count = len(notices) + collected.more
-    text = "\n".join(lines)
-    if len(text) > LONGEST_TEXT:
-        text = text[: LONGEST_TEXT - 20].rpartition("\n")[0] + "\n... and more"
+    left = count - len(kept)
+    text = "\n".join([*kept, f"... and {left} more"] if left else kept)
     topic = topics.pop() if len(topics) == 1 else Topic.OTHER
-    return _Waiting(notices[-1].at, loudest, topic, f"{mark}{count} notices", text)
+    return _Waiting(notices[-1].at, loudest, topic, f"{mark}{count} notices", text, dated=True)
+
+
+def _fitting(lines: Sequence[str], loudness: Sequence[int]) -> list[str]:
+    """Of lines in their order those for which a message has room: the loudest go before others, then the newest.
+
+    A line that would fill a message by itself is cut.
+    """
+    room = LONGEST_TEXT - _MORE
+    kept: dict[int, str] = {}
+    for place in sorted(range(len(lines)), key=lambda place: (loudness[place], place), reverse=True):
+        line = lines[place][: LONGEST_TEXT - _MORE - 1] if not kept else lines[place]
+        if len(line) + 1 <= room:
+            kept[place] = line
+            room -= len(line) + 1
+    return [kept[place] for place in sorted(kept)]
 
 
 def _hour(at: int) -> str:
