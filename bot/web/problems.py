@@ -14,6 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from bot.store.errors import StoreUnavailable
+
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -127,6 +129,10 @@ def install(app: FastAPI, shown: Shown = _never) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         return await answer(request, of_validation(error.errors()))
+
+    @app.exception_handler(StoreUnavailable)
+    async def _storeless(request: Request, error: StoreUnavailable) -> Response:
+        return await answer(request, Problem(503, "It cannot be kept", str(error)))
 
     @app.exception_handler(Exception)
     async def _defect(request: Request, error: Exception) -> Response:

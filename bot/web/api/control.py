@@ -15,7 +15,7 @@ from bot.web.api.offers import Offer, confirmed_where_live, router_of, with_stak
 from bot.web.room import ControlRoom, Room
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.gate import Reader, Trader
-from bot.web.security.idempotency import nonce_of
+from bot.web.security.idempotency import makes_safer, nonce_of
 from bot.web.security.principal import Principal
 
 router = APIRouter(tags=["risk"], route_class=TaggedRoute)
@@ -58,6 +58,7 @@ class Account(BaseModel):
 
 
 @router.post("/risk/kill")
+@makes_safer
 async def kill(room: Room, principal: Trader, request: Request, wish: Halt | None = None) -> Answer:
     """Halt trading at once: no order is sent until somebody resumes; with `flatten` everything is sold first."""
     given = wish or Halt(reason="kill switch")
@@ -66,6 +67,7 @@ async def kill(room: Room, principal: Trader, request: Request, wish: Halt | Non
 
 
 @router.post("/risk/reduce")
+@makes_safer
 async def reduce(room: Room, principal: Trader, request: Request, wish: Halt | None = None) -> Answer:
     """Only lower positions from now on; entries that work are cancelled."""
     given = wish or Halt(reason="reduce only")

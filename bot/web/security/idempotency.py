@@ -13,11 +13,11 @@ while the same run of the bot surely knows that, and answered 409 from then on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
 from fastapi import Depends, Header
@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bot.store.errors import StoreUnavailable
 from bot.web.problems import Problem
 from bot.web.security.gate import SAFE, known
 from bot.web.security.keys import bound
@@ -39,6 +40,7 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 _LONGEST = 128
 _KEPT_HEADERS = ("content-type", "content-encoding", "vary", "location", "etag")
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _REFUSALS = {
@@ -59,7 +61,14 @@ _REFUSALS = {
         unknown=True,
     ),
 }
+_SAFER: set[Callable[..., Any]] = set()
 _only_run: ContextVar[str] = ContextVar("only_run", default="")
+
+
+def makes_safer(endpoint: _Endpoint) -> _Endpoint:
+    """Marks a handler that must go through even where its key cannot be written down: the bot does it once all the same."""
+    _SAFER.add(endpoint)
+    return endpoint
 
 
 async def _documented(
@@ -94,7 +103,7 @@ class IdempotentRoute(APIRoute):
             principal = await known(request) if name is not None else None
             if name is None or principal is None:
                 return await handler(request)
-            return await _once(request, principal.key, name, handler)
+            return await _once(request, principal.key, name, handler, unrecorded=self.endpoint in _SAFER)
 
         return once
 
@@ -114,16 +123,24 @@ def _key_of(request: Request) -> str | None:
     return given[0]
 
 
-async def _once(request: Request, principal: str, name: str, handler: Callable[[Request], Awaitable[Response]]) -> Response:
-    records = room_of(request).access.once
+async def _once(request: Request, principal: str, name: str, handler: _Handler, *, unrecorded: bool) -> Response:
+    """Carry it out under its key; where that cannot be written down, only what may go `unrecorded`."""
+    records, run = room_of(request).access.once, room_of(request).running
     fingerprint = await _fingerprint(request)
-    run = room_of(request).running
-    begun = await records.begin(principal, name, fingerprint, run)
+    nonce = hashlib.sha256(f"{principal} {name} {fingerprint}".encode()).hexdigest()
+    try:
+        begun = await records.begin(principal, name, fingerprint, run)
+    except StoreUnavailable as error:
+        if not unrecorded:
+            raise Problem(503, "Nothing was done", f"the Idempotency-Key cannot be written down: {error}") from error
+        log.warning("done_unrecorded", path=request.url.path, reason=str(error))
+        request.state.nonce = nonce
+        return await handler(request)
     if isinstance(begun, Done):
         return _replayed(begun)
     if begun not in {Begun.NEW, Begun.AGAIN}:
         raise _REFUSALS[begun]()
-    request.state.nonce = hashlib.sha256(f"{principal} {name} {fingerprint}".encode()).hexdigest()
+    request.state.nonce = nonce
     record = _Record(records, principal, name, run, again=begun is Begun.AGAIN)
     pinned = _only_run.set(run if record.again else "")
     try:
@@ -131,10 +148,12 @@ async def _once(request: Request, principal: str, name: str, handler: Callable[[
     except Exception as error:
         await record.failed(request, error)
         raise
+    else:
+        await record.answered(response)
+        return response
     finally:
         _only_run.reset(pinned)
-    await record.answered(response)
-    return response
+        records.let_go(principal, name)
 
 
 def require_same_run(run: str) -> None:
@@ -158,7 +177,7 @@ class _Record:
         if _nothing_done(response.status_code):
             await self._refused()
         else:
-            await self.records.finish(self.principal, self.name, _done(response))
+            await self._finish(response)
 
     async def failed(self, request: Request, error: Exception) -> None:
         """A refusal frees the key; a defect keeps it, for something may have been done before it showed."""
@@ -169,7 +188,7 @@ class _Record:
             status = error.status_code
         if isinstance(error, Problem) and error.unknown:
             log.warning("outcome_unknown", path=request.url.path, status=status)
-            await self.records.doubt(self.principal, self.name, self.run)
+            await self._doubt()
         elif _nothing_done(status):
             await self._refused()
         else:
@@ -178,14 +197,27 @@ class _Record:
                 "Nobody knows",
                 "it failed in the middle the first time; look whether it was done before you repeat it",
             )
-            await self.records.finish(self.principal, self.name, _done(Problem(status, title, detail).response()))
+            await self._finish(Problem(status, title, detail).response())
 
     async def _refused(self) -> None:
         """This time nothing was done; what became of it the time before is not told by that."""
         if self.again:
-            await self.records.doubt(self.principal, self.name, self.run)
+            await self._doubt()
         else:
-            await self.records.release(self.principal, self.name)
+            await self._kept(self.records.release(self.principal, self.name))
+
+    async def _doubt(self) -> None:
+        await self._kept(self.records.doubt(self.principal, self.name, self.run))
+
+    async def _finish(self, response: Response) -> None:
+        await self._kept(self.records.finish(self.principal, self.name, _done(response)))
+
+    async def _kept(self, writing: Coroutine[Any, Any, None]) -> None:
+        """What was done is answered, also where that cannot be written down; then nobody is told again, nor is it done again."""
+        try:
+            await writing
+        except StoreUnavailable as error:
+            log.warning("outcome_not_kept", reason=str(error))
 
 
 async def _fingerprint(request: Request) -> str:

@@ -48,6 +48,7 @@ class OnceStore:
         self._database = database
         self._now = now
         self._process = new_id()
+        self._in_hand: set[tuple[str, str]] = set()
 
     async def begin(self, principal: str, name: str, request: str, run: str = "") -> Begun | Done:
         """Take the key for this request (its hash), or learn how it went before; `run` is the one that the bot is in.
@@ -76,13 +77,20 @@ class OnceStore:
             if found.status is not None:
                 return Done(found.status, orjson.loads(found.headers), found.body)
             if found.process == self._process:
-                return Begun.RUNNING
+                return Begun.RUNNING if (principal, name) in self._in_hand else Begun.UNKNOWN
             if not run or found.process != _left_with(run) or not 0 <= now - found.created < RESUMED_MS:
                 return Begun.UNKNOWN
             connection.execute(text(f"UPDATE web_once SET process = :process WHERE {_SAME}"), {**key, "process": self._process})  # noqa: S608
             return Begun.AGAIN
 
-        return await self._database.alone(SCHEMA.name, work)
+        begun = await self._database.alone(SCHEMA.name, work)
+        if begun is Begun.NEW or begun is Begun.AGAIN:
+            self._in_hand.add((principal, name))
+        return begun
+
+    def let_go(self, principal: str, name: str) -> None:
+        """Whoever began it is through with it, also where its end could not be written down."""
+        self._in_hand.discard((principal, name))
 
     async def finish(self, principal: str, name: str, done: Done) -> None:
         """Keep the response."""

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import structlog
 from sqlalchemy import Connection, Row, text
 
 from bot.store.database import Database, open_prepared
+from bot.store.errors import StoreUnavailable
 from bot.web.security.attempts import Attempts
 from bot.web.security.errors import AccessError
 from bot.web.security.keys import TOKEN_PREFIX, digest, new_id, new_key, plausible
@@ -25,6 +27,8 @@ from bot.web.security.once import OnceStore
 from bot.web.security.pending import Pending
 from bot.web.security.principal import OWNER, Principal, Scope
 from bot.web.security.tables import SCHEMA
+
+log = structlog.get_logger(__name__)
 
 ACCESS_FILE = "web.db"
 LINK_MS = 30 * 60_000
@@ -87,6 +91,7 @@ class AccessStore:
         self._threads = threads
         self._database = database
         self._now = now
+        self._not_noted = -_NOTED_MS
         self.attempts = Attempts(now)
         self.pending = Pending(now)
         self.once = OnceStore(database, now)
@@ -151,7 +156,7 @@ class AccessStore:
         if row is None or now >= row.expires or now - row.seen >= IDLE_MS:
             return None
         if now - row.seen >= _NOTED_MS:
-            await self._do("UPDATE web_sessions SET seen = :now WHERE id = :id", now=now, id=row.id)
+            await self._note("UPDATE web_sessions SET seen = :now WHERE id = :id", now, row.id)
         return _owner(row.id)
 
     async def end_session(self, key: str) -> bool:
@@ -197,7 +202,7 @@ class AccessStore:
         if row is None or row.revoked is not None or now >= row.expires:
             return None
         if row.used is None or now - row.used >= _NOTED_MS:
-            await self._do("UPDATE web_tokens SET used = :now WHERE id = :id", now=now, id=row.id)
+            await self._note("UPDATE web_tokens SET used = :now WHERE id = :id", now, row.id)
         return Principal(row.name, Scope(row.scope), "token", row.id)
 
     async def tokens(self) -> list[Token]:
@@ -214,6 +219,16 @@ class AccessStore:
         now = self._now()
         asked = "UPDATE web_tokens SET revoked = :now WHERE name = :name AND revoked IS NULL AND expires > :now"
         return await self._do(asked, now=now, name=name) > 0
+
+    async def _note(self, statement: str, now: int, key: str) -> None:
+        """Write down that it was used. A disk that is full must not cost the door: it is tried again a minute later."""
+        if 0 <= now - self._not_noted < _NOTED_MS:
+            return
+        try:
+            await self._do(statement, now=now, id=key)
+        except StoreUnavailable as error:
+            self._not_noted = now
+            log.warning("use_not_noted", reason=str(error))
 
     async def _one(self, statement: str, key: str) -> Row[Any] | None:
         return await self._database.run(lambda connection: connection.execute(text(statement), {"key": key}).first())

@@ -11,8 +11,8 @@ import structlog.testing
 from bot.web.problems import Problem
 from bot.web.security.once import KEPT_MS, RESUMED_MS, Begun, Done
 from bot.web.security.principal import Scope
-from bot.web.security.store import AccessStore
-from tests.web.security.web_world import Clock, World, raw
+from bot.web.security.store import ACCESS_FILE, AccessStore
+from tests.web.security.web_world import Clock, World, full, raw
 
 ORDERS = "/api/v1/orders"
 
@@ -165,6 +165,34 @@ async def test_a_key_in_doubt_is_taken_up_once_and_for_its_own_run_alone(world: 
     assert await world.access.once.begin("p", "k", "r", "") is Begun.UNKNOWN
     assert await world.access.once.begin("p", "k", "r", "run-1") is Begun.AGAIN
     assert await world.access.once.begin("p", "k", "r", "run-1") is Begun.RUNNING
+
+
+async def test_a_full_disk_stops_no_halt_and_lets_nothing_else_be_done_twice(world: World, tmp_path: Path) -> None:
+    headers = {**await world.bearer(), "Idempotency-Key": "k"}
+    async with world.client() as client:
+        with full(tmp_path / "data" / ACCESS_FILE, "web_once"), structlog.testing.capture_logs() as logs:
+            halted = [await client.post("/api/v1/halt", headers=headers) for _ in range(2)]
+            refused = await client.post(ORDERS, json={"size": 1}, headers=headers)
+        done = await client.post(ORDERS, json={"size": 1}, headers=headers)
+    assert [answer.status_code for answer in halted] == [200, 200]
+    assert halted[0].json() == halted[1].json()
+    assert (refused.status_code, refused.json()["title"]) == (503, "Nothing was done")
+    assert done.status_code == 200
+    assert len(world.done) == 3
+    assert [entry["event"] for entry in logs] == ["done_unrecorded"] * 2
+
+
+@pytest.mark.parametrize("path", [ORDERS, "/api/v1/breaks?status=404"])
+async def test_an_answer_that_cannot_be_kept_is_given_and_nothing_is_done_twice(world: World, tmp_path: Path, path: str) -> None:
+    headers = {**await world.bearer(), "Idempotency-Key": "k"}
+    file = tmp_path / "data" / ACCESS_FILE
+    with full(file, "web_once", changes=("UPDATE", "DELETE")), structlog.testing.capture_logs() as logs:
+        async with world.client() as client:
+            first, again = [await client.post(path, json={"size": 1}, headers=headers) for _ in range(2)]
+    assert first.status_code == (404 if "404" in path else 200)
+    assert (again.status_code, again.json()["title"]) == (409, "Nobody knows")
+    assert len(world.done) == 1
+    assert [entry["event"] for entry in logs] == ["outcome_not_kept"]
 
 
 async def test_a_confirmation_may_follow_under_the_same_key(world: World) -> None:

@@ -7,12 +7,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.store.errors import StoreUnavailable
 from bot.web.security.errors import AccessError
 from bot.web.security.principal import Principal, Scope
 from bot.web.security.store import ACCESS_FILE, IDLE_MS, LINK_MS, SESSION_MS, AccessStore
-from tests.web.security.web_world import Clock
+from tests.web.security.web_world import Clock, full
 
 DAY = 86_400_000
 
@@ -196,3 +197,16 @@ def test_an_actor_is_printable_and_short() -> None:
     assert actor.startswith("web:a??Set-Cookie: x?y")
     assert actor.isprintable()
     assert len(actor) == 64
+
+
+async def test_a_full_disk_closes_no_door(access: AccessStore, clock: Clock, tmp_path: Path) -> None:
+    session, token = await access.new_session(), await access.new_token("x", Scope.READ, clock.at + DAY)
+    clock.at += 120_000
+    with full(tmp_path / "data" / ACCESS_FILE, "web_sessions", "web_tokens"), capture_logs() as logs:
+        for _ in range(3):
+            assert await access.session(session.key) is not None
+            assert await access.token(token.value) is not None
+    assert [entry["event"] for entry in logs] == ["use_not_noted"]
+    clock.at += 60_000
+    await access.token(token.value)
+    assert (await access.tokens())[0].used == clock.at

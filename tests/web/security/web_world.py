@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from bot.web.problems import Problem
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.forms import form_of
 from bot.web.security.gate import COOKIE, Admin, Reader, Trader, csrf_token, principal_of_websocket
-from bot.web.security.idempotency import IdempotentRoute, nonce_of, require_same_run
+from bot.web.security.idempotency import IdempotentRoute, makes_safer, nonce_of, require_same_run
 from bot.web.security.middleware import BodyLimit, HostCheck, SameRun, SecurityHeaders, Throttle
 from bot.web.security.pages import router as doors
 from bot.web.security.principal import Principal, Scope
@@ -106,6 +107,7 @@ def application(world: World) -> FastAPI:
     app.include_router(doors)
     app.include_router(_pages())
     app.include_router(_commands(world), prefix="/api/v1")
+    app.include_router(_outcomes(world), prefix="/api/v1")
     return app
 
 
@@ -188,14 +190,6 @@ def _commands(world: World) -> APIRouter:
             raise RuntimeError
         raise Problem(status, "no")
 
-    @router.post("/doubts")
-    async def doubts(request: Request, principal: Trader) -> dict[str, object]:
-        world.done.append(str(nonce_of(request)))
-        if world.answers:
-            raise world.answers.pop(0)
-        require_same_run(world.running)
-        return {"number": len(world.done)}
-
     @router.post("/streams")
     async def streams(principal: Trader) -> StreamingResponse:
         world.done.append(principal.actor)
@@ -204,6 +198,26 @@ def _commands(world: World) -> APIRouter:
             yield b"a part"
 
         return StreamingResponse(parts())
+
+    return router
+
+
+def _outcomes(world: World) -> APIRouter:
+    router = APIRouter(route_class=IdempotentRoute)
+
+    @router.post("/halt")
+    @makes_safer
+    async def halt(request: Request, principal: Trader) -> dict[str, str]:
+        world.done.append(principal.actor)
+        return {"nonce": str(nonce_of(request))}
+
+    @router.post("/doubts")
+    async def doubts(request: Request, principal: Trader) -> dict[str, object]:
+        world.done.append(str(nonce_of(request)))
+        if world.answers:
+            raise world.answers.pop(0)
+        require_same_run(world.running)
+        return {"number": len(world.done)}
 
     return router
 
@@ -224,3 +238,19 @@ def make_world(
     made = World(_settings(host), Secrets(tmp_path / "data", environ or {}), access, clock)
     made.app = application(made)
     return made
+
+
+@contextmanager
+def full(path: Path, *tables: str, changes: Sequence[str] = ("INSERT", "UPDATE", "DELETE")) -> Iterator[None]:
+    """A disk that has no room for such changes to these tables of the file."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        for table in tables:
+            for change in changes:
+                fault = "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+                file.execute(f"CREATE TRIGGER full_{table}_{change} BEFORE {change} ON {table} {fault}")
+        try:
+            yield
+        finally:
+            for table in tables:
+                for change in changes:
+                    file.execute(f"DROP TRIGGER full_{table}_{change}")
