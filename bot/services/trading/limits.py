@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from bot.core.decision import Action
 from bot.core.desk import TradingDesk
-from bot.core.market import Health
-from bot.core.risk import MINUTE_MS, RiskContext
+from bot.core.market import Health, Instrument
+from bot.core.risk import MINUTE_MS, RiskContext, whole_steps
 from bot.services.trading.at_desk import fraction
 
 
@@ -169,10 +170,28 @@ def _market(desk: TradingDesk, book: RiskContext) -> Iterator[Limit]:
 
 
 def _cash(desk: TradingDesk, book: RiskContext) -> Iterator[Limit]:
+    """As `Cash` pays a buy, of which `Shape` lets nothing pass that is smaller than the venue's least order."""
     buffer, books = desk.config.limits.cash_buffer, book.portfolio
-    used, most = 1.0 - fraction(float(books.cash) - book.reserved(), book.equity), 1.0 - buffer
-    about = f"equity that is spent or reserved; {buffer:.2%} of an order is kept free beside it"
-    yield Limit("cash_buffer", about, "fraction of equity", max(0.0, used), most, used >= most, "risk.cash_buffer")
+    free = float(books.cash) - book.reserved()
+    paid = [
+        (_least(each, book.market.prices[symbol]), 1.0 + float(each.taker_fee) + buffer)
+        for symbol, each in book.market.instruments.items()
+        if each.active and book.market.prices.get(symbol, 0.0) > 0
+    ]
+    need = min((least * cost for least, cost in paid), default=0.0)
+    room = max((free / cost for _, cost in paid), default=free)
+    used, most = 1.0 - fraction(free, book.equity), 1.0 - fraction(need, book.equity)
+    about = f"equity that is spent or reserved; an entry needs its fee and {buffer:.2%} of itself beside it, and shrinks to fit"
+    detail = f"entries of up to {max(0.0, room):.2f} {books.currency} can be paid"
+    hit = free <= 0 or free < need
+    yield Limit("cash_buffer", about, "fraction of equity", max(0.0, used), most, hit, "risk.cash_buffer", detail=detail)
+
+
+def _least(instrument: Instrument, price: float) -> float:
+    """What the smallest order that the venue takes costs at a price, without its fee."""
+    amount = max(instrument.min_amount, instrument.amount_step, Decimal(repr(float(instrument.min_cost) / price)))
+    whole = whole_steps(instrument, amount)
+    return float(whole if whole == amount else whole + instrument.amount_step) * price
 
 
 def _or_none(used: Mapping[str, float]) -> list[tuple[str | None, float]]:

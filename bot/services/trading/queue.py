@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from bot.core.decision import Action, Decision, Tier
 from bot.core.desk import TradingDesk
-from bot.core.orders import Order
+from bot.core.orders import ZERO, Order
 from bot.core.queue import priority
 from bot.core.sizing import TrackRecord
 from bot.core.state import Bench
@@ -40,17 +42,31 @@ def queue_json(desk: TradingDesk, now: int) -> dict[str, object]:
     }
 
 
-def target_of(desk: TradingDesk, decision: Decision) -> str | None:
-    """The position that a decision wants as things are, None where that cannot be said; a HOLD wants the one that is there."""
-    state, symbol = desk.state, decision.symbol
+def on_its_way(desk: TradingDesk, decision: Decision) -> Decimal:
+    """The signed remainder of the order that works on the symbol in the decision's direction, as the desk counts it."""
+    bench = desk.state.benches.get(decision.symbol)
+    order = None if bench is None else desk.state.working.get(bench.working or "")
+    if order is None or order.request.side.value != decision.action.value:
+        return ZERO
+    return order.remaining * order.request.side.sign
+
+
+def target_of(desk: TradingDesk, bench: Bench) -> str | None:
+    """The position that what stands wants as things are, None where that cannot be said; a HOLD wants the one that is there."""
+    state, decision = desk.state, _stands(bench)
+    symbol, working = decision.symbol, on_its_way(desk, decision)
+    held = state.portfolio.amount(symbol)
     if decision.action is Action.HOLD:
-        return digits(state.portfolio.amount(symbol))
+        return digits(held)
     spec, instrument = state.sources.get(decision.source), state.instruments.get(symbol)
     if spec is None or instrument is None or symbol not in state.prices:
         return None
+    asked = bool(working) or decision.id not in state.open
+    if spec.adds and decision.action is Action.BUY and decision.target is None and asked and not bench.pursuing:
+        return digits(held + working)  # it builds on what was there when its order was made, and once only
     ledger = state.shadows.get(decision.source)
     record = TrackRecord() if ledger is None else ledger.record()
-    return digits(plan(decision, spec, state.portfolio, desk.market, instrument, record, desk.config.targets).target)
+    return digits(plan(decision, spec, state.portfolio, desk.market, instrument, record, desk.config.targets, working).target)
 
 
 def _stands(bench: Bench) -> Decision:
@@ -82,7 +98,7 @@ def _standing(desk: TradingDesk, bench: Bench) -> dict[str, object]:
         **told(decision, desk.market.price(decision.symbol)),
         "since": decision.created,
         "verdict": bench.verdict_id,
-        "target": target_of(desk, decision),
+        "target": target_of(desk, bench),
         "position": digits(desk.portfolio.amount(decision.symbol)),
         "pursuing": bench.pursuing,
         "refused": None if bench.refused is None else bench.refused.value,

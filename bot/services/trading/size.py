@@ -8,7 +8,7 @@ from decimal import Decimal
 from bot.core.decision import Action, Decision, SourceSpec, Tier
 from bot.core.desk import TradingDesk
 from bot.core.orders import ZERO
-from bot.core.risk import Refusal, RiskContext, RiskGate, whole_steps
+from bot.core.risk import OrderDraft, Refusal, RiskContext, RiskGate, whole_steps
 from bot.core.sizing import (
     CappedKelly,
     ConfidenceScaled,
@@ -22,7 +22,8 @@ from bot.core.sizing import (
 from bot.core.targets import plan
 from bot.services.trading.at_desk import digits, fraction, listed
 from bot.services.trading.copies import copied
-from bot.services.trading.validate import source_of
+from bot.services.trading.queue import on_its_way
+from bot.services.trading.validate import source_of, unheard
 from bot.services.use_case import UseCaseError
 
 _LASTS_MS = 60_000
@@ -65,7 +66,7 @@ def size_json(desk: TradingDesk, now: int, idea: Idea) -> dict[str, object]:
         "symbol": symbol,
         "source": idea.source,
         "confidence": idea.confidence,
-        "heard": idea.confidence >= spec.threshold and not spec.paused,
+        "heard": idea.confidence >= spec.threshold and unheard(spec, symbol) is None,
         "stop_loss": idea.stop_loss,
         "price": price,
         "currency": desk.portfolio.currency,
@@ -87,10 +88,13 @@ def _policy(
     candles = desk.market.history(decision.symbol, rules.timeframe)
     notional = target_notional(sizing, decision, SizingContext(float(spec.capital) * equity, price, candles, record))
     amount = whole_steps(instrument, Decimal(repr(notional / price)))
-    wanted = plan(decision, spec, book.portfolio, desk.market, instrument, record, rules)
-    answer = None if wanted.draft is None else RiskGate(desk.config.limits.checks()).judge(wanted.draft, book)
+    working = on_its_way(desk, decision)
+    wanted = plan(decision, spec, book.portfolio, desk.market, instrument, record, rules, working)
+    answer: OrderDraft | Refusal | None = unheard(spec, decision.symbol)
+    if answer is None and wanted.draft is not None:
+        answer = RiskGate(desk.config.limits.checks()).judge(wanted.draft, book)
     refusal = answer if isinstance(answer, Refusal) else None
-    order = ZERO if answer is None or isinstance(answer, Refusal) else answer.amount
+    order = answer.amount if isinstance(answer, OrderDraft) else ZERO
     return {
         "name": spec.sizing,
         "kind": type(sizing).__name__,

@@ -146,13 +146,19 @@ def _law(check: Check) -> str:
 
 def _heard(draft: OrderDraft, spec: SourceSpec) -> Spoken:
     name, about = "Source", "A source that is paused, or may not trade the symbol, is not heard."
-    if spec.paused:
-        denial, reason = Denial.SOURCE_PAUSED, f"{spec.name} is paused"
-    elif spec.symbols and draft.symbol not in spec.symbols:
-        denial, reason = Denial.SYMBOL_NOT_ALLOWED, f"{spec.name} may not trade {draft.symbol}"
-    else:
+    silenced = unheard(spec, draft.symbol)
+    if silenced is None:
         return Spoken(name, about, draft, draft)
-    return Spoken(name, about, draft, None, denial.value, denial.permanent, reason)
+    return Spoken(name, about, draft, None, silenced.denial.value, silenced.denial.permanent, silenced.detail)
+
+
+def unheard(spec: SourceSpec, symbol: str) -> Refusal | None:
+    """Why the desk would not hear a source on a symbol, whatever it says; None if it would."""
+    if spec.paused:
+        return Refusal(Denial.SOURCE_PAUSED, f"{spec.name} is paused")
+    if spec.symbols and symbol not in spec.symbols:
+        return Refusal(Denial.SYMBOL_NOT_ALLOWED, f"{spec.name} may not trade {symbol}")
+    return None
 
 
 def _sold(draft: OrderDraft, book: RiskContext) -> Spoken:

@@ -74,6 +74,16 @@ async def test_what_stands_names_its_target_and_whom_it_outranked(tmp_path: Path
     assert (working["amount"], working["filled"], working["source"], working["price"]) == ("10", "0", QC, None)
 
 
+@pytest.mark.parametrize("filled", [False, True])
+async def test_what_stands_and_adds_wants_no_more_once_its_order_was_made(filled: bool, tmp_path: Path) -> None:
+    async with desk_bot(tmp_path, sources=[a_source(QC, adds=True)], paper=filled) as bot:
+        bot.harness.quote(100.0)
+        bot.harness.propose(source=QC)
+        bot.harness.quote(100.0, after=1_000)
+        (standing,) = (await do(bot.ground, "desk.queue"))["standing"]
+    assert (standing["target"], standing["position"]) == ("10", "10" if filled else "0")
+
+
 async def test_one_who_agreed_with_the_winner_was_not_outranked(tmp_path: Path) -> None:
     async with desk_bot(tmp_path) as bot:
         bot.harness.quote(100.0)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.facts import RiskChanged
-from bot.core.inputs import MarketHealth, Reconciled, TradingState
+from bot.core.inputs import InstrumentChanged, MarketHealth, Reconciled, TradingState
 from bot.core.market import Health, Side
 from bot.core.orders import Leg
 from bot.core.risk import Refusal, RiskGate, RiskLimits
@@ -30,7 +30,7 @@ from bot.services.trading.limits import limits_of
 from bot.services.trading.size import Idea, size_json
 from bot.services.trading.validate import Wish, drafted, validate_json
 from bot.services.use_case import UseCaseError
-from tests.factories import BTC, ETH, LLM, NO_LIMITS, RULE, T0, DeskHarness, a_config, a_model, a_source
+from tests.factories import BTC, ETH, LLM, NO_LIMITS, RULE, T0, DeskHarness, a_config, a_model, a_source, an_instrument
 from tests.services.asking_ground import do
 from tests.services.trading.trading_desk import desk_bot
 
@@ -349,6 +349,39 @@ def test_a_size_for_what_is_held_already_orders_nothing() -> None:
     found = size(desk, 0.5, RULE)
     (policy,) = found["policies"]
     assert (policy["order"]["amount"], policy["order"]["fate"]) == ("0", "already-at-target")
+
+
+def test_a_size_of_who_would_not_be_heard_is_denied_as_the_desk_denies_it() -> None:
+    desk = DeskHarness(a_config(NO_LIMITS), [a_source(LLM, symbols=(ETH,)), a_source(RULE, paused=True)])
+    desk.quote(100.0)
+    for source, denial in ((LLM, "symbol-not-allowed"), (RULE, "source-paused")):
+        found = size(desk, 0.9, source)
+        (policy,) = found["policies"]
+        assert (found["heard"], policy["order"]["amount"], policy["order"]["denial"]) == (False, "0", denial)
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_a_size_counts_what_works_already_as_the_desk_does(adds: bool) -> None:
+    desk = DeskHarness(a_config(NO_LIMITS), [a_source(RULE, adds=adds)])
+    desk.quote(100.0)
+    desk.propose(source=RULE)
+    assert [order.remaining for order in desk.desk.state.working.values()] == [Decimal(10)], (
+        "it works, and nothing of it is filled"
+    )
+    (policy,) = size(desk, 0.6, RULE)["policies"]
+    wanted = ("10", None) if adds else ("0", "already-at-target")
+    assert (policy["order"]["amount"], policy["order"]["fate"]) == wanted
+
+
+@given(share=st.floats(0.9, 1.0), fee=st.sampled_from(["0", "0.001", "0.01"]), least=st.sampled_from(["1", "5", "300"]))
+@settings(max_examples=60, deadline=None)
+def test_the_cash_limit_is_hit_when_no_entry_can_be_paid_any_more_and_not_before(share: float, fee: str, least: str) -> None:
+    desk = DeskHarness(a_config(NO_LIMITS, FixedFraction(share), fills=a_model()), paper=True, symbols=(BTC,))
+    desk.turn(InstrumentChanged(desk.now, an_instrument(taker_fee=Decimal(fee), min_cost=Decimal(least))))
+    desk.quote(100.0)
+    desk.propose(source=RULE)
+    limit, found = limit_of(desk, "cash_buffer"), validate(desk, notional=Decimal(5_000))
+    assert limit["hit"] is (found["denial"] is not None), (limit, found["reason"])
 
 
 def test_a_stop_above_the_price_is_no_stop() -> None:
