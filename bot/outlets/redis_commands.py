@@ -51,7 +51,8 @@ class RedisCommandSettings:
     """Where commands come in, and how many. Times are seconds, sizes bytes; rates are messages a second.
 
     `flood` bounds what is looked at, signed or not: beyond it, each message costs a `pause`. `rate` and `in_flight` bound the
-    commands that are carried out; for `kill` and `reduce` there is always room.
+    commands that are carried out; for `kill` and `reduce` there is always room. A line that is quiet for `idle` is asked for a
+    sign of life, and given up after as long again without one.
     """
 
     url: str
@@ -166,7 +167,6 @@ class RedisCommands:
                 retry=Retry(NoBackoff(), 0),
                 socket_timeout=settings.timeout,
                 socket_connect_timeout=settings.timeout,
-                health_check_interval=settings.idle,
             )
         except (ValueError, TypeError):
             # The library's message may quote the URL, and the URL may hold a password.
@@ -194,9 +194,18 @@ class RedisCommands:
         try:
             async with client.pubsub() as pubsub:
                 await pubsub.subscribe(self._commands)
+                asked = False
                 while True:
                     message = await pubsub.get_message(timeout=self._settings.idle)
                     if message is None:
+                        # The library's own check sends a ping, and never misses the pong: a line that is cut stays "up" for as
+                        # long as the system repeats what nobody acknowledges, which is a quarter of an hour.
+                        if asked:
+                            raise TimeoutError
+                        async with asyncio.timeout(self._settings.timeout):
+                            await pubsub.ping()
+                    asked = message is None
+                    if message is None or message["type"] == "pong":
                         await asyncio.sleep(0)
                     elif message["type"] == "subscribe":
                         self._enter(FeedState.UP)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -306,6 +307,51 @@ async def test_it_comes_back_when_redis_does(redis_server: RedisProcess, prefix:
         await client.aclose()
     finally:
         await outlet.close()
+
+
+class Wire:
+    """Stands between a client and Redis; while `cut` is set it swallows everything and tells nobody."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._there = (str(parts.hostname), int(parts.port or 0))
+        self._open: set[asyncio.StreamWriter] = set()
+        self.cut = False
+
+    @asynccontextmanager
+    async def url(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        finally:
+            server.close()
+            for writer in self._open:
+                writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(*self._there)
+        self._open |= {writer, up_writer}
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(self._pass(reader, up_writer), self._pass(up_reader, writer))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while said := await reader.read(65_536):
+            if not self.cut:
+                writer.write(said)
+        writer.close()
+
+
+async def test_a_line_that_fell_silent_is_noticed_and_made_anew(redis_at: str, prefix: str, identity: Identity, bot: Bot) -> None:
+    wire = Wire(redis_at)
+    async with wire.url() as url, listening(url, prefix, identity, bot, idle=0.2, timeout=0.5) as (outlet, _):
+        wire.cut = True
+        await outlet.wait_for(FeedState.DOWN, timeout=PATIENCE)
+        wire.cut = False
+        await outlet.wait_for(FeedState.UP, timeout=PATIENCE)
+        client = Redis.from_url(redis_at)
+        await client.publish(f"{prefix}.{COMMANDS}", signed_command(SECRET, "main", "kill"))
+        await until(lambda: bot.asked)
+        await client.aclose()
 
 
 async def test_a_quiet_line_stays_up(redis_at: str, prefix: str, identity: Identity, bot: Bot) -> None:
