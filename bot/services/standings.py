@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, Integer, Table, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Double, Integer, Table, case, cast, func, select
 
 from bot.core.decision import Tier
 from bot.journal import tables as t
@@ -35,6 +35,7 @@ class Interval:
 class Score:
     """One source. `earned` is of closed lots that it opened, `alone` what its shadow made; None where nothing is known.
 
+    A trade, won or lost, is all that was closed of what one decision opened, in however many fills that came and went.
     `won` verdicts, `contested` of them against another's proposal. `overruled` counts its overrides that are over,
     `cost` is their sum: positive, overruling cost that much; negative, it saved it.
     """
@@ -144,8 +145,8 @@ def _standings(connection: Connection, book: int, since: int) -> Standings:
         by_fate[row.fate] = by_fate.get(row.fate, 0) + row.count
     contested = func.sum(cast(t.verdicts.c.outranked != "[]", Integer)).label("contested")
     won = {row.source: row for row in _grouped(connection, t.verdicts, book, since, t.verdicts.c.source, more=(contested,))}
-    lots = {row.opener: row for row in _money(connection, t.lots_closed, book, since, t.lots_closed.c.opener)}
-    alone = {row.source: row for row in _money(connection, t.shadow_trades, book, since, t.shadow_trades.c.source)}
+    lots = {row.opener: row for row in _money(connection, t.lots_closed, book, since, "opener", "opening_decision")}
+    alone = {row.source: row for row in _money(connection, t.shadow_trades, book, since, "source", "decision_id")}
     cost = func.sum(t.overrides.c.cost).label("cost")
     overruled = {row.loser: row for row in _grouped(connection, t.overrides, book, since, t.overrides.c.loser, more=(cost,))}
     shadows = _shadow_gains(connection, book, since)
@@ -198,11 +199,20 @@ def _grouped(connection: Connection, table: Table, book: int, since: int, *by: A
     return connection.execute(wanted).all()
 
 
-def _money(connection: Connection, table: Table, book: int, since: int, by: Any) -> Sequence[Any]:
-    """How many, how many of them with a gain, and the sum, by a column."""
-    pnl = cast(table.c.pnl, Double)
-    more = (func.sum(cast(pnl > 0, Integer)).label("wins"), func.sum(pnl).label("pnl"))
-    return _grouped(connection, table, book, since, by, more=more)
+def _money(connection: Connection, table: Table, book: int, since: int, by: str, decision: str) -> Sequence[Any]:
+    """How many trades, how many of them with a gain, and the sum, by a column.
+
+    An order may fill in many pieces, and each of them closes a part of each lot: what one decision opened, or where none is known
+    what was opened at one time, is one trade.
+    """
+    opener, opened = table.c[by], table.c[decision]
+    undecided = case((opened.is_(None), table.c.opened))
+    pnl = func.sum(cast(table.c.pnl, Double)).label("pnl")
+    pieces = select(opener, pnl).where(table.c.book == book, *_since(table, since))
+    trade = pieces.group_by(opener, table.c.symbol, opened, undecided).subquery()
+    won = func.sum(cast(trade.c.pnl > 0, Integer)).label("wins")
+    counted = select(trade.c[by], func.count().label("count"), won, func.sum(trade.c.pnl).label("pnl")).group_by(trade.c[by])
+    return connection.execute(counted).all()
 
 
 def _since(table: Table, since: int) -> tuple[ColumnElement[bool], ...]:
@@ -225,8 +235,15 @@ def _gain(connection: Connection, table: Table, mine: tuple[ColumnElement[bool],
     newest = connection.execute(wanted).first()
     if newest is None:
         return None
-    before = connection.execute(wanted.where(c.at < since)).first() if since else None
-    return _worth(newest) - (0.0 if before is None else _worth(before))
+    return _worth(newest) - _worth_before(connection, table, mine, since)
+
+
+def _worth_before(connection: Connection, table: Table, mine: tuple[ColumnElement[bool], ...], since: int) -> float:
+    """What gains since `since` are counted from: the last sample before it; nothing where the books began later."""
+    c = table.c
+    wanted = select(c.realised, c.unrealised).where(*mine, c.at < since).order_by(c.row.desc()).limit(1)
+    before = connection.execute(wanted).first() if since else None
+    return 0.0 if before is None else _worth(before)
 
 
 def _worth(row: Any) -> float:
@@ -245,5 +262,5 @@ def _curve(
         select(inner.c.at, inner.c.realised, inner.c.unrealised).where((inner.c.number - 1) % step == 0).order_by(inner.c.row)
     )
     rows = connection.execute(thinned).all()
-    first = _worth(rows[0]) if rows and since else 0.0
+    first = _worth_before(connection, table, mine, since)
     return Curve(name, tuple(row.at for row in rows), tuple(_worth(row) - first for row in rows))

@@ -43,7 +43,9 @@ def url(tmp_path: Path) -> str:
         )
         run = {"id": "r1", "book": 1, "started": 0, "simulated": False, "config_hash": "", "config": "{}", "code_version": ""}
         connection.execute(insert(t.runs), [{**run, "closed_cleanly": False}])
-        connection.execute(insert(t.lots_closed), [{**lot, "at": 100, "pnl": "2"}, {**lot, "at": 300, "pnl": "-1"}])
+        connection.execute(
+            insert(t.lots_closed), [{**lot, "at": 100, "pnl": "2"}, {**lot, "at": 300, "opened": 250, "pnl": "-1"}]
+        )
         fates = [(rule, "executed", 90), (rule, "outranked", 200), (model, "held", 250)]
         connection.execute(insert(t.fates), [{**fate, **s, "decision_id": f"d{at}", "fate": f, "at": at} for s, f, at in fates])
         connection.execute(
@@ -116,6 +118,44 @@ def test_curves_begin_with_the_arbiter(url: str) -> None:
         ("arbiter", (50, 350), (1.25, 2.25)),
         ("rules:a", (50, 350), (1.5, 3.0)),
     ]
+
+
+@pytest.mark.parametrize("decision", ["d1", None])
+def test_pieces_of_one_trade_are_one_trade_and_their_sums_stay(decision: str | None, url: str) -> None:
+    lot = {
+        "book": 1, "run": "r1", "at": 500, "symbol": "ETH/USDT", "side": "buy", "amount": "1", "entry": "1", "exit": "2",
+        "opened": 400, "opener": "rules:a", "opener_tier": 2, "opening_decision": decision, "closer": "rules:a",
+        "closing_leg": "exit", "fees": "0",
+    }  # fmt: skip
+    alone = {
+        "book": 1, "run": "r1", "at": 500, "source": "rules:a", "symbol": "ETH/USDT", "decision_id": "d1", "opened": 400,
+        "entry": "1", "exit": "2", "amount": "1", "leg": "exit",
+    }  # fmt: skip
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(insert(t.lots_closed), [{**lot, "pnl": pnl} for pnl in ("3", *["-0.25"] * 9)])
+        connection.execute(insert(t.lots_closed), [{**lot, "opening_decision": "d2", "opened": 450, "pnl": "-1"}])
+        connection.execute(insert(t.shadow_trades), [{**alone, "pnl": pnl} for pnl in ("1", "-0.5", "-0.25")])
+    engine.dispose()
+    with Queries(url) as queries:
+        found = standings(queries, BOOK, since=400)
+    (score,) = [score for score in found.scores if score.source == "rules:a"]
+    assert (score.trades, score.earned) == (2, 3.0 - 9 * 0.25 - 1.0)
+    assert score.win_rate is not None
+    assert (score.win_rate.share, score.win_rate.n) == (0.5, 2)
+    assert (found.trades, found.win_rate) == (2, score.win_rate)
+    assert score.alone_win_rate is not None
+    assert (score.alone_trades, score.alone_win_rate.share) == (1, 1.0)
+
+
+def test_a_curve_begins_where_the_table_does_and_ends_at_what_it_says(url: str) -> None:
+    with Queries(url) as queries:
+        found, told = curves(queries, BOOK, since=150), standings(queries, BOOK, since=150)
+        whole = curves(queries, BOOK, since=40)
+    assert [(curve.name, curve.at, curve.pnl) for curve in found] == [("arbiter", (350,), (1.0,)), ("rules:a", (350,), (1.5,))]
+    assert found[0].pnl[-1] == told.arbiter
+    assert found[1].pnl[-1] == next(score.alone for score in told.scores if score.source == "rules:a")
+    assert [curve.pnl for curve in whole] == [(1.25, 2.25), (1.5, 3.0)], "books that began later began with nothing"
 
 
 @given(st.integers(1, 10_000), st.data())
