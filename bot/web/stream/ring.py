@@ -209,9 +209,11 @@ class Subscription:
         return self._ring.id_at(max(self._place, self._ring.first - 1))
 
     def notice(self, channel: str) -> None:
-        """Something was said on this channel."""
+        """Something was said on this channel, just now. Who knows everything before it, and does not want it, knows it too."""
         if self.channels is None or channel in self.channels:
             self._wake.set()
+        elif self._place == self._ring.last - 1:
+            self._place = self._ring.last
 
     def move(self, after: str | None) -> None:
         """Go on from just after this id instead; with a resync first, and from now, if it is not kept."""

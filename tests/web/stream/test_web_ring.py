@@ -119,10 +119,30 @@ async def test_a_reader_wakes_for_its_own_channels_alone_and_its_position_passes
     for _ in range(9):
         say(ring, "quotes")
     assert not await reader.wait(0)
-    assert reader.position == ring.id_at(ring.first - 1)
+    assert reader.position == ring.position
     waiting = asyncio.create_task(reader.wait(20))
     say(ring, "orders")
     assert await waiting
+
+
+def test_a_reader_that_is_up_to_date_loses_nothing_however_much_is_said_to_others() -> None:
+    ring = ring_of(4)
+    reader = ring.subscribe(["orders"])
+    for _ in range(9):
+        say(ring, "quotes")
+    wanted = say(ring, "orders")
+    assert reader.take() == [wanted]
+    assert reader.dropped == ring.stats().resyncs == 0
+
+
+def test_a_reader_that_is_behind_stays_there_whatever_is_said_to_others() -> None:
+    ring = ring_of(8)
+    reader = ring.subscribe(["orders"])
+    wanted = say(ring, "orders")
+    for _ in range(3):
+        say(ring, "quotes")
+    assert reader.take() == [wanted]
+    assert reader.position == ring.position
 
 
 async def test_iterating_ends_when_the_subscription_is_closed() -> None:

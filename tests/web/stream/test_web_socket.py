@@ -122,3 +122,15 @@ async def test_a_slow_reader_is_closed_as_too_slow_and_costs_no_memory(tmp_path:
             async with asyncio.timeout(PATIENCE):
                 assert await closed(talk) == 1013
         await until(lambda: ring.stats().readers == 0)
+
+
+async def test_a_quiet_reader_hears_its_message_however_much_was_said_to_others(tmp_path: Path) -> None:
+    ring = Ring(8, now=now)
+    async with house(tmp_path, ring=ring) as served, talking(served) as talk:
+        await talk.send_str('{"follow": ["orders"]}')
+        while (await hear(talk, 1))[0]["type"] != "following":
+            pass
+        for number in range(100):
+            ring.append("r", "fills", "fills.booked", orjson.dumps({"n": number}))
+        ring.append("r", "orders", "orders.changed", orjson.dumps({"type": "orders.changed"}))
+        assert [each["type"] for each in await hear(talk, 1)] == ["orders.changed"]
