@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.app.world import World
+from bot.journal.journal import Journal
 from bot.outlets.alerts import AlertRules, Alerts
 from bot.outlets.notifying.watch import Watch
 from bot.outlets.outlets import Outlets
@@ -22,6 +23,7 @@ def alert_watch(
     world: World,
     host: SourceHost,
     supervisor: Supervisor,
+    journal: Journal,
     now: Callable[[], int],
 ) -> Watch | None:
     """The watch of a run, None where nobody would hear of what it sees; a channel that is off is said in the banner."""
@@ -36,7 +38,12 @@ def alert_watch(
     told = settings.notifications
     rules = AlertRules(denials=told.denials_every, errors=told.errors, window=told.errors_within)
     return Watch(
-        Alerts(rules), outlets.notifications.alert, now, lambda: ailing_sources(host), lambda: failing_tasks(host, supervisor)
+        Alerts(rules),
+        outlets.notifications.alert,
+        now,
+        lambda: ailing_sources(host),
+        lambda: failing_tasks(host, supervisor),
+        lambda: hindrance(journal),
     )
 
 
@@ -52,3 +59,9 @@ def failing_tasks(host: SourceHost, supervisor: Supervisor) -> Mapping[str, str]
     """Why tasks that are no source's are down or keep failing."""
     of_sources = {task_name(name) for name in host.failing}
     return {task: error for task, error in supervisor.troubles.items() if task not in of_sources}
+
+
+def hindrance(journal: Journal) -> str | None:
+    """What keeps the journal from being written, in a word; None when nothing does."""
+    trouble = journal.trouble
+    return None if trouble is None else f"{trouble.value}, {journal.pending} rows wait"

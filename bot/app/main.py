@@ -31,6 +31,7 @@ from bot.app.telling import MinuteCount, Start, banner, minute, summary
 from bot.app.world import World, open_world
 from bot.core.decision import Tier
 from bot.core.desk import DeskConfig
+from bot.core.effects import Notify, Severity
 from bot.core.facts import Fact
 from bot.core.tracking import NativeProtection
 from bot.journal.errors import JournalError, JournalTrouble
@@ -163,7 +164,7 @@ class _Run:
         )  # fmt: skip
         self.ground = ground(loaded, secrets, clock.now, world, self.id, self.outlets.notify)
         self.means = Means(self.ground.quantconnect, self.ground.budget)
-        self.alerts = alert_watch(self.settings, self.outlets, self.ground, world, self.host, self.supervisor, clock.now)
+        self.alerts = alert_watch(self.settings, self.outlets, self.ground, world, self.host, self.supervisor, journal, clock.now)
         self.learners = Learners(self.settings)
         self.feeds: Feeds | None = None
         self.jobs = Jobs(clock.now, self._job_changed, explained, missing)
@@ -223,13 +224,20 @@ class _Run:
             try:
                 await self._open()
                 await self._trade()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, Exception):
+                    self._tell_end(error)
                 with contextlib.suppress(JournalError):  # what went wrong first is what is told
                     await self._leave(None)
                 raise
             await self._leave(self._snapshot())
         ended = self.clock.now()
         return summary(self.shell, self.world, self.settings, self.start, self.id, self.options.mode, ended)
+
+    def _tell_end(self, error: Exception) -> None:
+        """Nobody watches the positions from here on: a person must know."""
+        text = f"{type(error).__name__}: {error}; positions and resting orders are as they were"
+        self.outlets.notify(Notify(Severity.CRITICAL, "The bot has ended by an error", text))
 
     async def _open(self) -> None:
         """Everything that the desk needs around it before the first event."""

@@ -119,6 +119,7 @@ class Alerts:
         self._feeds = _Ailing()
         self._sources = _Ailing()
         self._tasks = _Ailing()
+        self._journal = _Ailing()
         self._errors: deque[tuple[int, str]] = deque(maxlen=10 * self._rules.errors)
         self._burst_at: int | None = None
         self._sees: Mapping[type, Callable[[Any], list[Alert]]] = {
@@ -141,6 +142,10 @@ class Alerts:
     def failing(self, at: int, tasks: Mapping[str, str]) -> None:
         """Why tasks of the bot are down or keep failing now, by their names; those that are not named are well."""
         self._tasks.look(at, {name: [error] for name, error in tasks.items()})
+
+    def hindered(self, at: int, trouble: str | None) -> None:
+        """What keeps the journal from being written now, if anything does."""
+        self._journal.look(at, {} if trouble is None else {"the database": (trouble,)})
 
     def erred(self, at: int, events: Sequence[str]) -> None:
         """Errors that were logged since the last time, by the names of their events."""
@@ -203,15 +208,17 @@ class Alerts:
 
     def _tell_ailments(self, at: int) -> list[Alert]:
         told = []
-        for topic, ailing, ill, well in (
-            (Topic.FEEDS, self._feeds, "Market data stalls", "Market data flows again"),
-            (Topic.SOURCES, self._sources, "A source is degraded", "A source is well again"),
-            (Topic.ERRORS, self._tasks, "A task of the bot fails", "A task of the bot is well again"),
+        loud, louder = Severity.WARNING, Severity.CRITICAL
+        for topic, ailing, severity, ill, well in (
+            (Topic.ERRORS, self._journal, louder, "The journal cannot be written", "The journal can be written again"),
+            (Topic.FEEDS, self._feeds, loud, "Market data stalls", "Market data flows again"),
+            (Topic.SOURCES, self._sources, loud, "A source is degraded", "A source is well again"),
+            (Topic.ERRORS, self._tasks, loud, "A task of the bot fails", "A task of the bot is well again"),
         ):
             recovered = ailing.recovered()
             if fallen := ailing.fallen(at, self._rules):
                 text = _named([f"{name} ({'; '.join(ailing.why[name])})" for name in fallen])
-                told.append(Alert(topic, Notify(Severity.WARNING, ill, text)))
+                told.append(Alert(topic, Notify(severity, ill, text)))
             if recovered:
                 told.append(Alert(topic, Notify(Severity.INFO, well, _named(recovered))))
         return told

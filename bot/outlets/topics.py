@@ -28,6 +28,7 @@ class Topic(StrEnum):
 _BY_TITLE: Mapping[str, Topic] = MappingProxyType(
     {
         "Trading is": Topic.TRADING,
+        "The bot has ended": Topic.TRADING,
         "Losses hold entries back": Topic.DENIALS,
         "No stop rests at the venue": Topic.STOPS,
         "An exit was": Topic.STOPS,

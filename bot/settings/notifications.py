@@ -51,7 +51,7 @@ class TopicSettings(Strict):
     fills: bool = Field(True, description="orders that traded, once each is over")
     stops: bool = Field(True, description="stops, targets and trailing stops that were filled, exits that do not succeed")
     denials: bool = Field(True, description="what risk refused, counted over `denials_every`; loss limits in force")
-    trading: bool = Field(True, description="kill switch, reducing, trading again")
+    trading: bool = Field(True, description="kill switch, reducing, trading again, an end by an error")
     orders: bool = Field(True, description="orders and fills that are not as they should be")
     sources: bool = Field(True, description="sources and models that are degraded, and that are well again")
     feeds: bool = Field(True, description="market data that stalls, and that flows again")

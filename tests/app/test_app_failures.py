@@ -33,6 +33,7 @@ from execution.paper import PaperBroker
 from sources.recorded import RecordedSource
 from tests.app.bot_process import ROOT
 from tests.app.worlds import a_configuration, an_exchange
+from tests.outlets.notify_hook import standing_hook
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -242,6 +243,33 @@ async def test_a_desk_that_fails_ends_the_run_with_that_fault_and_closes_everyth
     assert not {"journal", "segments"} & {thread.name for thread in threading.enumerate()}
     with alone_in(tmp_path / "data"):
         pass
+
+
+async def test_a_run_that_ends_by_an_error_tells_the_channels_and_a_cancelled_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with standing_hook() as hook:
+        monkeypatch.setenv("ARBITER_SECRET_HOOK", hook.url)
+        settings = {"notifications.channels.phone.url_secret": "HOOK"}
+        watcher = Watching()
+        running = begin(tmp_path, watcher, settings)
+        await asyncio.wait_for(watcher.ready.wait(), 20)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(running, 5)
+        assert [post["title"] for post in hook.posts if "ended" in post["title"]] == []
+
+        def fail(self: PaperBroker, quote: Quote) -> None:
+            message = f"no way to fill at {quote.bid}"
+            raise ArithmeticError(message)
+
+        monkeypatch.setattr(PaperBroker, "on_quote", fail)
+        with pytest.raises(ArithmeticError):
+            await asyncio.wait_for(begin(tmp_path, Watching(), settings), 20)
+        (last,) = [post for post in hook.posts if "ended" in post["title"]]
+    assert last["title"] == "[arbiter DEMO SIMULATED] The bot has ended by an error"
+    assert last["message"].startswith("ArithmeticError: no way to fill at ")
+    assert last["type"] == "failure"
 
 
 async def test_a_cancelled_run_closes_everything(tmp_path: Path) -> None:

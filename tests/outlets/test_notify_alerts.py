@@ -221,6 +221,17 @@ def test_a_task_that_fails_is_told_and_that_it_is_well_again_too() -> None:
     assert woken(alerts, AT + 9_000) == [(Topic.ERRORS, Severity.INFO, "A task of the bot is well again", "feed")]
 
 
+def test_a_journal_that_cannot_be_written_is_told_loudly_and_that_it_can_be_again() -> None:
+    alerts = Alerts(AlertRules(settle=5_000))
+    for at in (0, 5_000):
+        alerts.hindered(AT + at, "disk-full, 7 rows wait")
+    ((topic, severity, title, text),) = woken(alerts, AT + 5_000)
+    assert (topic, severity, title) == (Topic.ERRORS, Severity.CRITICAL, "The journal cannot be written")
+    assert text == "the database (disk-full, 7 rows wait)"
+    alerts.hindered(AT + 6_000, None)
+    assert woken(alerts, AT + 6_000) == [(Topic.ERRORS, Severity.INFO, "The journal can be written again", "the database")]
+
+
 def test_a_burst_of_errors_is_told_once_and_a_trickle_never() -> None:
     alerts = Alerts(AlertRules(errors=3, window=10_000, quiet=60_000))
     for step in range(20):

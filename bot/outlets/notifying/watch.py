@@ -22,6 +22,11 @@ _OUR_OWN = frozenset({"notice"})  # a critical notice is written into the log as
 
 Troubles = Callable[[], Mapping[str, Sequence[str]]]
 Failing = Callable[[], Mapping[str, str]]
+Hindered = Callable[[], str | None]
+
+
+def _nothing() -> None:
+    """There is no journal, or nothing hinders it."""
 
 
 class ErrorTap(logging.Handler):
@@ -45,7 +50,8 @@ class ErrorTap(logging.Handler):
 class Watch:
     """Watches one run. `tell` takes a notice and returns at once; `now` is ms UTC.
 
-    `troubles` says what ails the sources, `failing` why tasks are down or keep failing.
+    `troubles` says what ails the sources, `failing` why tasks are down or keep failing, `hindered` what keeps the journal from
+    being written.
     """
 
     def __init__(
@@ -55,8 +61,10 @@ class Watch:
         now: Callable[[], int],
         troubles: Troubles,
         failing: Failing = dict,
+        hindered: Hindered = _nothing,
     ) -> None:
-        self._alerts, self._tell, self._now, self._troubles, self._failing = alerts, tell, now, troubles, failing
+        self._alerts, self._tell, self._now = alerts, tell, now
+        self._troubles, self._failing, self._hindered = troubles, failing, hindered
         self._tap = ErrorTap()
         self.failures = 0
 
@@ -83,6 +91,7 @@ class Watch:
             at = self._now()
             self._alerts.troubled(at, self._troubles())
             self._alerts.failing(at, self._failing())
+            self._alerts.hindered(at, self._hindered())
             self._alerts.erred(at, self._tap.drain())
             self._told(self._alerts.wake(at))
         except Exception:  # noqa: BLE001 - the same boundary: this task must outlive whatever it looks at
