@@ -38,7 +38,9 @@ class EventStream(Response):
         ends: Iterable[Callable[[], Coroutine[Any, Any, object]]],
     ) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
+        # What has a body is tagged, compared and kept by those who see it on its way; this has none, as yet.
         del self.headers["content-length"]
+        del self.body
         self._subscription = subscription
         self._chunks = chunks
         self._ends = tuple(ends)

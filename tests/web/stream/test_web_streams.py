@@ -3,15 +3,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import aiohttp
+import httpx2
 import orjson
 import pytest
+from fastapi import APIRouter, FastAPI, Response
 
 from bot.outlets.envelope import Channel, Heartbeat
+from bot.web.api.etags import TaggedRoute
+from bot.web.security.idempotency import _done
 from bot.web.stream.ring import Ring
+from bot.web.stream.sse import EventStream
 from tests.outlets.feed_facts import equity, order, quote
 from tests.web.stream.street import PATIENCE, Event, House, bot, house, listening, now, read_events, take, until
 
@@ -272,3 +278,31 @@ async def _while_silent(events: AsyncIterator[Event], last: str) -> AsyncIterato
         yield event
         if event.id == last:
             return
+
+
+async def test_a_stream_is_never_taken_for_an_answer_that_the_reader_has_already() -> None:
+    ring = Ring(now=now)
+    app, router = FastAPI(), APIRouter(route_class=TaggedRoute)
+
+    @router.get("/words")
+    async def words() -> Response:
+        async def said() -> AsyncGenerator[bytes, None]:
+            yield b"data: hello\n\n"
+
+        return EventStream(ring.subscribe(), said(), ())
+
+    app.include_router(router)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        for _ in range(2):
+            answer = await client.get("/words", headers={"If-None-Match": f'*, "{sha256(b"").hexdigest()[:20]}"'})
+            assert (answer.status_code, answer.text) == (200, "data: hello\n\n")
+            assert "etag" not in answer.headers
+    assert ring.stats().readers == 0
+
+
+async def test_a_stream_is_not_kept_as_an_empty_answer() -> None:
+    async def said() -> AsyncGenerator[bytes, None]:
+        yield b"data: hello\n\n"
+
+    async with Ring(now=now).subscribe() as reader:
+        assert _done(EventStream(reader, said(), ())).body is None
