@@ -21,7 +21,7 @@ from bot.services.llm.kept import kept_of
 from bot.services.llm.profits import realised
 from bot.services.llm.sources import source_of
 from bot.services.running import running
-from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
+from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 from sources.llm.answer import decision_schema, in_words
 from sources.llm.asking import Role
@@ -238,24 +238,29 @@ async def results(ground: Ground, args: ResultArgs, report: Report) -> Result:
 
 
 async def _found(ground: Ground, prompts: PromptStore, name: str, version: int | None) -> tuple[Template, dict[str, object]]:
-    """A version, 0 being the file, None the one that is used; and who wrote it when."""
+    """A version, 0 being the file, None the one that is used; and who wrote it when. `Missing` if there is none."""
     try:
         if version != 0:
             try:
                 saved = await prompts.get(name, version)
-            except PromptError:
+            except PromptError as error:
                 if version is not None:
-                    raise
+                    raise Missing(str(error)) from error
             else:
                 about = {"created": saved.created, "author": saved.author, "note": saved.note}
                 return parse(name, saved.body, saved.version), about
-        return load(name, prompts_folder(ground)), {"created": None, "author": "", "note": ""}
+        folder = prompts_folder(ground)
+        there = shipped_names() if folder is None else names(folder)
+        if name not in there:
+            message = f"no template is called {name!r}; there are {', '.join(there)}"
+            raise Missing(message)
+        return load(name, folder), {"created": None, "author": "", "note": ""}
     except (PromptError, TemplateError, StoreUnavailable) as error:
         raise UseCaseError(str(error)) from error
 
 
 async def stored_template(ground: Ground, minds: Minds, name: str, version: int) -> Template:
-    """A version of a template, 0 being the file. `UseCaseError` if there is none."""
+    """A version of a template, 0 being the file. `Missing` if there is none."""
     return (await _found(ground, minds.prompts, name, version))[0]
 
 

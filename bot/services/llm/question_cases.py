@@ -14,7 +14,7 @@ from bot.services.llm.cost_cases import LAST_MS
 from bot.services.llm.figures import usage_json, usd
 from bot.services.llm.kept import Kept, kept_of
 from bot.services.llm.profits import journaled, realised
-from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
+from bot.services.use_case import Arguments, Ground, Missing, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 from sources.llm.costs import CallRow
 from sources.llm.records import RecordLine, RecordTexts
@@ -59,7 +59,7 @@ async def _one(ground: Ground, kept: Kept, id_: str) -> Result:
     lines = await kept.records.lines(decision=id_, limit=_MOST_OF_ONE) or await _by_id(kept, id_)
     if not lines:
         message = f"no question or decision {id_!r} is recorded (any more); `llm decisions` lists those that are"
-        raise UseCaseError(message)
+        raise Missing(message)
     url = ground.loaded.settings.database_url
     ids = [line.decision for line in lines if line.decision]
     known, pnl = await journaled(url, ids), await realised(url) if ids else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.services.use_case import Ground, UseCaseError
+from bot.services.use_case import Ground, Missing, UseCaseError
 from sources.config import SourceConfig, SourceConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ ON_DEMAND = "llm:on-demand"
 def source_of(ground: Ground, name: str | None) -> tuple[SourceConfig, LlmParams]:
     """A source of the configuration; without a name the first one that is switched on, else one with the usual parameters.
 
-    `UseCaseError` if there is no such source, or it asks no language model.
+    `Missing` if there is no such source, or it asks no language model; `UseCaseError` if their files cannot be read.
     """
     from sources.llm.params import KIND, LlmParams  # noqa: PLC0415
     from sources.loading import load_sources  # noqa: PLC0415
@@ -37,7 +37,7 @@ def source_of(ground: Ground, name: str | None) -> tuple[SourceConfig, LlmParams
     elif name not in ours:
         known = ", ".join(ours) or "none"
         message = f"no source {name!r} asks language models; there are: {known}"
-        raise UseCaseError(message)
+        raise Missing(message)
     else:
         named = ours[name]
     assert isinstance(named.params, LlmParams)

@@ -9,7 +9,6 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
 from bot.web.api.offers import plain
-from bot.web.problems import Problem, not_found
 from bot.web.room import ControlRoom
 from bot.web.security.principal import Principal
 
@@ -28,13 +27,8 @@ class Wish(BaseModel):
 
 
 async def found(room: ControlRoom, name: str, args: Mapping[str, object], principal: Principal) -> Answer:
-    """The answer about something that is named by its id; `Problem` 404 where there is none of that name."""
-    try:
-        return dict(await room.ask(name, args, principal))
-    except Problem as problem:
-        if problem.status in {409, 422}:
-            raise not_found(problem.detail) from problem
-        raise
+    """The answer about something that is named by its id; `Problem` 404 where the use case says that there is none."""
+    return dict(await room.ask(name, args, principal))
 
 
 def given(wish: BaseModel) -> Answer:

@@ -125,7 +125,7 @@ async def _tag_now(room: ControlRoom, principal: Principal, name: str) -> str:
     try:
         return tag_of(await room.ask("llm.prompt", {"name": name, "limit": 1}, principal))
     except Problem as problem:
-        if problem.status != 409:
+        if problem.status != 404:
             raise
         return etag_of([name, None])  # there is none of this name yet
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
+from bot.outlets.notifying.log import LARGEST_PAGE
 from bot.web.api.etags import TaggedRoute
 from bot.web.api.offers import Offer, router_of
-from bot.web.paging import Cursor, Limit, Page, encoded, row_of
+from bot.web.paging import Cursor, Page, encoded, row_of
 from bot.web.problems import not_found
 from bot.web.room import Room
 from bot.web.security.gate import Reader, Trader
@@ -35,7 +36,7 @@ async def test(room: Room, principal: Trader, request: Request, channel: Channel
 async def deliveries(
     room: Room,
     principal: Reader,
-    limit: Limit = 50,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="entries on a page")] = 50,
     after: Cursor = None,
     channel: Annotated[str | None, Query(min_length=1, max_length=32, description="absent: all channels")] = None,
 ) -> Page[Answer]:

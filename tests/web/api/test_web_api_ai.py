@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from bot.journal.upgrade import upgrade
+from bot.secrets import Secrets
+from bot.settings import load
+from bot.web.app import create_app
 from bot.web.security.principal import Scope
+from bot.web.server import open_room
 from tests.app.bot_process import eventually
 from tests.web.house import House, house
 
@@ -121,6 +128,27 @@ def test_a_prompt_with_faults_is_not_kept_and_one_that_is_not_there_is_not_found
     for path in ("prompts/nowhere", "prompts/nowhere/history", "prompts/decide/diff?old=0&new=99", "prompts/decide?version=99"):
         assert client.get(f"/api/v1/ai/llm/{path}").status_code == 404, path
     assert client.get("/api/v1/ai/llm/prompts/..%2F..%2Fetc").status_code in {404, 422}
+
+
+async def test_a_prompt_that_cannot_be_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    home = tmp_path / "config"
+    (home / "prompts").mkdir(parents=True)
+    (home / "prompts" / "decide.md").write_text("{{ broken")
+    (home / "bot.yaml").write_text(f"bot: {{data_dir: {tmp_path / 'data'}}}\n")
+    (home / "risk.yaml").write_text("max_drawdown: 0.3\n")
+    (tmp_path / "data").mkdir()
+    loaded = load(home, environ={})
+    upgrade(loaded.settings.database_url)
+    async with asyncio.timeout(30), open_room(loaded, Secrets(tmp_path / "data", {})) as room:
+        key = (await room.access.new_token("test", Scope.TRADE, room.now() + 60_000)).value
+        door, bearer = httpx2.ASGITransport(create_app(room)), {"Authorization": f"Bearer {key}"}
+        async with httpx2.AsyncClient(transport=door, base_url="http://127.0.0.1", headers=bearer) as here:
+            told = await here.get("/api/v1/ai/llm/prompts/decide")
+            assert (told.status_code, "decide" in told.json()["detail"]) == (409, True)
+            saved = await here.put("/api/v1/ai/llm/prompts/decide", json={"body": "x"}, headers={"If-Match": '"read-before"'})
+            assert saved.status_code == 409, "nobody has changed it meanwhile"
+            for path in ("prompts/nowhere", "prompts/nowhere?version=3", "prompts/decide/diff?old=1&new=2"):
+                assert (await here.get(f"/api/v1/ai/llm/{path}")).status_code == 404, path
 
 
 def test_a_dry_run_tells_what_was_seen_and_said_and_decides_nothing(client: httpx2.Client) -> None:

@@ -81,3 +81,7 @@ def test_a_reader_sends_nothing(demo: House) -> None:
     with demo.client(Scope.READ) as reader:
         assert reader.post(f"{API}/notifications/channels/hook/test").status_code == 403
         assert reader.get(f"{API}/notifications/log", params={"after": "not a cursor"}).status_code == 400
+        said = reader.get("/api/v1/openapi.json").json()["paths"]["/api/v1/notifications/log"]["get"]["parameters"]
+        (most,) = [each["schema"]["maximum"] for each in said if each["name"] == "limit"]
+        assert reader.get(f"{API}/notifications/log", params={"limit": most}).status_code == 200
+        assert reader.get(f"{API}/notifications/log", params={"limit": most + 1}).status_code == 422
