@@ -102,6 +102,10 @@ def _bind_feed(shell: Shell, world: World) -> None:
     def fresh() -> Mapping[str, float]:
         return {name: name in risk.seen and risk.health.get(name, Health.FRESH) is Health.FRESH for name in symbols}
 
+    def seen() -> Mapping[str, int]:
+        concerned = world.concerned(shell.desk)
+        return {symbol: at for symbol, at in risk.seen.items() if symbol in concerned}
+
     bind("bot_feed_events", lambda: {"quotes": feed.quotes, "trades": feed.trades, "candles": feed.candles})
     bind("bot_feed_drops", lambda: {"refused": feed.refused.total(), "poison": feed.poison, "trades": inbox.trades_dropped})
     bind("bot_feed_reconnects", lambda: {"all": feed.reconnects})
@@ -110,8 +114,8 @@ def _bind_feed(shell: Shell, world: World) -> None:
     bind("bot_feed_backfilled", lambda: feed.backfilled)
     bind("bot_feed_backfill_failures", lambda: feed.backfill_failures)
     bind("bot_feed_fresh", fresh)
-    bind("bot_feed_age_seconds", lambda: {symbol: max(0, now() - at) / 1_000 for symbol, at in risk.seen.items()})
-    bind("bot_feed_last_event_timestamp_seconds", lambda: {symbol: at / 1_000 for symbol, at in risk.seen.items()})
+    bind("bot_feed_age_seconds", lambda: {symbol: max(0, now() - at) / 1_000 for symbol, at in seen().items()})
+    bind("bot_feed_last_event_timestamp_seconds", lambda: {symbol: at / 1_000 for symbol, at in seen().items()})
     bind("bot_clock_offset_seconds", lambda: 0.0 if feed.clock is None else feed.clock.offset / 1_000)
     bind("bot_inbox_depth", inbox.depths)
     bind("bot_inbox_deepest", lambda: inbox.deepest)
@@ -226,11 +230,13 @@ class _Minds:
         return {(name, what): count for name, counts in found.items() for what, count in counts.items()}
 
     def up(self) -> Mapping[tuple[str, str], float]:
-        """Which models may be asked."""
-        if self.minds is None:
+        """Which models may be asked. One without a key is no fault: it is left out until it has one."""
+        minds = self.minds
+        if minds is None:
             return {}
-        seats = [seat for seats in self.minds.router.view().roles.values() for seat in seats]
-        return {(seat.provider, seat.model): not seat.disabled and seat.until is None for seat in seats}
+        seats = [seat for seats in minds.router.view().roles.values() for seat in seats]
+        asked = [seat for seat in seats if not (seat.disabled and seat.provider in minds.disabled)]
+        return {(seat.provider, seat.model): not seat.disabled and seat.until is None for seat in asked}
 
     def resting(self) -> Mapping[str, float]:
         """Which roles rest."""

@@ -57,7 +57,7 @@ class Status:
             "orders": tally.orders,
             "fills": tally.fills,
             "market_events": tally.market_events,
-            "health": {name: health.value for name, health in risk.health.items() if health is not Health.FRESH},
+            "health": {name: health.value for name, health in self._unwell().items()},
             "conflated_quotes": self.world.inbox.conflated,
             "dropped_trades": self.world.inbox.trades_dropped,
             "feed": {name: value for name, value in asdict(feed).items() if isinstance(value, int | float)},
@@ -89,6 +89,12 @@ class Status:
         seen = self.world.feed.statistics
         if not (seen.quotes or seen.trades):
             reasons.append("no market data has come yet")
-        health = risk.health
-        reasons += [f"market data of {symbol} is {state.value}" for symbol, state in health.items() if state is not Health.FRESH]
+        reasons += [f"market data of {symbol} is {health.value}" for symbol, health in self._unwell().items()]
         return reasons
+
+    def _unwell(self) -> Mapping[str, Health]:
+        """Symbols that matter and whose market data are not fresh."""
+        desk = self.shell.desk
+        concerned = self.world.concerned(desk)
+        found = desk.state.risk.health.items()
+        return {symbol: health for symbol, health in found if health is not Health.FRESH and symbol in concerned}

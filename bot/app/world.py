@@ -17,6 +17,7 @@ import structlog
 
 from bot.app.embedded import Services, open_services
 from bot.app.preload import preload
+from bot.core.desk import TradingDesk
 from bot.core.market import Candle
 from bot.journal.run import BookKey
 from bot.market.feed_config import FeedConfig, FeedSink
@@ -61,6 +62,15 @@ class World:
     notices: list[str] = field(default_factory=list)
     ccxt: Mapping[str, Any] = field(default_factory=dict)
     services: Services | None = None
+
+    def concerned(self, desk: TradingDesk) -> frozenset[str]:
+        """Symbols whose market data matter now: those that are followed, held or have an order.
+
+        The desk also remembers what it saw of symbols that were followed once; of these nothing comes, and nobody misses it.
+        """
+        held = (symbol for symbol, position in desk.portfolio.positions.items() if position.amount)
+        ordered = (order.request.symbol for order in desk.state.working.values())
+        return frozenset((*self.feed.instruments, *held, *ordered))
 
     async def close(self) -> None:
         """Close the feed, then the exchange behind it."""

@@ -182,7 +182,9 @@ _LLM: Mapping[str, Metric] = {
     ),
     "bot_llm_budget_limit_usd": _gauge(Group.LLM, "The limit itself, in USD.", "limit", "source"),
     "bot_llm_budget_refused": _counter(Group.LLM, "Calls that were not made because a limit forbade them."),
-    "bot_llm_model_up": _gauge(Group.LLM, "1 while a model may be asked: not disabled, its breaker closed.", "provider", "model"),
+    "bot_llm_model_up": _gauge(
+        Group.LLM, "1 while a model with a key may be asked: not disabled, its breaker closed.", "provider", "model"
+    ),
     "bot_llm_resting": _gauge(Group.LLM, "1 while a role rests after failures.", "role"),
     "bot_llm_questions": _counter(Group.LLM, "What became of a source's questions.", "source", "outcome"),
 }

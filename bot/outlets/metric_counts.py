@@ -66,6 +66,7 @@ class Counted:
     def __init__(self) -> None:
         self._states: dict[str, OrderState] = {}
         self._jobs: set[str] = set()
+        self._health: dict[str, Health] = {}
         self._winners: dict[str, str] = {}
         self.numbers: Mapping[str, Numbers] = MappingProxyType({name: Numbers() for name in _NAMES})
         self._actions: Mapping[type, Callable[[Any], None]] = MappingProxyType(
@@ -190,8 +191,11 @@ class Counted:
         self.numbers["bot_reconciliations"].add(outcome)
 
     def _health_changed(self, fact: HealthChanged) -> None:
+        """Count a change only: an order that freezes or thaws a symbol tells its health as it was."""
+        before = self._health.get(fact.symbol, Health.FRESH)
+        self._health[fact.symbol] = fact.health
         self.numbers["bot_feed_fresh"].put(fact.symbol, to=fact.health is Health.FRESH)
-        if fact.health is not Health.FRESH:
+        if fact.health is not Health.FRESH and fact.health is not before:
             self.numbers["bot_feed_gaps" if fact.health is Health.GAP else "bot_feed_stale"].add(fact.symbol)
 
     def _command_done(self, fact: CommandDone) -> None:

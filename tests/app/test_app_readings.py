@@ -6,12 +6,20 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
-from bot.app.readings import _bind_desk, _bind_journal, _bind_stages
+from bot.app.readings import _bind_desk, _bind_feed, _bind_journal, _bind_stages, _Minds
+from bot.app.world import World
 from bot.core.decision import Action
 from bot.core.facts import FillBooked
 from bot.core.inputs import SetTradingState, TradingState
-from tests.factories import BTC
+from bot.market.feed_stats import FeedStatistics
+from bot.secrets import Secrets
+from bot.services.ground import own_ground
+from bot.services.llm.access import minds_of
+from bot.settings import load
+from tests.factories import BTC, ETH
 from tests.runtime.shell_rig import Rig, running
 
 
@@ -89,3 +97,40 @@ async def test_the_stages_are_served_as_histograms(tmp_path: Path) -> None:
         assert found["bot_decision_latency_seconds_count"] == 1
         assert found["bot_event_handled_seconds_count"] >= 2
         assert found["bot_decision_latency_seconds_sum"] > 0
+
+
+def a_world(*symbols: str) -> World:
+    """As much of a world as the readings of a feed look at: it follows these symbols."""
+    feed = SimpleNamespace(statistics=FeedStatistics(), instruments=dict.fromkeys(symbols))
+    world: Any = SimpleNamespace(feed=feed)
+    world.concerned = lambda desk: World.concerned(world, desk)
+    return cast("World", world)
+
+
+async def test_the_age_of_market_data_is_told_of_symbols_that_are_followed_or_held_and_of_no_others(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        _bind_feed(rig.shell, a_world(ETH))
+        for symbol in (BTC, ETH):
+            rig.quote(100.0, symbol)
+        await rig.settled()
+        age = "bot_feed_last_event_timestamp_seconds"
+        assert {name for name in await scraped(rig) if name.startswith(age)} == {f'{age}{{symbol="{ETH}"}}'}
+        await rig.propose(Action.BUY)
+        await rig.facts.count(FillBooked)
+        found = {name for name in await scraped(rig) if name.startswith(age)}
+        assert found == {f'{age}{{symbol="{BTC}"}}', f'{age}{{symbol="{ETH}"}}'}
+
+
+async def test_a_model_whose_provider_has_no_key_is_not_one_that_is_down_but_a_refused_key_is_told(tmp_path: Path) -> None:
+    loaded = load(overrides={"bot.data_dir": tmp_path / "data"}, environ={})
+    keys = {"ANTHROPIC_API_KEY": "sk-none"}
+    async with own_ground(loaded, Secrets(tmp_path / "data", keys), lambda: 1_795_000_000_000) as ground:
+        seen = _Minds(ground, cast("Any", None), {})
+        assert seen.up() == {}
+        minds = await minds_of(ground)
+        assert len(minds.disabled) > 1, "the shipped settings name providers that nobody gave a key"
+        assert {provider for provider, _ in seen.up()} == {"anthropic"}
+        assert all(seen.up().values())
+        minds.router.disable("anthropic", "authentication: the key was refused")
+        assert seen.up()
+        assert not any(seen.up().values())

@@ -27,6 +27,8 @@ class Parts:
     def __getattr__(self, name: str) -> Any:
         if name in {"feed", "shell", "journal", "desk", "state", "world"}:
             return self
+        if name == "concerned":
+            return lambda _: frozenset(("BTC/USDT", "ETH/USDT"))
         raise AttributeError(name)
 
 
@@ -53,3 +55,9 @@ def test_each_reason_is_told() -> None:
         f"the journal cannot be written: {Trouble.DISK_FULL.value}",
         "market data of BTC/USDT is stale",
     ]
+
+
+def test_a_symbol_that_nobody_follows_any_more_does_not_keep_the_bot_from_being_ready() -> None:
+    parts = Parts(FeedStatistics(quotes=1))
+    parts.risk.health["OLD/USDT"] = Health.STALE
+    assert status(parts).ready() == []

@@ -11,8 +11,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.core.decision import Abstention, Action, Denial, Fate, Tier
-from bot.core.facts import AbstentionMade, DecisionSeen, RiskChanged, Verdict
+from bot.core.facts import AbstentionMade, DecisionSeen, HealthChanged, RiskChanged, Verdict
 from bot.core.inputs import TradingState
+from bot.core.market import Health
 from bot.core.orders import OrderState
 from bot.latency import LatencyHistogram
 from bot.outlets.envelope import Identity, JobChanged, JobState
@@ -70,6 +71,20 @@ def test_a_partial_fill_does_not_count_the_order_as_open_again(metrics: Metrics)
     assert value(metrics, "bot_orders_total", state="open") == 2
     assert value(metrics, "bot_orders_total", state="unknown") == 1
     assert value(metrics, "bot_orders_total", state="filled") == 1
+
+
+def test_an_order_that_freezes_a_symbol_is_no_gap_and_no_staleness_of_its_data(metrics: Metrics) -> None:
+    for health, detail in [
+        (Health.GAP, "a gap"),
+        (Health.GAP, "frozen: order x is unknown at the venue"),
+        (Health.STALE, "no event for 5 s"),
+        (Health.STALE, "thawed: order x is known again"),
+        (Health.FRESH, ""),
+        (Health.STALE, "no event for 5 s"),
+    ]:
+        metrics.observe(HealthChanged(AT, "BTC/USDT", health, detail))
+    assert value(metrics, "bot_feed_gaps_total", symbol="BTC/USDT") == 1
+    assert value(metrics, "bot_feed_stale_total", symbol="BTC/USDT") == 2
 
 
 def test_the_trading_state_is_one_and_the_others_zero(metrics: Metrics) -> None:
