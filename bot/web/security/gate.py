@@ -14,6 +14,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
@@ -39,9 +40,23 @@ def csrf_of(key: str) -> str:
     return hmac.new(key.encode(), b"arbiter csrf", hashlib.sha256).hexdigest()
 
 
+def session_cookie(headers: Headers) -> str:
+    """The name of the cookie that holds the session, by the port that was asked for.
+
+    A browser keeps the cookies of a host together whatever the port, so that two control rooms of one machine need two names.
+    """
+    _, colon, port = headers.get("host", "").rpartition(":")
+    return f"{COOKIE}_{port}" if colon and port.isascii() and port.isdigit() else COOKIE
+
+
+def session_key(connection: HTTPConnection) -> str:
+    """The key of the session that a browser sent; empty without one."""
+    return connection.cookies.get(session_cookie(connection.headers), "")
+
+
 def csrf_token(request: HTTPConnection) -> str:
     """For forms and for the script: what a change by this session has to carry; empty without a session."""
-    key = request.cookies.get(COOKIE, "")
+    key = session_key(request)
     return csrf_of(key) if key else ""
 
 
@@ -69,7 +84,7 @@ async def _recognised(connection: HTTPConnection) -> Principal | None:
     if authorization is not None:
         kind, _, value = authorization.partition(" ")
         return await room.access.token(value.strip()) if kind.lower() == "bearer" else None
-    key = connection.cookies.get(COOKIE)
+    key = session_key(connection)
     return await room.access.session(key) if key and not _asked_elsewhere(connection) else None
 
 

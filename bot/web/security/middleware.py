@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.web.problems import Problem, of_defect
 from bot.web.security.attempts import too_many
 from bot.web.security.binding import is_loopback
-from bot.web.security.gate import COOKIE
+from bot.web.security.gate import session_cookie
 from bot.web.security.keys import digest
 from bot.web.security.limits import Buckets, network
 from bot.web.security.standing import Standing
@@ -291,5 +291,5 @@ def _key_of(headers: Headers) -> str:
     """What tells the keys that may come from one address apart, whether they open anything or not; none for others' pages."""
     if headers.get("sec-fetch-site", "none").lower() in {"cross-site", "same-site"}:
         return "-"
-    given = headers.get("authorization") or cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    given = headers.get("authorization") or cookie_parser(headers.get("cookie", "")).get(session_cookie(headers))
     return digest(given) if given else "-"

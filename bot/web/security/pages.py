@@ -17,7 +17,7 @@ from bot.secrets import SecretError
 from bot.web.problems import Problem
 from bot.web.security.binding import PASSWORD
 from bot.web.security.forms import form_of
-from bot.web.security.gate import COOKIE, Reader, address_of, known
+from bot.web.security.gate import Reader, address_of, known, session_cookie, session_key
 from bot.web.security.keys import same
 from bot.web.security.origin import same_origin
 from bot.web.security.principal import Principal
@@ -94,11 +94,12 @@ async def logout(request: Request, principal: Reader) -> Response:
     if everywhere:
         await access.end_all_sessions()
     elif principal.kind == "session":
-        await access.end_session(request.cookies.get(COOKIE, ""))
+        await access.end_session(session_key(request))
     log.info("session_ended", session=principal.id, everywhere=everywhere)
     await _noted(request, principal, "access.session-end", {"everywhere": everywhere})
     response = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    response.delete_cookie(COOKIE, path="/", secure=_is_https(request), httponly=True, samesite="strict")
+    cookie = session_cookie(request.headers)
+    response.delete_cookie(cookie, path="/", secure=_is_https(request), httponly=True, samesite="strict")
     return response
 
 
@@ -126,7 +127,13 @@ def _begun(request: Request, session: NewSession, onward: str) -> Response:
     elsewhere = _from_elsewhere(request)
     response = _page("onward.html", target=onward) if elsewhere else RedirectResponse(onward, HTTPStatus.SEE_OTHER)
     response.set_cookie(
-        COOKIE, session.key, max_age=SESSION_MS // 1_000, path="/", secure=_is_https(request), httponly=True, samesite="strict"
+        session_cookie(request.headers),
+        session.key,
+        max_age=SESSION_MS // 1_000,
+        path="/",
+        secure=_is_https(request),
+        httponly=True,
+        samesite="strict",
     )
     return response
 

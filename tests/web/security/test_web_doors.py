@@ -12,10 +12,9 @@ import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.web.security.gate import COOKIE
 from bot.web.security.pages import local
 from bot.web.security.store import LINK_MS, AccessStore
-from tests.web.security.web_world import HOST, ORIGIN, PASSWORD, Clock, World, make_world
+from tests.web.security.web_world import COOKIE, HOST, ORIGIN, PASSWORD, Clock, World, make_world
 
 FROM_HERE = {"Origin": ORIGIN}
 
@@ -160,6 +159,19 @@ async def test_secrets_that_cannot_be_opened_are_said_so_and_let_nobody_in(
     (tmp_path / "data" / "secrets.json").write_text("{")
     async with world.client() as client:
         assert (await client.post("/login", data={"password": "x"}, headers=FROM_HERE)).status_code == 503
+
+
+async def test_two_control_rooms_of_one_machine_keep_one_browser_logged_in(world: World) -> None:
+    one, other = (f"http://127.0.0.1:{port}" for port in (8080, 8081))
+    async with world.client() as browser:
+        for url in (one, other):
+            await browser.get(f"{url}/enter?key={await world.access.issue_link()}")
+        assert sorted(browser.cookies) == ["arbiter_session_8080", "arbiter_session_8081"]
+        assert [(await browser.get(url)).text for url in (one, other)] == ["hello owner"] * 2
+        csrf = (await browser.get(f"{other}/csrf")).text
+        await browser.post(f"{other}/logout", data={"csrf": csrf}, headers={"Origin": other})
+        assert (await browser.get(one)).text == "hello owner"
+        assert (await browser.get(other)).status_code == 401
 
 
 async def test_who_logs_out_is_out(world: World) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import structlog.testing
 
-from bot.web.security.gate import COOKIE
 from bot.web.security.principal import Scope
 from bot.web.security.store import SESSION_MS
-from tests.web.security.web_world import ORIGIN, World, raw
+from tests.web.security.web_world import COOKIE, ORIGIN, World, raw
 
 ME = "/api/v1/me"
 ORDERS = "/api/v1/orders"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.web.security.gate import COOKIE
-from tests.web.security.web_world import ORIGIN, World
+from tests.web.security.web_world import COOKIE, ORIGIN, World
 
 KILL = "/api/v1/kill"
 FLOOD = 400

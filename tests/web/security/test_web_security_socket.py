@@ -101,7 +101,7 @@ async def test_a_websocket_opens_for_a_session_of_our_own_page_and_for_a_token(w
     made, bearer = await world.access.new_session(), await world.bearer(name="feed")
     async with serving(world) as port:
         url = f"ws://127.0.0.1:{port}/api/v1/ws"
-        ours = {"Cookie": f"{COOKIE}={made.key}", "Origin": f"http://127.0.0.1:{port}"}
+        ours = {"Cookie": f"{COOKIE}_{port}={made.key}", "Origin": f"http://127.0.0.1:{port}"}
         for headers, actor in ((ours, "web:owner"), (bearer, "web:feed")):
             async with connect(url, additional_headers=headers) as opened:
                 assert await asyncio.wait_for(opened.recv(), SECONDS) == actor
@@ -110,15 +110,16 @@ async def test_a_websocket_opens_for_a_session_of_our_own_page_and_for_a_token(w
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", None])
 async def test_a_websocket_of_another_site_is_refused(world: World, origin: str | None) -> None:
     made = await world.access.new_session()
-    headers = {"Cookie": f"{COOKIE}={made.key}", **({"Origin": origin} if origin else {})}
     async with serving(world) as port:
+        headers = {"Cookie": f"{COOKIE}_{port}={made.key}", **({"Origin": origin} if origin else {})}
         with pytest.raises(InvalidStatus, match="403"):
             await connect(f"ws://127.0.0.1:{port}/api/v1/ws", additional_headers=headers)
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer arb_forged"}, {"Cookie": f"{COOKIE}=forged"}])
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer arb_forged"}, {"Cookie": f"{COOKIE}_PORT=forged"}])
 async def test_a_websocket_of_a_stranger_is_refused(world: World, headers: dict[str, str]) -> None:
     async with serving(world) as port:
+        headers = {name: value.replace("PORT", str(port)) for name, value in headers.items()}
         with pytest.raises(InvalidStatus, match="403"):
             await connect(f"ws://127.0.0.1:{port}/api/v1/ws", additional_headers=headers)
 
@@ -150,7 +151,7 @@ async def test_a_browser_logs_in_without_script(guarded: World) -> None:
         await page.click("button")
         await page.wait_for_selector("text=hello owner")
         cookies = await context.cookies()
-        assert [(each["name"], each["httpOnly"], each["sameSite"]) for each in cookies] == [(COOKIE, True, "Strict")]
+        assert [(each["name"], each["httpOnly"], each["sameSite"]) for each in cookies] == [(f"{COOKIE}_{port}", True, "Strict")]
         assert [fault for fault in faults if "Content Security Policy" in fault] == []
         await browser.close()
 

@@ -23,7 +23,7 @@ from bot.web import problems
 from bot.web.problems import Problem
 from bot.web.security.confirming import require_confirmation
 from bot.web.security.forms import form_of
-from bot.web.security.gate import COOKIE, Admin, Reader, Trader, csrf_token, principal_of_websocket
+from bot.web.security.gate import Admin, Reader, Trader, csrf_token, principal_of_websocket
 from bot.web.security.idempotency import IdempotentRoute, makes_safer, nonce_of, require_same_run
 from bot.web.security.middleware import BodyLimit, HostCheck, SameRun, SecurityHeaders, Throttle
 from bot.web.security.pages import router as doors
@@ -32,6 +32,7 @@ from bot.web.security.store import AccessStore
 
 HOST = "127.0.0.1:8080"
 ORIGIN = f"http://{HOST}"
+COOKIE = "arbiter_session_8080"
 START = 1_800_000_000_000
 SLOW_SECONDS = 1.0
 PASSWORD = "correct horse battery"
