@@ -240,6 +240,20 @@ class Vault:
         self._write({other: box for other, box in self._file.secrets.items() if other != name})
         return True
 
+    def reread(self) -> None:
+        """Take the file as it is now, or keep that of before where `SecretError` says that it is none.
+
+        The key is stretched again only where the file asks for another.
+        """
+        before, file = (self._file, self._key), _read(self.path)
+        self._key = self._key if file.kdf == self._file.kdf else self._master.derive(file.kdf)
+        self._file = file
+        try:
+            self._open(_CHECK, file.check)
+        except SecretError:
+            self._file, self._key = before
+            raise
+
     def _seal(self, name: str, value: str) -> _Box:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
@@ -275,6 +289,18 @@ class Vault:
         self._file = written
 
 
+_Stamp = tuple[int, int, int]
+
+
+def _stamp_of(path: Path) -> _Stamp | None:
+    """What differs once the file was written: when it was changed (ns), which file it is, and its size."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
 def _read(path: Path) -> _File:
     _private(path)
     try:
@@ -296,6 +322,8 @@ class Secrets:
         self._path = data_dir / VAULT_FILE
         self._environ = os.environ if environ is None else environ
         self._vault: Vault | None = None
+        self._stamp: _Stamp | None = None
+        self._fault = ""
 
     @property
     def path(self) -> Path:
@@ -310,6 +338,22 @@ class Secrets:
         vault = self._opened()
         value = vault.get(name) if vault else None
         return None if value is None else Secret(name, value, str(self._path))
+
+    def latest(self, name: str) -> Secret | None:
+        """The same, of the file as it is now: another process may have written or removed it. Unchanged, it is not read again."""
+        stamp = _stamp_of(self._path)
+        if stamp != self._stamp:
+            self._stamp, self._fault = stamp, ""
+            try:
+                if stamp is None:
+                    self._vault = None
+                elif self._vault is not None:
+                    self._vault.reread()
+            except SecretError as error:
+                self._fault = str(error)
+        if self._fault:
+            raise SecretError(self._fault)
+        return self.get(name)
 
     def listed(self) -> list[Listed]:
         """Every secret that is set, masked."""

@@ -6,6 +6,7 @@ import base64
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,3 +165,41 @@ def test_a_bad_name_is_refused_without_being_repeated(tmp_path: Path) -> None:
 
 def test_a_secret_has_no_equal_in_its_repr() -> None:
     assert "value" not in repr(Secret("A", CANARY, "test"))
+
+
+@pytest.mark.parametrize("key", [RAW, "a passphrase of some length"])
+def test_the_latest_value_is_what_another_process_wrote(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"ARBITER_MASTER_KEY": key}
+    reader, stretched = Secrets(tmp_path, environ), 0
+    assert reader.latest("A_KEY") is None
+    writer = _vault(tmp_path, key)
+    writer.set("A_KEY", "first")
+    derive = MasterKey.derive
+
+    def counted(self: MasterKey, kdf: Any) -> bytes:
+        nonlocal stretched
+        stretched += 1
+        return derive(self, kdf)
+
+    monkeypatch.setattr(MasterKey, "derive", counted)
+    assert [found.value for _ in range(3) if (found := reader.latest("A_KEY"))] == ["first"] * 3
+    writer.set("A_KEY", "second")
+    assert [found.value for _ in range(3) if (found := reader.latest("A_KEY"))] == ["second"] * 3
+    writer.remove("A_KEY")
+    assert reader.latest("A_KEY") is None
+    reader.path.unlink()
+    assert reader.latest("A_KEY") is None
+    assert stretched == 1
+
+
+def test_a_file_that_was_damaged_meanwhile_gives_no_value_of_before(tmp_path: Path) -> None:
+    reader = Secrets(tmp_path, {"ARBITER_MASTER_KEY": RAW})
+    _vault(tmp_path).set("A_KEY", "first")
+    assert reader.latest("A_KEY") is not None
+    whole = reader.path.read_text()
+    reader.path.write_text("{")
+    for _ in range(2):
+        with pytest.raises(SecretError, match="damaged"):
+            reader.latest("A_KEY")
+    reader.path.write_text(whole)
+    assert reader.latest("A_KEY") is not None

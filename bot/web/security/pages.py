@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bot.secrets import SecretError
 from bot.web.problems import Problem
-from bot.web.security.binding import PASSWORD
+from bot.web.security.binding import PASSWORD, SHORTEST_PASSWORD, is_loopback
 from bot.web.security.forms import form_of
 from bot.web.security.gate import Reader, address_of, known, session_cookie, session_key
 from bot.web.security.keys import same
@@ -143,12 +143,14 @@ def _is_https(request: Request) -> bool:
 
 
 async def _password(room: Standing) -> str | None:
-    """In a thread: the encrypted file may have to be opened, and its key to be stretched."""
+    """The password as it is now. In a thread: the encrypted file may have to be opened, and its key to be stretched."""
     try:
-        secret = await asyncio.to_thread(room.secrets.get, PASSWORD)
+        secret = await asyncio.to_thread(room.secrets.latest, PASSWORD)
     except SecretError as error:
         raise Problem(503, "The secrets cannot be read", str(error)) from error
-    return None if secret is None else secret.value
+    if secret is None or (len(secret.value) < SHORTEST_PASSWORD and not is_loopback(room.loaded.settings.web.host)):
+        return None  # as at the start: what others can reach is not guarded by that
+    return secret.value
 
 
 def _page(template: str, status: HTTPStatus = HTTPStatus.OK, **context: object) -> HTMLResponse:

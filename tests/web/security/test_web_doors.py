@@ -12,6 +12,7 @@ import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.secrets import Secrets
 from bot.web.security.pages import local
 from bot.web.security.store import LINK_MS, AccessStore
 from tests.web.security.web_world import COOKIE, HOST, ORIGIN, PASSWORD, Clock, World, make_world
@@ -159,6 +160,32 @@ async def test_secrets_that_cannot_be_opened_are_said_so_and_let_nobody_in(
     (tmp_path / "data" / "secrets.json").write_text("{")
     async with world.client() as client:
         assert (await client.post("/login", data={"password": "x"}, headers=FROM_HERE)).status_code == 503
+
+
+async def test_a_password_that_was_changed_or_removed_opens_no_door(tmp_path: Path, access: AccessStore, clock: Clock) -> None:
+    environ = {"ARBITER_KEY_FILE": str(tmp_path / "key")}
+    world = make_world(tmp_path, access, clock, environ=environ)
+    outside = Secrets(tmp_path / "data", environ)
+    async with world.client() as client:
+
+        async def tried(password: str) -> int:
+            return (await client.post("/login", data={"password": password}, headers=FROM_HERE)).status_code
+
+        outside.vault().set("WEB_PASSWORD", "the password of before")
+        assert await tried("the password of before") == 303
+        outside.vault().set("WEB_PASSWORD", "the password of now")
+        assert [await tried(f"the password of {when}") for when in ("before", "now")] == [403, 303]
+        outside.vault().remove("WEB_PASSWORD")
+        assert await tried("the password of now") == 404
+
+
+async def test_a_password_that_others_could_guess_opens_no_door_that_they_can_reach(
+    tmp_path: Path, access: AccessStore, clock: Clock
+) -> None:
+    for host, status in (("127.0.0.1", 303), ("0.0.0.0", 404)):
+        world = make_world(tmp_path, access, clock, host=host, environ={"WEB_PASSWORD": "short"})
+        async with world.client() as client:
+            assert (await client.post("/login", data={"password": "short"}, headers=FROM_HERE)).status_code == status
 
 
 async def test_two_control_rooms_of_one_machine_keep_one_browser_logged_in(world: World) -> None:
