@@ -95,6 +95,8 @@ class Status:
     def _unwell(self) -> Mapping[str, Health]:
         """Symbols that matter and whose market data are not fresh."""
         desk = self.shell.desk
+        found = {symbol: health for symbol, health in desk.state.risk.health.items() if health is not Health.FRESH}
+        if not found:
+            return {}
         concerned = self.world.concerned(desk)
-        found = desk.state.risk.health.items()
-        return {symbol: health for symbol, health in found if health is not Health.FRESH and symbol in concerned}
+        return {symbol: health for symbol, health in found.items() if symbol in concerned}
