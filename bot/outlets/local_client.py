@@ -183,6 +183,8 @@ class LocalClient:
                 await self._writer.drain()
                 return await answer
         except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise  # our own patience, which is an `OSError` too: the bot is still there
             message = "the bot went away"
             raise Disconnected(message) from error
         finally:

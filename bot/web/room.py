@@ -51,6 +51,7 @@ _AFAR = frozenset({"qc.projects", "qc.nodes", "qc.algorithms"})
 _READ_SECONDS = 20.0
 _READERS = 8
 _STATUS_SECONDS = 0.5
+_STATUS_ANSWER_SECONDS = 4.0
 _MOST_REMEMBERED = 64
 _SERVES_TIMES = 10.0
 _SERVES_SECONDS = 5.0
@@ -64,16 +65,22 @@ class _Fresh:
     """One answer for all who ask within half a second, and one question for all who wait."""
 
     _at: float = -1.0
-    _value: Answer | None = None
+    _found: Answer | Problem | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def get(self, ask: Callable[[], Any]) -> Answer:
+    async def get(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+        """What `ask` finds, or the `Problem` that it meets: that too is for all who wait."""
+        clock = asyncio.get_running_loop().time
         async with self._lock:
-            now = asyncio.get_running_loop().time()
-            if self._value is None or now - self._at > _STATUS_SECONDS:
-                self._value = None
-                self._value, self._at = await ask(), now
-            return self._value
+            if self._found is None or clock() - self._at > _STATUS_SECONDS:
+                try:
+                    self._found = await ask()
+                except Problem as problem:
+                    self._found = problem
+                self._at = clock()
+            if isinstance(self._found, Problem):
+                raise self._found.with_traceback(None)
+            return self._found
 
 
 @dataclass(slots=True)
@@ -300,16 +307,19 @@ class ControlRoom:
             raise Problem(503, "Cannot be answered", line) from error
 
     async def _ask_status(self) -> Answer:
-        done = await self._send("status", {}, "control-room", None)
+        done = await self._send("status", {}, "control-room", None, _STATUS_ANSWER_SECONDS)
         if not done.ok or done.result is None:
             raise Problem(503, "The bot does not answer", done.error or "")
         return done.result
 
-    async def _send(self, name: str, args: Mapping[str, object], actor: str, nonce: str | None) -> CommandResult:
+    async def _send(
+        self, name: str, args: Mapping[str, object], actor: str, nonce: str | None, seconds: float = _COMMAND_SECONDS
+    ) -> CommandResult:
         _sendable(args)
-        require_same_run(self.running)
+        if name not in LOOKS:
+            require_same_run(self.running)
         try:
-            return await self.link.command(name, args, actor=actor, nonce=nonce, timeout=_COMMAND_SECONDS)
+            return await self.link.command(name, args, actor=actor, nonce=nonce, timeout=seconds)
         except BotAway as error:
             raise Problem(503, "No bot is running", str(error)) from error
         except Disconnected as error:

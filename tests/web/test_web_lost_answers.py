@@ -128,3 +128,18 @@ async def test_what_is_sent_again_reaches_no_other_run_than_that_which_knows_it(
             _only_run.reset(pinned)
     assert (caught.value.status, caught.value.unknown) == (409, True)
     assert bot.done == []
+
+
+async def test_a_bot_that_hangs_is_asked_once_for_all_who_want_to_know_how_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.web.room._STATUS_ANSWER_SECONDS", 0.2)
+    bot = Bot()
+    async with program(tmp_path) as (room, _), running(tmp_path, bot, "run-1"):
+        await room.link.until(up=True, timeout=PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            told = await asyncio.gather(*(room.status() for _ in range(200)), return_exceptions=True)
+        bot.answers.set()
+    assert {(each.status, each.title) for each in told if isinstance(each, Problem)} == {(503, "The bot does not answer")}
+    assert len(told) == 200
+    assert len(bot.done) == 1
