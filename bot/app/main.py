@@ -76,6 +76,9 @@ _SERVICE_SECONDS = 0.2
 _DESK_SECONDS = 0.25
 _JOURNAL_SECONDS = 2.2
 _OUTLET_SECONDS = 2.0
+_TELLING_SECONDS = 1.0
+# Nobody waits for the end of a run that ended by an error, but whoever must know of it may be an ocean away.
+_LAST_WORDS_SECONDS = 2.0
 _LEARNER_SECONDS = 1.0
 _AUDIT_SECONDS = 0.8
 _WORLD_SECONDS = 0.8
@@ -224,10 +227,13 @@ class _Run:
             try:
                 await self._open()
                 await self._trade()
-            except BaseException as error:
-                if isinstance(error, Exception):
-                    self._tell_end(error)
+            except Exception as error:
+                self._tell_end(error)
                 with contextlib.suppress(JournalError):  # what went wrong first is what is told
+                    await self._leave(None, _LAST_WORDS_SECONDS)
+                raise
+            except BaseException:
+                with contextlib.suppress(JournalError):
                     await self._leave(None)
                 raise
             await self._leave(self._snapshot())
@@ -354,26 +360,27 @@ class _Run:
         start("reconciliation", live.keep_reconciled)
         return True
 
-    async def _leave(self, final: object) -> None:
+    async def _leave(self, final: object, last_words: float = 0.0) -> None:
         """The last samples and the final snapshot go into the journal, the last messages out, both at once and in time.
 
-        Without a `final` snapshot the next start goes on from the last one kept and the inputs recorded since.
+        Without a `final` snapshot the next start goes on from the last one kept and the inputs recorded since. `last_words` are
+        seconds more for messages that are not told yet.
         """
         self._tell_worth()
-        outlets = asyncio.create_task(self._close_outlets(), name="close-outlets")
+        outlets = asyncio.create_task(self._close_outlets(_TELLING_SECONDS + last_words), name="close-outlets")
         both = asyncio.create_task(self._close_learners_and_monitor(), name="close-learners-and-monitor")
         try:
             await self.journal.close(self.clock.now(), final, timeout=_JOURNAL_SECONDS)
         finally:
-            await within("outlets", outlets, _OUTLET_SECONDS)
+            await within("outlets", outlets, _OUTLET_SECONDS + last_words)
             await within("learners and monitor", both, _LEARNER_SECONDS)
 
     async def _close_learners_and_monitor(self) -> None:
         await asyncio.gather(self.learners.close(_LEARNER_SECONDS), self.monitor.close())
 
-    async def _close_outlets(self) -> None:
+    async def _close_outlets(self, telling: float) -> None:
         """No more commands come when they are closed: then the last of them is written down."""
-        await self.outlets.close()
+        await self.outlets.close(telling)
         await self.audit.close(_AUDIT_SECONDS)
 
     async def _obey(self, command: Command) -> CommandResult:

@@ -272,6 +272,26 @@ async def test_a_run_that_ends_by_an_error_tells_the_channels_and_a_cancelled_on
     assert last["type"] == "failure"
 
 
+async def test_a_run_that_ends_by_an_error_waits_for_a_slow_service_to_take_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: PaperBroker, quote: Quote) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(PaperBroker, "on_quote", fail)
+    async with standing_hook() as hook:
+        monkeypatch.setenv("ARBITER_SECRET_HOOK", hook.url)
+        hook.silent.clear()
+        running = begin(tmp_path, Watching(), {"notifications.channels.phone.url_secret": "HOOK"})
+        await hook.heard(1, 20.0)
+        asyncio.get_running_loop().call_later(1.2, hook.silent.set)
+        with pytest.raises(ArithmeticError):
+            await asyncio.wait_for(running, 20)
+    with closing(sqlite3.connect(tmp_path / "data" / "arbiter.db")) as database:
+        rows = database.execute("SELECT outcome FROM notify_deliveries WHERE title LIKE '%has ended by an error'").fetchall()
+    assert rows == [("delivered",)]
+
+
 async def test_a_cancelled_run_closes_everything(tmp_path: Path) -> None:
     tasks, sockets = asyncio.all_tasks(), open_sockets()
     watcher = Watching()
