@@ -41,7 +41,7 @@ def shell_of(desk: DeskHarness) -> Any:
 def report(desk: DeskHarness, start: Start) -> dict[str, Any]:
     inbox = SimpleNamespace(conflated=0, trades_dropped=0)
     feed = SimpleNamespace(statistics=FeedStatistics())
-    world = SimpleNamespace(simulated=False, venue="binance", inbox=inbox, feed=feed)
+    world = SimpleNamespace(simulated=False, venue="binance", inbox=inbox, feed=feed, concerned=lambda _: frozenset())
     host = SimpleNamespace(specs={}, troubles={})
     status = Status("r", RunMode.PAPER, start, cast("Any", world), shell_of(desk), cast("Any", host), Supervisor())
     return dict(status.report())
