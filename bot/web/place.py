@@ -39,10 +39,27 @@ class Place:
         try:
             found = orjson.loads((data_dir / PLACE_FILE).read_bytes())
             place = cls(str(found["host"]), int(found["port"]), int(found["pid"]))
-            os.kill(place.pid, 0)
         except (OSError, ValueError, LookupError, TypeError):
             return None
-        return place
+        return place if place.alive else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        try:
+            os.kill(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def write(self, data_dir: Path) -> None:
+        """Tell it, at once and whole."""
+        draft = data_dir / f".{PLACE_FILE}.{os.getpid()}"
+        draft.unlink(missing_ok=True)
+        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(orjson.dumps({"host": self.host, "port": self.port, "pid": self.pid}))
+        draft.replace(data_dir / PLACE_FILE)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,15 +82,17 @@ def bind(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def told(data_dir: Path, place: Place) -> Iterator[None]:
-    """Say in the data directory where the control room is, for as long as it is."""
-    path = data_dir / PLACE_FILE
-    draft = data_dir / f".{PLACE_FILE}.{place.pid}"
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(orjson.dumps({"host": place.host, "port": place.port, "pid": place.pid}))
-    draft.replace(path)
+    """Say in the data directory where the control room is, for as long as it is.
+
+    Where another one was told of, that is told of again at the end if it is still there; what a later one told is left alone.
+    """
+    before = Place.read(data_dir)
+    place.write(data_dir)
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        if Place.read(data_dir) == place:
+            if before is not None and before.alive:
+                before.write(data_dir)
+            else:
+                (data_dir / PLACE_FILE).unlink(missing_ok=True)
