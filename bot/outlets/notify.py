@@ -1,10 +1,11 @@
 """Notifications: telling the person, without telling the same thing all night.
 
 A notice is queued and sent by a task of its own. The same notice within a window is told once, with the number of times it was
-suppressed when it is told again; but once it was told that all is well, a fault is news again, and so is the next all-clear: the
-last that is told of a thing is how it is. A minute has room for so many notices, but a critical one always has a place. Notifiers
-are simple and near (the log, the screen); a channel leads to a service elsewhere and has its own queue, bounds and task. Nothing
-here ever raises into trading.
+suppressed when it is told again. But the last that is told of a thing is how it is: after an all-clear a critical fault is news
+again, another one is told when the window is over if it was not cleared by then, and so is each next all-clear.
+
+A minute has room for so many notices, but a critical one always has a place. Notifiers are simple and near (the log, the screen);
+a channel leads to a service elsewhere and has its own queue, bounds and task. Nothing here ever raises into trading.
 """
 
 from __future__ import annotations
@@ -90,9 +91,19 @@ def _every_topic(topic: Topic) -> bool:
 
 @dataclass(slots=True)
 class _Told:
+    """When it was told, how often it was suppressed since, and whether something told later says otherwise."""
+
     at: float
-    topic: Topic
     suppressed: int = 0
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A fault that is told when its window is over (monotonic seconds)."""
+
+    due: float
+    topic: Topic
 
 
 class Notifications:
@@ -119,6 +130,7 @@ class Notifications:
         self._clock = clock
         self._queue: deque[Notify] = deque()
         self._told: dict[Notify, _Told] = {}
+        self._held: dict[Notify, _Held] = {}
         self._recent: deque[float] = deque()
         self._outcomes = dict.fromkeys(("sent", "failed", "repeated", "limited", "overflowed"), 0)
         self._wake = asyncio.Event()
@@ -141,17 +153,19 @@ class Notifications:
         topic = topic_of(notice)
         # Whoever stops trading, goes on and stops again in a minute is told three times.
         fresh = notice if topic is Topic.TRADING else self._fresh(topic, notice)
-        if fresh is None:
-            return
-        self._offer(topic, fresh)
-        if self._has_room(notice):
-            self._enqueue(fresh)
+        if fresh is not None:
+            self._tell_all(topic, notice, fresh)
 
     def alert(self, topic: Topic, notice: Notify) -> None:
         """Take a notice that only channels are told of: log and screen show in their own way what it says. Returns at once."""
-        fresh = self._fresh(topic, notice) if topic in _FLAPPING else notice
+        fresh = self._fresh(topic, notice, hold=False) if topic in _FLAPPING else notice
         if fresh is not None:
             self._offer(topic, fresh)
+
+    def _tell_all(self, topic: Topic, notice: Notify, fresh: Notify) -> None:
+        self._offer(topic, fresh)
+        if self._has_room(notice):
+            self._enqueue(fresh)
 
     def _offer(self, topic: Topic, notice: Notify) -> None:
         if not self._admits(topic):
@@ -194,30 +208,49 @@ class Notifications:
             async with asyncio.timeout(timeout):
                 await self._empty.wait()
 
-    def _fresh(self, topic: Topic, notice: Notify) -> Notify | None:
-        """The notice, perhaps saying how often it was suppressed; None if it was told a moment ago and still holds."""
+    def _fresh(self, topic: Topic, notice: Notify, *, hold: bool = True) -> Notify | None:
+        """The notice, perhaps saying how often it was suppressed; None if it was told a moment ago, or is told later.
+
+        Nothing is held back for whoever asks not to: what the alerts find has waited already.
+        """
         now = self._clock()
-        if topic in _CLEARED:
-            self._renew(topic, notice)
+        if topic in _CLEARED and notice.severity is Severity.INFO:
+            self._held = {fault: held for fault, held in self._held.items() if _subject(fault) != _subject(notice)}
         told = self._told.pop(notice, None)
         if told is not None and now - told.at < self._settings.window:
-            told.suppressed += 1
-            self._outcomes["repeated"] += 1
-            self._told[notice] = told
-            return None
-        self._told[notice] = _Told(now, topic)
+            if hold and told.outdated and notice.severity is Severity.WARNING:
+                self._held.setdefault(notice, _Held(told.at + self._settings.window, topic))
+                self._wake.set()
+            if not told.outdated or notice in self._held:
+                told.suppressed += 1
+                self._outcomes["repeated"] += 1
+                self._told[notice] = told
+                return None
+        if topic in _CLEARED:
+            self._outdate(notice)
+        self._told[notice] = _Told(now)
         if len(self._told) > self._settings.remembered:
             del self._told[next(iter(self._told))]
         if told is not None and told.suppressed:
             return replace(notice, text=f"{notice.text} (and {told.suppressed} times since it was last told)")
         return notice
 
-    def _renew(self, topic: Topic, notice: Notify) -> None:
-        """Forget what a notice makes untrue: an all-clear the faults of its topic that were told, a fault its all-clears."""
-        clear = notice.severity is Severity.INFO
-        for other, told in list(self._told.items()):
-            if told.topic is topic and (other.severity is Severity.INFO) is not clear:
-                del self._told[other]
+    def _outdate(self, notice: Notify) -> None:
+        """Mark what a notice makes untrue: an all-clear the faults of its subject that were told, a fault its all-clears."""
+        clear, subject = notice.severity is Severity.INFO, _subject(notice)
+        for other, told in self._told.items():
+            if (other.severity is Severity.INFO) is not clear and _subject(other) == subject:
+                told.outdated = True
+
+    def _release(self) -> None:
+        """Tell the faults whose window is over and that were not cleared meanwhile."""
+        now = self._clock()
+        for notice, held in [each for each in self._held.items() if each[1].due <= now]:
+            del self._held[notice]
+            self._told.pop(notice, None)
+            fresh = self._fresh(held.topic, notice)
+            if fresh is not None:
+                self._tell_all(held.topic, notice, fresh)
 
     def _has_room(self, notice: Notify) -> bool:
         """Whether the minute has room for it at the notifiers; one for which there is none may come again."""
@@ -240,8 +273,12 @@ class Notifications:
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            due = min((held.due for held in self._held.values()), default=None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
+                    await self._wake.wait()
             self._wake.clear()
+            self._release()
             while self._queue:
                 notice = self._queue.popleft()
                 await asyncio.gather(*(self._tell(notifier, notice) for notifier in self._notifiers))
@@ -257,3 +294,8 @@ class Notifications:
             _log.warning("notification_failed", notifier=notifier.name, title=notice.title, error=type(error).__name__)
         else:
             self._outcomes["sent"] += 1
+
+
+def _subject(notice: Notify) -> str:
+    """What a title is about: its first two words, such as `The venue`, `The account`, `Market data`."""
+    return " ".join(notice.title.split(maxsplit=2)[:2])

@@ -87,6 +87,55 @@ async def test_the_last_that_is_told_of_the_account_is_how_it_is(clock: Clock) -
     assert kept == [DIFFER, EXPLAINED, DIFFER, EXPLAINED]
 
 
+DEGRADED = Notify(Severity.WARNING, "The venue is degraded", "breaker open")
+ANSWERS = Notify(Severity.INFO, "The venue answers again", "binance")
+
+
+async def test_a_venue_that_flaps_is_told_once_in_the_window_and_the_last_that_is_told_is_how_it_is(clock: Clock) -> None:
+    flapping = [change for _ in range(20) for change in (DEGRADED, 2.0, ANSWERS, 2.0)]
+    kept, _ = await told(clock, *flapping)
+    assert kept == [DEGRADED, ANSWERS]
+    clock.now += 1_000
+    kept, _ = await told(clock, DEGRADED, 2.0, ANSWERS, 2.0, DEGRADED, 296.0, notice())
+    assert kept[:2] == [DEGRADED, ANSWERS]
+    assert sorted(kept[2:], key=str) == sorted([notice(), DEGRADED], key=str), "the window is over and it still is degraded"
+
+
+async def test_a_fault_that_came_again_is_told_by_itself_when_its_window_is_over() -> None:
+    box = Letterbox()
+    notifications = Notifications((box,), NotifySettings(window=0.2))
+    await notifications.start()
+    for change in (DEGRADED, ANSWERS, DEGRADED):
+        notifications.put(change)
+    async with asyncio.timeout(5):
+        while len(box.kept) < 3:
+            await asyncio.sleep(0.01)
+    await notifications.close()
+    assert box.kept == [DEGRADED, ANSWERS, DEGRADED]
+
+
+async def test_what_is_held_back_is_bounded_by_what_is_remembered(clock: Clock) -> None:
+    notifications = Notifications((), NotifySettings(remembered=10, per_minute=10_000), clock)
+    faults = [Notify(Severity.WARNING, "The venue is degraded", str(number)) for number in range(100)]
+    for change in (*faults, ANSWERS, *reversed(faults)):
+        notifications.put(change)
+    assert 1 <= len(notifications._held) <= 10
+
+
+async def test_the_all_clear_of_one_thing_does_not_take_back_what_is_held_of_another(clock: Clock) -> None:
+    fails = Notify(Severity.WARNING, "The account is not reconciled", "no answer; trading goes on")
+    again = Notify(Severity.INFO, "The account is reconciled again", "after 3 passes that failed")
+    box = Letterbox()
+    notifications = Notifications((box,), NotifySettings(), clock)
+    await notifications.start()
+    for change in (fails, again, fails, ANSWERS):
+        notifications.put(change)
+    clock.now += 300
+    notifications.put(notice())
+    await notifications.close()
+    assert box.kept.count(fails) == 2
+
+
 async def test_an_all_clear_of_the_account_makes_nothing_else_new(clock: Clock) -> None:
     kept, outcomes = await told(clock, notice(), DIFFER, DIFFER, EXPLAINED, EXPLAINED, notice())
     assert kept == [notice(), DIFFER, EXPLAINED]
