@@ -27,6 +27,9 @@ HELD = "llm.minds"
 """Where a ground holds the minds, so that the sources and the use cases of a bot pay from one purse."""
 
 _SIMULATED_CALLS = 120
+_WELL_AGAIN = frozenset(
+    {"enabled", "breaker_closed", "rested"}
+)  # of `ChangeKind`, whose module is not loaded before it is needed
 _DAY_MS = 86_400_000
 
 
@@ -103,5 +106,7 @@ def _of_budget(alert: Alert) -> Notify:
 
 
 def _of_change(change: Change) -> Notify:
+    """That it may be asked again is an all-clear: it tells who hears of such, and makes the next failure news."""
     what = change.kind.value.replace("_", " ")
-    return Notify(Severity.WARNING, f"LLM: {change.subject} {what}", change.detail or "no more is known")
+    severity = Severity.INFO if change.kind.value in _WELL_AGAIN else Severity.WARNING
+    return Notify(severity, f"LLM: {change.subject} {what}", change.detail or "no more is known")
