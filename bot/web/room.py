@@ -197,6 +197,10 @@ class ControlRoom:
             self._run_for, self._run_at = wanted, now
         return self._run
 
+    async def run_named(self, name: str) -> Run | None:
+        """The run of an id, `latest` being the one that is shown; None if there is none."""
+        return await (self.run() if name == "latest" else self.read(lambda queries: queries.run(name)))
+
     def _newest(self, queries: Queries) -> Run | None:
         """Of this bot's name, of those that share a database; of whoever it is only where this bot has none."""
         return queries.latest_run(bot=self.loaded.settings.bot.name) or queries.latest_run()

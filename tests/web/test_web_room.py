@@ -84,6 +84,8 @@ async def test_while_its_bot_is_down_a_room_shows_its_own_books_and_not_those_of
         room._run = None
         assert (await room.world()).run == "r1"
         assert (await room.book()).bot == loaded.settings.bot.name
+        named = [await room.run_named(name) for name in ("latest", "r2", "r3")]
+        assert [each and each.id for each in named] == ["r1", "r2", None]
 
 
 async def test_a_room_without_a_journal_says_what_to_do(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    run: str = Field(pattern=r"^[0-9A-Za-z-]{1,64}$", description="a run's id, or `latest`")
+    run: str = Field(pattern=r"^[0-9A-Za-z-]{1,64}$", description="a run's id, or `latest` of this bot")
 
 
 @router.get("/reports")
@@ -36,7 +36,7 @@ async def reports(room: Room, principal: Reader) -> list[Report]:
 async def build(room: Room, principal: Trader, wanted: Wanted) -> Report:
     """Begin to build the tear sheet of a run."""
     del principal
-    run = await room.read(lambda queries: queries.run(wanted.run))
+    run = await room.run_named(wanted.run)
     if run is None:
         raise not_found(f"no run has the id {wanted.run!r}")
     return room.reports.build(run.id, room.now())

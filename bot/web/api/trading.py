@@ -294,7 +294,7 @@ async def runs(
 async def run_by_id(room: Room, principal: Reader, id: Id) -> r.Run:  # noqa: A002 - the word of the address
     """One run with the configuration that it had; `latest` is the newest of this bot."""
     del principal
-    found = await (room.run() if id == "latest" else room.read(lambda queries: queries.run(id)))
+    found = await room.run_named(id)
     if found is None:
         raise not_found(f"no run has the id {id!r}")
     return found
