@@ -27,9 +27,8 @@ HELD = "llm.minds"
 """Where a ground holds the minds, so that the sources and the use cases of a bot pay from one purse."""
 
 _SIMULATED_CALLS = 120
-_WELL_AGAIN = frozenset(
-    {"enabled", "breaker_closed", "rested"}
-)  # of `ChangeKind`, whose module is not loaded before it is needed
+# Of `ChangeKind`, by value: its module is not loaded before it is needed.
+_WELL_AGAIN = frozenset({"enabled", "breaker_closed", "rested"})
 _DAY_MS = 86_400_000
 
 
