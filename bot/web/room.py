@@ -66,21 +66,28 @@ class _Fresh:
 
     _at: float = -1.0
     _found: Answer | Problem | None = None
+    _changes: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def get(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
         """What `ask` finds, or the `Problem` that it meets: that too is for all who wait."""
         clock = asyncio.get_running_loop().time
         async with self._lock:
-            if self._found is None or clock() - self._at > _STATUS_SECONDS:
+            found, changes = self._found, self._changes
+            if found is None or clock() - self._at > _STATUS_SECONDS:
                 try:
-                    self._found = await ask()
+                    found = await ask()
                 except Problem as problem:
-                    self._found = problem
-                self._at = clock()
-            if isinstance(self._found, Problem):
-                raise self._found.with_traceback(None)
-            return self._found
+                    found = problem
+                # What was changed while it was asked may not be in the answer.
+                self._found, self._at = found if changes == self._changes else None, clock()
+            if isinstance(found, Problem):
+                raise found.with_traceback(None)
+            return found
+
+    def changed(self) -> None:
+        """Whoever changed something finds it in the next answer."""
+        self._found, self._changes = None, self._changes + 1
 
 
 @dataclass(slots=True)
@@ -248,6 +255,8 @@ class ControlRoom:
         Where the bot began it and does not say that it is done, or was asked and does not answer, the problem is `unknown`.
         """
         done = await self._send(name, args, principal.actor, nonce)
+        if name not in LOOKS and name != "do":
+            self._status.changed()
         if done.missing:
             raise not_found(done.error or "it does not exist")
         if not done.ok:

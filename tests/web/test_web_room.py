@@ -21,7 +21,7 @@ from bot.settings import load
 from bot.web.app import create_app
 from bot.web.place import WebError
 from bot.web.problems import Problem
-from bot.web.room import _Remembered
+from bot.web.room import _Fresh, _Remembered
 from bot.web.security.principal import Scope
 from bot.web.server import open_room
 from tests.app.bot_process import ROOT
@@ -168,3 +168,28 @@ async def test_a_figure_that_cannot_be_read_any_more_is_a_problem_and_not_the_fi
     assert await figure.get() == 4, "one question more, and it is known again"
     gc.collect()
     assert unheard == []
+
+
+async def test_who_changed_something_finds_it_in_the_next_status() -> None:
+    kept, answers = _Fresh(), iter([{"state": "active"}, {"state": "active"}, {"state": "halted"}])
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def ask() -> dict[str, object]:
+        return next(answers)
+
+    async def slow() -> dict[str, object]:
+        found = next(answers)
+        begun.set()
+        await go.wait()
+        return found
+
+    assert await kept.get(ask) == {"state": "active"}
+    assert await kept.get(ask) == {"state": "active"}, "within half a second nobody asks again"
+    kept.changed()
+    async with asyncio.timeout(5):
+        asking = asyncio.create_task(kept.get(slow))
+        await begun.wait()
+        kept.changed()  # after the bot looked, and before its answer is here
+        go.set()
+        assert await asking == {"state": "active"}
+        assert await kept.get(ask) == {"state": "halted"}
