@@ -171,7 +171,8 @@ async def test_a_figure_that_cannot_be_read_any_more_is_a_problem_and_not_the_fi
 
 
 async def test_who_changed_something_finds_it_in_the_next_status() -> None:
-    kept, answers = _Fresh(), iter([{"state": "active"}, {"state": "active"}, {"state": "halted"}])
+    told: list[dict[str, object]] = [{"state": "active"}, {"state": "active"}, {"state": "halted"}]
+    kept, answers = _Fresh(), iter(told)
     begun, go = asyncio.Event(), asyncio.Event()
 
     async def ask() -> dict[str, object]:
