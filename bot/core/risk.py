@@ -251,7 +251,7 @@ class SymbolCoolDown:
         left = book.risk.last_exit.get(draft.symbol)
         if draft.reduces or left is None or book.now - left >= self.wait_ms:
             return draft
-        wait = _seconds(left + self.wait_ms - book.now)
+        wait = -(-(left + self.wait_ms - book.now) // 1_000)  # whole seconds, none too few
         return Refusal(Denial.COOL_DOWN, f"{draft.symbol} was left just now; it may be entered again in {wait} s")
 
 
@@ -267,7 +267,7 @@ class LossStreak:
         risk = book.risk
         if draft.reduces or risk.loss_streak < self.losses or book.now - risk.last_loss >= self.wait_ms:
             return draft
-        wait = _seconds(risk.last_loss + self.wait_ms - book.now)
+        wait = -(-(risk.last_loss + self.wait_ms - book.now) // 1_000)  # whole seconds, none too few
         return Refusal(Denial.LOSS_STREAK, f"{risk.loss_streak} losses in a row; entries resume in {wait} s")
 
 
@@ -495,8 +495,3 @@ def may_send(request: OrderRequest, risk: RiskState) -> str | None:
     if risk.frozen.get(request.symbol, request.id) != request.id:
         return "the symbol froze before the order was sent"
     return None
-
-
-def _seconds(ms: int) -> int:
-    """Milliseconds as whole seconds, rounded up: nobody is told that a wait is over before it is."""
-    return -(-ms // 1_000)
