@@ -12,6 +12,7 @@ while the same run of the bot surely knows that, and answered 409 from then on.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 _LONGEST = 128
+_UNRECORDED_SECONDS = 1.0
 _KEPT_HEADERS = ("content-type", "content-encoding", "vary", "location", "etag")
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -129,11 +131,12 @@ async def _once(request: Request, principal: str, name: str, handler: _Handler, 
     fingerprint = await _fingerprint(request)
     nonce = hashlib.sha256(f"{principal} {name} {fingerprint}".encode()).hexdigest()
     try:
-        begun = await records.begin(principal, name, fingerprint, run)
-    except StoreUnavailable as error:
+        async with asyncio.timeout(_UNRECORDED_SECONDS if unrecorded else None):
+            begun = await records.begin(principal, name, fingerprint, run)
+    except (StoreUnavailable, TimeoutError) as error:
         if not unrecorded:
             raise Problem(503, "Nothing was done", f"the Idempotency-Key cannot be written down: {error}") from error
-        log.warning("done_unrecorded", path=request.url.path, reason=str(error))
+        log.warning("done_unrecorded", path=request.url.path, reason=str(error) or "the file is locked")
         request.state.nonce = nonce
         return await handler(request)
     if isinstance(begun, Done):

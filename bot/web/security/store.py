@@ -41,6 +41,7 @@ _MOST_LINKS = 20
 _MOST_SESSIONS = 100
 _MOST_TOKENS = 100
 _BUSY_SECONDS = 5.0
+_NOTE_SECONDS = 0.5
 _THREADS = 4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")
 
@@ -221,14 +222,15 @@ class AccessStore:
         return await self._do(asked, now=now, name=name) > 0
 
     async def _note(self, statement: str, now: int, key: str) -> None:
-        """Write down that it was used. A disk that is full must not cost the door: it is tried again a minute later."""
+        """Write down that it was used. A full or locked disk must not cost the door: it is tried again a minute later."""
         if 0 <= now - self._not_noted < _NOTED_MS:
             return
         try:
-            await self._do(statement, now=now, id=key)
-        except StoreUnavailable as error:
+            async with asyncio.timeout(_NOTE_SECONDS):
+                await self._do(statement, now=now, id=key)
+        except (StoreUnavailable, TimeoutError) as error:
             self._not_noted = now
-            log.warning("use_not_noted", reason=str(error))
+            log.warning("use_not_noted", reason=str(error) or "the file is locked")
 
     async def _one(self, statement: str, key: str) -> Row[Any] | None:
         return await self._database.run(lambda connection: connection.execute(text(statement), {"key": key}).first())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -180,6 +182,17 @@ async def test_a_full_disk_stops_no_halt_and_lets_nothing_else_be_done_twice(wor
     assert done.status_code == 200
     assert len(world.done) == 3
     assert [entry["event"] for entry in logs] == ["done_unrecorded"] * 2
+
+
+async def test_a_locked_file_delays_a_halt_by_no_more_than_moments(world: World, tmp_path: Path) -> None:
+    headers = {**await world.bearer(), "Idempotency-Key": "k"}
+    with closing(sqlite3.connect(tmp_path / "data" / ACCESS_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(4), world.client() as client:
+            halted = await client.post("/api/v1/halt", headers=headers)
+        other.execute("ROLLBACK")
+    assert halted.status_code == 200
+    assert len(world.done) == 1
 
 
 @pytest.mark.parametrize("path", [ORDERS, "/api/v1/breaks?status=404"])
