@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from bot.journal.errors import JournalError
+from bot.services.look_up import database_to_read
 from bot.services.use_case import Ground, UseCaseError
 from bot.store.errors import StoreUnavailable
 from research.memory.errors import ResearchError
@@ -43,3 +44,18 @@ async def store_of(ground: Ground, name: str, opened: Callable[[str], Awaitable[
         ground.closing.push_async_callback(store.close)
         ground.held[name] = store
         return store
+
+
+async def store_to_read(ground: Ground, name: str, opened: Callable[[str], Awaitable[S]], table: str) -> S | None:
+    """The same for a look-up: None where `table` was never made, for whoever only looks leaves a journal as it is."""
+    from sqlalchemy import inspect  # noqa: PLC0415 - slow to import
+
+    if ground.held.get(name) is None:
+        database = await database_to_read(ground)
+        try:
+            there = database is not None and await database.run(lambda connection: inspect(connection).has_table(table))
+        except StoreUnavailable as error:
+            raise UseCaseError(str(error)) from error
+        if not there:
+            return None
+    return await store_of(ground, name, opened)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from bot.runtime.jobs import Report, Result
-from bot.services.side_store import store_of
+from bot.services.side_store import store_of, store_to_read
 from bot.services.use_case import Arguments, Ground, UseCase, UseCaseError
 from bot.store.errors import StoreUnavailable
 
@@ -39,10 +39,12 @@ async def audit_of(ground: Ground) -> AuditStore:
 
 async def lines(ground: Ground, args: ListArgs, report: Report) -> Result:
     """Lines of the audit, and `next`: what to give as `before` for the page after, null on the last."""
-    from bot.services.audit.store import Wanted  # noqa: PLC0415
+    from bot.services.audit.store import AuditStore, Wanted  # noqa: PLC0415
 
     del report  # it is over before anyone could look
-    store = await audit_of(ground)
+    store = await store_to_read(ground, HELD, AuditStore.open, "audit")
+    if store is None:
+        return {"lines": [], "next": None}
     wanted = Wanted(args.actor, args.command, args.since, args.until, args.simulated, args.before)
     try:
         found = await store.newest(wanted, args.limit)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, text
 
 from bot.services.chat.proposals import Kind, Proposal, ProposalRefused, State
 from bot.services.chat.tables import SCHEMA
-from bot.services.side_store import store_of
+from bot.services.side_store import store_of, store_to_read
 from bot.services.use_case import Ground, Missing
 from bot.store.database import Database, open_prepared
 from sources.llm.ledger_rows import to_usd
@@ -113,8 +113,7 @@ class ChatStore:
             lambda connection: connection.execute(text("SELECT * FROM chat_sessions WHERE id = :id"), {"id": name}).first()
         )
         if found is None:
-            message = f"no chat session is called {name[:40]!r}; `chat.sessions` lists them"
-            raise Missing(message)
+            raise unknown_session(name)
         return _session(found)
 
     async def new_thread(self, name: str, now: int) -> Session:
@@ -233,9 +232,19 @@ class ChatStore:
         return await self._database.run(lambda connection: connection.execute(asked, dict(values)).all())
 
 
+def unknown_session(name: str) -> Missing:
+    """What is raised for a session that there is not."""
+    return Missing(f"no chat session is called {name[:40]!r}; `chat.sessions` lists them")
+
+
 async def chats_of(ground: Ground) -> ChatStore:
     """The store of this ground, opened when it is first needed; closed with it. `UseCaseError` if it cannot be used."""
     return await store_of(ground, HELD, ChatStore.open)
+
+
+async def chats_to_read(ground: Ground) -> ChatStore | None:
+    """The same for a look-up; None where nobody has ever chatted."""
+    return await store_to_read(ground, HELD, ChatStore.open, "chat_sessions")
 
 
 _COLUMNS = ("session", "number", "thread", "ts", "role", "text", "folded", "tools", "model", "cost", "fault")

@@ -14,7 +14,7 @@ from pydantic import Field
 from bot.runtime.jobs import Progress, Report, Result
 from bot.services.chat.desk import desk_of
 from bot.services.chat.proposals import Proposal, State
-from bot.services.chat.store import LARGEST_PAGE, ChatStore, Session, chats_of
+from bot.services.chat.store import LARGEST_PAGE, ChatStore, Session, chats_of, chats_to_read, unknown_session
 from bot.services.chat.talking import LONGEST_QUESTION, Answer, Assistant, Looking
 from bot.services.llm.access import minds_of
 from bot.services.use_case import Arguments, Ground, UseCase
@@ -134,14 +134,18 @@ async def new(ground: Ground, args: NewArgs, report: Report) -> Result:
 async def sessions(ground: Ground, args: PageArgs, report: Report) -> Result:
     """List the sessions."""
     del report
-    store = await chats_of(ground)
+    store = await chats_to_read(ground)
+    if store is None:
+        return {"sessions": []}
     return {"sessions": [each.told() for each in await store.sessions(args.limit, args.skip)]}
 
 
 async def history(ground: Ground, args: HistoryArgs, report: Report) -> Result:
     """What was said in a session, and what was proposed."""
     del report
-    store = await chats_of(ground)
+    store = await chats_to_read(ground)
+    if store is None:
+        raise unknown_session(args.session)
     session = await store.session(args.session)
     lines = await store.messages(session.id, args.limit, args.skip, args.thread)
     offered = await store.proposals(session.id, args.limit)
@@ -155,7 +159,9 @@ async def history(ground: Ground, args: HistoryArgs, report: Report) -> Result:
 async def search(ground: Ground, args: SearchArgs, report: Report) -> Result:
     """Find messages by their words."""
     del report
-    store = await chats_of(ground)
+    store = await chats_to_read(ground)
+    if store is None:
+        return {"messages": []}
     found = await store.search(args.words, args.limit, args.skip, args.session)
     return {"messages": [each.told() for each in found]}
 
