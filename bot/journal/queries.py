@@ -148,10 +148,13 @@ class Queries:
         statement = selecting.runs() if run == "latest" else selecting.runs().where(t.runs.c.id == run)
         return self._first(r.Run, statement)
 
-    def latest_run(self, book: BookKey | None = None, *, bot: str | None = None) -> r.Run | None:
-        """The newest run, of a book or of all books of a bot if one is given."""
-        named = () if bot is None else (t.books.c.bot == bot,)
-        return self._first(r.Run, selecting.runs().where(*same_book(book), *named))
+    def latest_run(self, book: BookKey | None = None) -> r.Run | None:
+        """The newest run, of a book if one is given."""
+        return self._first(r.Run, selecting.runs().where(*same_book(book)))
+
+    def newest_of(self, bot: str) -> r.Run | None:
+        """The newest run of a bot, whatever its book; of any bot where this one has never run here."""
+        return self._first(r.Run, selecting.runs().where(t.books.c.bot == bot)) or self.latest_run()
 
     def decisions(
         self,
@@ -267,13 +270,11 @@ class Queries:
         # Sorted here: databases differ in how they sort text.
         return sorted(self._all(cls, select(*columns).where(table.c.row.in_(newest))), key=attrgetter(by))
 
-    def worth(self, *, run: str | None = None, book: BookKey | None = None, since: int | None = None) -> r.EquityPoint | None:
-        """The first sample of the book's worth from a moment on (ms UTC); without a moment the newest."""
+    def worth(self, *, run: str | None = None, book: BookKey | None = None) -> r.EquityPoint | None:
+        """The newest sample of the book's worth."""
         c = t.equity.c
         wanted = select(*[c[field.name] for field in fields(r.EquityPoint)]).where(*within(t.equity, run, book))
-        if since is None:
-            return self._first(r.EquityPoint, wanted.order_by(c.row.desc()))
-        return self._first(r.EquityPoint, wanted.where(c.at >= since).order_by(c.at, c.row))
+        return self._first(r.EquityPoint, wanted.order_by(c.row.desc()))
 
     def equity(
         self,

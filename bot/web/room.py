@@ -210,7 +210,7 @@ class ControlRoom:
 
     def _newest(self, queries: Queries) -> Run | None:
         """Of this bot's name, of those that share a database; of whoever it is only where this bot has none."""
-        return queries.latest_run(bot=self.loaded.settings.bot.name) or queries.latest_run()
+        return queries.newest_of(self.loaded.settings.bot.name)
 
     async def world(self) -> World:
         """Where this is, as every page says. While a bot greets nobody waits for the journal: the kill switch asks this."""

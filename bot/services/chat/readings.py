@@ -70,8 +70,9 @@ class Sights:
         """What a question to the journal finds; `UseCaseError` where nothing was recorded yet, or the journal's own errors."""
 
         def asked() -> T:
-            with Queries(self.ground.loaded.settings.database_url) as queries:
-                run = queries.run(self.ground.run) if self.ground.run else queries.latest_run()
+            settings = self.ground.loaded.settings
+            with Queries(settings.database_url) as queries:
+                run = queries.run(self.ground.run) if self.ground.run else queries.newest_of(settings.bot.name)
                 if run is None:
                     message = "nothing was recorded yet: no run is in the journal"
                     raise UseCaseError(message)

@@ -166,7 +166,7 @@ def _parts(ground: Ground, client: Client, told: Detailed, rows: int) -> Mapping
 
     async def ours() -> PaperResult | None:
         settings = ground.loaded.settings
-        return await asyncio.to_thread(paper_result, settings.database_url, settings.paper.currency, project)
+        return await asyncio.to_thread(paper_result, settings.database_url, settings.bot.name, settings.paper.currency, project)
 
     return {
         "portfolio": lambda: client.live.portfolio(project),

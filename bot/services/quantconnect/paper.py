@@ -80,13 +80,13 @@ class PaperResult:
         }
 
 
-def paper_result(url: str, currency: str, project: int | None = None) -> PaperResult | None:
-    """Of the newest book; None where nothing has run yet. With a project, only of the sources that heard it.
+def paper_result(url: str, bot: str, currency: str, project: int | None = None) -> PaperResult | None:
+    """Of the newest book of this bot; None where nothing has run yet. With a project, only of the sources that heard it.
 
     `JournalError` where the journal cannot be read.
     """
     with Queries(url) as queries:
-        run = queries.latest_run()
+        run = queries.newest_of(bot)
         if run is None:
             return None
         book = BookKey(run.bot, run.mode, run.venue, run.world)

@@ -257,7 +257,8 @@ async function send(form, submitter) {
   try {
     const answer = await call(method, address, sent, { "Idempotency-Key": keyOf(form, method + address + JSON.stringify(sent)), ...(form.dataset.match ? { "If-Match": form.dataset.match } : {}) });
     const problem = answer && !answer.ok ? await problemOf(answer) : null;
-    if (answer?.status !== 503 && problem?.title !== "Still being done") unsure.delete(form);
+    const open = answer?.status === 503 || problem?.title === "Still being done" || (problem?.unknown && problem.title !== "Nobody knows");
+    if (!open) unsure.delete(form);
     if (answer === null) return;
     if (problem) { fail(told(problem)); return; }
     const result = answer.status === 204 ? {} : await answer.json();
