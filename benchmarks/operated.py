@@ -51,7 +51,8 @@ def _status(rig: Rig) -> Mapping[str, object]:
     """What the pages read of a bot's status."""
     desk, tally = rig.shell.desk, rig.shell.tally
     told = {"decisions": dict(tally.fates), "orders": tally.orders, "fills": tally.fills, "market_events": tally.market_events}
-    return {"state": desk.state.risk.state.value, "equity": desk.portfolio.equity, "health": {}, "journal_trouble": None, **told}
+    worth = {"equity": desk.portfolio.equity, "pnl": 0.0, "day_pnl": None}
+    return {"state": desk.state.risk.state.value, "health": {}, "journal_trouble": None, **worth, **told}
 
 
 def _nothing_let_in(file: Path, actor: str) -> SourceSpec:

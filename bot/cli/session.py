@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TextIO, TypeVar, cast
 
 import orjson
+import structlog
 
 from bot import logs
 from bot.cli.exits import ExitCode
@@ -18,7 +20,10 @@ from bot.core.facts import Fact
 from bot.secrets import Secrets
 from bot.settings import BannerFacts, Loaded, MinuteFacts, RunOptions, RunSummary, load
 
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
+_GONE = frozenset({errno.EBADF, errno.ENOTCONN})
 
 
 class Screen:
@@ -95,4 +100,14 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     except ImportError:
         return asyncio.run(main)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(unheard)
         return runner.run(main)
+
+
+def unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody awaits goes to the log. uvloop tells so of a connection that was gone before it was made: that is no defect."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in _GONE:
+        log.warning("connection_gone_at_once", reason=str(error))
+    else:
+        loop.default_exception_handler(context)

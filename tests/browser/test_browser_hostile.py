@@ -92,7 +92,7 @@ def test_a_page_that_was_made_without_a_bot_learns_that_one_runs_and_decides_not
 
     watched.page.route("**/risk", without)
     page = watched.go("/risk")
-    page.wait_for_function("document.body.dataset.run !== ''")
+    expect(page.locator("body")).not_to_have_attribute("data-run", "")
     assert len(made) == 2
     page.unroute("**/risk")
     page.add_init_script(_NOT_TOLD)
@@ -130,7 +130,6 @@ def test_one_yes_is_to_one_question_also_when_two_are_asked(watched: Watched, de
 
 def test_what_is_being_typed_outlives_a_stream_that_came_back(watched: Watched) -> None:
     page = watched.go("/sources")
-    page.wait_for_function("document.querySelector('#live form')")
     field = page.get_by_label("Threshold of rules:demo")
     field.fill("0.85")
     page.context.set_offline(True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
 import json
+import os
 from decimal import Decimal
 
 import pytest
 
 from bot.cli.exits import ExitCode
-from bot.cli.session import trade
+from bot.cli.session import trade, unheard
 from bot.secrets import Secrets
 from bot.settings import Loaded, RunMode, RunOptions, RunSummary, RunWatcher
 
@@ -57,3 +60,17 @@ def test_a_run_halted_by_risk_ends_with_its_own_code(monkeypatch: pytest.MonkeyP
     out = io.StringIO()
     assert trade(RunOptions(), out, io.StringIO()) is ExitCode.HALTED
     assert "halted by risk: drawdown" in out.getvalue()
+
+
+@pytest.mark.parametrize(("error", "defect"), [(errno.EBADF, False), (errno.ENOTCONN, False), (errno.ENOSPC, True), (None, True)])
+def test_a_connection_that_was_gone_before_it_was_made_is_no_defect_and_all_else_is(
+    error: int | None, defect: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised = ValueError("a defect") if error is None else OSError(error, os.strerror(error))
+    loop = asyncio.new_event_loop()
+    try:
+        unheard(loop, {"message": "Exception in callback", "exception": raised})
+    finally:
+        loop.close()
+    assert ("Exception in callback" in caplog.text) is defect
+    assert any(record.exc_info for record in caplog.records) is defect

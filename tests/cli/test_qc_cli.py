@@ -169,7 +169,7 @@ async def _emitted(qc: Shell, project: int, tag: str) -> None:
 
 
 async def test_signals_are_shown_with_what_the_bot_would_make_of_them(qc: Shell) -> None:
-    project = (await qc.simulator.deploy()).project.id
+    project = (await qc.simulator.deploy(parameters={"threshold": "1"})).project.id  # it says nothing of its own
     await _emitted(qc, project, "by hand")
     code, out, _ = await qc("signals")
     assert code == 0
