@@ -241,8 +241,11 @@ def _gain(connection: Connection, table: Table, mine: tuple[ColumnElement[bool],
 def _worth_before(connection: Connection, table: Table, mine: tuple[ColumnElement[bool], ...], since: int) -> float:
     """What gains since `since` are counted from: the last sample before it; nothing where the books began later."""
     c = table.c
+    oldest = connection.execute(select(c.at).where(*mine).order_by(c.row).limit(1)).scalar()
+    if oldest is None or oldest >= since:
+        return 0.0  # without looking through all of them for one that is older
     wanted = select(c.realised, c.unrealised).where(*mine, c.at < since).order_by(c.row.desc()).limit(1)
-    before = connection.execute(wanted).first() if since else None
+    before = connection.execute(wanted).first()
     return 0.0 if before is None else _worth(before)
 
 

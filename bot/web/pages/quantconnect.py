@@ -38,6 +38,7 @@ TABS: Mapping[str, str] = {
 }
 _TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 _DECIDED = 50
+_FRESH_SECONDS = 1.0
 _HELD = 25
 _SHOWN_LESSONS = 10
 _TESTED_DAYS = 90
@@ -161,11 +162,13 @@ async def _decided(room: ControlRoom) -> Any:
     if await room.run() is None:
         return ()
     book = await room.book()
+    # Who ever decided is found by looking through all decisions, and is seldom somebody new.
+    names = await room.remembered(("qc-sources", book), _FRESH_SECONDS, lambda queries: sources_of(queries, book))
 
     def read(queries: Queries) -> list[Any]:
         rows = [
             one
-            for name in sorted(sources_of(queries, book))
+            for name in sorted(names)
             for one in queries.decisions(book=book, source=name, limit=_DECIDED)
             if one.tier is Tier.QUANTCONNECT
         ]
