@@ -38,6 +38,8 @@ KEYS = {
     "shadow_pnl": dict,
     "latency_ms": dict,
 }
+RECORDED = {"rules:demo", "rules:doubter"}
+"""They speak by the clock, not by candles."""
 
 
 def journal(bot: Bot) -> Queries:
@@ -209,7 +211,7 @@ def test_runs_of_one_seed_have_the_same_candles_by_index_and_the_same_rule_decis
                 warm = warm or {symbol: len(known) for symbol, known in candles.items()}
             elif isinstance(event, Proposed):
                 decision = event.decision
-                if decision.source.startswith("rules:") and decision.source != "rules:demo":
+                if decision.source.startswith("rules:") and decision.source not in RECORDED:
                     index = len(candles[decision.symbol])
                     decided[decision.symbol, index].append((decision.source, decision.action, decision.confidence))
         series.append(candles)

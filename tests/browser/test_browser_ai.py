@@ -46,6 +46,7 @@ def agree(watched: Watched, page: Page, part: str) -> str:
 
 
 def test_a_prompt_is_previewed_while_typing_saved_compared_and_put_in_use(watched: Watched) -> None:
+    watched.allow(428, "/activate")
     page = watched.go("/ai?tab=prompts&name=decide")
     said = quiet(page)
     preview = page.locator("#preview")
@@ -82,6 +83,7 @@ def test_what_somebody_saved_meanwhile_is_not_written_over(watched: Watched, dem
 
 
 def test_of_a_key_only_the_last_four_are_ever_seen(watched: Watched) -> None:
+    watched.allow(428, "/providers/gemini/key")
     page = watched.go("/ai?tab=providers")
     row = page.locator("#keys tr[data-key=gemini]")
     expect(row).to_contain_text("not set")
@@ -99,6 +101,7 @@ def test_of_a_key_only_the_last_four_are_ever_seen(watched: Watched) -> None:
 
 
 def test_keys_are_checked_and_those_that_are_asked_show_how_they_do(watched: Watched) -> None:
+    watched.allow(428, "/providers/gemini/key")
     page = watched.go("/ai?tab=providers")
     page.get_by_role("button", name="Check the keys").click()
     expect(page.locator("#tested tbody tr").first).to_contain_text("good", timeout=20_000)
@@ -114,6 +117,7 @@ def test_costs_are_drawn_against_the_budget(watched: Watched) -> None:
 
 
 def test_a_decision_is_tried_and_sent_only_after_a_second_word(watched: Watched) -> None:
+    watched.allow(428, "/signals/send")
     page = watched.go("/ai?tab=test")
     page.get_by_role("button", name="Try it: a dry run").click()
     result = page.locator("#decided")
