@@ -27,7 +27,7 @@ def gapless(listener: Listener, warm: list[int], timeframe: str = "1s", symbol: 
 
 async def test_live_candles_follow_the_warm_up_and_agree_with_the_venue(simulator: ExchangeSimulator, listener: Listener) -> None:
     """The venue has no 2s candles: those are joined from its 1s ones."""
-    feed = feed_of(to(simulator), quick(timeframes=("1s", "2s"), confirm_after=4.0), listener)
+    feed = feed_of(to(simulator), quick(timeframes=("1s", "2s"), confirm_after=1.5), listener)
     async with running(feed) as warm:
         await listener.until(lambda: len(listener.series("BTC/USDT", "2s")) >= 1 and len(listener.series("ETH/USDT", "1s")) >= 2)
         live = [candle for candle in listener.candles if (candle.symbol, candle.timeframe) == ("ETH/USDT", "1s")][:2]
