@@ -49,9 +49,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """Everything accepted before it is on the disk when it is answered."""
+    """Everything accepted before it is on the disk when it is answered; so many `intents` were, whose queue is another."""
 
     on_stored: OnStored
+    intents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ class JournalWriter:
         self._entries: deque[Entry] = deque()
         self._unsure: _Batch | None = None
         self._number = 0
+        self._intents_accepted = 0
+        self._intents_taken = 0
         self._signal: SimpleQueue[None] = SimpleQueue()
         self._trouble: Trouble | None = None
         self._failing = False
@@ -200,6 +203,7 @@ class JournalWriter:
             error = JournalUnavailable("the journal is closed" if loop is None or self._closing else "too many intents wait")
             (loop or asyncio.get_running_loop()).call_soon(on_stored, error)
             return
+        self._intents_accepted += 1
         self._intents.append(Intent(OrderChanged(at, request, OrderState.INTENT, ZERO, None), on_stored))
         self._wake()
 
@@ -214,7 +218,7 @@ class JournalWriter:
             if not done.done():
                 done.set_exception(error) if error else done.set_result(None)
 
-        self._entries.append((Barrier(answer), True))
+        self._entries.append((Barrier(answer, self._intents_accepted), True))
         self._wake()
         try:
             await asyncio.wait_for(done, timeout)
@@ -294,13 +298,25 @@ class JournalWriter:
         """The next batch: intents alone, so that an exit waits for nothing and needs the least of the disk; then facts."""
         if self._intents and (intents_only or not self._facts_are_next):
             self._facts_are_next = True
-            return self._batch([self._intents.popleft() for _ in range(min(len(self._intents), _BATCH))], [])
+            intents = [self._intents.popleft() for _ in range(min(len(self._intents), _BATCH))]
+            self._intents_taken += len(intents)
+            return self._batch(intents, [])
         self._facts_are_next = False
         if self._unsure is not None and not intents_only:
             batch, self._unsure = self._unsure, None
             return batch
         room = 0 if intents_only else _BATCH_BETWEEN_INTENTS if self._intents else _BATCH
-        return self._batch([], [self._entries.popleft() for _ in range(min(len(self._entries), room))])
+        return self._batch([], self._take_entries(room))
+
+    def _take_entries(self, room: int) -> list[Entry]:
+        """The next facts, `room` at most, and none past a barrier that still has intents before it."""
+        taken: list[Entry] = []
+        for _ in range(min(len(self._entries), room)):
+            item = self._entries[0][0]
+            if isinstance(item, Barrier) and item.intents > self._intents_taken:
+                break
+            taken.append(self._entries.popleft())
+        return taken
 
     def _batch(self, intents: list[Intent], entries: list[Entry]) -> _Batch:
         self._number += 1

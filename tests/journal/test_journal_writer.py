@@ -6,16 +6,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from bot.core.facts import DecisionSeen
 from bot.core.orders import OrderState
+from bot.journal.engine import Mark, Write
 from bot.journal.errors import JournalUnavailable, Trouble
 from bot.journal.journal import JournalLimits
 from bot.journal.run import BookKey, RunStart
+from bot.journal.sqlite import SqliteEngine
 from bot.journal.writer import WriterLimits
 from tests.journal.journal_databases import change, locked, rescue_file, rows
 from tests.journal.journal_facts import (
@@ -63,6 +66,32 @@ async def test_an_intent_is_on_the_disk_before_it_is_answered(tmp_path: Path, da
     assert await stored(journal) is None
     assert rows(database_url, "SELECT id, state FROM orders") == [("arb1", "intent")]
     assert rows(database_url, "SELECT order_id, state FROM order_events") == [("arb1", "intent")]
+    await journal.close(NOW)
+
+
+async def test_a_flush_waits_for_the_intents_that_were_accepted_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    writing, go = threading.Event(), threading.Event()
+    commit = SqliteEngine.commit
+
+    def held(engine: SqliteEngine, writes: Iterable[Write], *, durable: bool, mark: Mark | None = None) -> None:
+        writing.set()
+        assert go.wait(10)
+        commit(engine, writes, durable=durable, mark=mark)
+
+    monkeypatch.setattr(SqliteEngine, "commit", held)
+    journal = journal_of(sqlite_url, tmp_path)
+    journal.begin(run_of(), Watcher().watch)
+    answered: list[int] = []
+    journal.store(request(1), NOW, lambda _: answered.append(1))
+    assert await asyncio.to_thread(writing.wait, 10)
+    journal.store(request(2), NOW, lambda _: answered.append(2))  # facts are the writer's next, once the first is written
+    flushing = asyncio.create_task(journal.flush(10))
+    await asyncio.sleep(0)
+    go.set()
+    await flushing
+    assert answered == [1, 2]
     await journal.close(NOW)
 
 
