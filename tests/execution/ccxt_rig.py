@@ -26,9 +26,9 @@ from simulators.exchange.server import ExchangeSimulator
 
 SYMBOL = "BTC/USDT"
 OTHER = "ETH/USDT"
-PATIENCE = 5.0
+PATIENCE = 20.0
 RICH = Opening("key", "secret", "phrase", {"USDT": Decimal(100_000), "BTC": Decimal(2)}, may_withdraw=True)
-QUICK = StreamConfig(connect=2.0, silence=0.3, probe=0.3, first_pause=0.02, longest_pause=0.1, settle=0.1)
+QUICK = StreamConfig(first_pause=0.02, longest_pause=0.1, settle=0.1)
 CREATE = {"binance": ("/api/v3/order", "POST"), "okx": ("/api/v5/trade/batch-orders", "POST")}
 DIALECTS = ("binance", "okx")
 
@@ -85,7 +85,7 @@ def ordered(
 async def rig(
     dialect: str, budget: Budget | None = None, config: AccountConfig | None = None, order_limit: int = 100
 ) -> AsyncIterator[Rig]:
-    """A simulator with one account, and that account through ccxt; a request waits a second at most."""
+    """A simulator with one account, and that account through ccxt, with the product's own timeouts unless told otherwise."""
     async with ExchangeSimulator(
         seed=7, symbols=[SYMBOL, OTHER], accounts=[RICH], history=60, order_limit=order_limit
     ) as simulator:
@@ -93,8 +93,7 @@ async def rig(
         if dialect == "okx":
             settings["has"] = {"fetchCurrencies": False}
         opened = await CcxtVenue.open(VenueConfig(dialect, settings, clock_samples=1), derive=trading)
-        quick = config or AccountConfig(1.0, 1.0, QUICK)
-        account = CcxtAccount(opened.exchange, budget, quick, Random(1))
+        account = CcxtAccount(opened.exchange, budget, config or AccountConfig(stream=QUICK), Random(1))
         try:
             yield Rig(dialect, simulator, account)
         finally:

@@ -207,7 +207,9 @@ async def test_all_trades_since_a_moment_are_listed_once_oldest_first(dialect: s
         for number in range(120):
             await one.account.create(ordered(f"t{number}", amount="0.001"))
         found = await one.account.trades(SYMBOL, 0)
-        assert [int(trade.id) for trade in found] == list(range(1, 121))
+        made = [fill["id"] for order in (await one.truth())["orders"] for fill in order["fills"]]
+        assert [int(trade.id) for trade in found] == sorted(made)
+        assert len(made) >= 120
         later = await one.account.trades(SYMBOL, found[60].ts)
         assert [trade.id for trade in later] == [trade.id for trade in found if trade.ts >= found[60].ts]
         assert found[0].fee == Decimal("0.000001")

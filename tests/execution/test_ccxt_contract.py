@@ -42,7 +42,7 @@ async def production(dialect: str) -> AsyncIterator[tuple[Rig, Redirect]]:
                 "has": {"fetchCurrencies": False},
             }  # fmt: skip
             opened = await CcxtVenue.open(VenueConfig(dialect, settings, clock_samples=1), derive=trading)
-            account = CcxtAccount(opened.exchange, None, AccountConfig(1.0, 1.0, QUICK), Random(1))
+            account = CcxtAccount(opened.exchange, None, AccountConfig(stream=QUICK), Random(1))
             try:
                 yield Rig(dialect, simulator, account), redirect
             finally:

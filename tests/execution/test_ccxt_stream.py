@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -21,7 +22,6 @@ from simulators.exchange.faults import Clear, ClockSkew, Disconnect, Ending, Sho
 from tests.execution.ccxt_rig import DIALECTS, PATIENCE, QUICK, SYMBOL, Notes, Rig, following, ordered, rig
 
 dialects = pytest.mark.parametrize("dialect", DIALECTS)
-PATIENT = AccountConfig(stream=QUICK)  # forty requests at once wait for each other, on a busy machine above a second
 POISON = ("{bad json", "[]", "null", "garbage", '{"e":"executionReport","s":null}', '{"arg":{"channel":"orders"},"data":[null]}')
 
 
@@ -49,7 +49,7 @@ async def test_every_order_and_trade_is_told_as_a_value(dialect: str) -> None:
 
 @dialects
 async def test_nothing_of_a_burst_is_lost(dialect: str) -> None:
-    async with rig(dialect, config=PATIENT) as one, following(one.account) as notes:
+    async with rig(dialect) as one, following(one.account) as notes:
         orders = [one.resting(f"o{number}") for number in range(40)]
         await asyncio.gather(*(one.account.create(order) for order in orders))
         await asyncio.gather(*(one.account.cancel(SYMBOL, order.id, None) for order in orders))
@@ -60,7 +60,7 @@ async def test_nothing_of_a_burst_is_lost(dialect: str) -> None:
 @dialects
 async def test_what_ccxt_keeps_of_the_stream_does_not_grow_with_the_orders(dialect: str) -> None:
     """A thousand orders with their messages are megabytes that nothing reads."""
-    async with rig(dialect, config=PATIENT, order_limit=1_000) as one, following(one.account) as notes:
+    async with rig(dialect, order_limit=1_000) as one, following(one.account) as notes:
         for first in range(0, 120, 40):
             names = [f"o{number}" for number in range(first, first + 40)]
             await asyncio.gather(*(one.account.create(one.resting(name, amount="0.001")) for name in names))
@@ -112,7 +112,8 @@ async def test_a_connection_that_ends_is_told_and_comes_back(dialect: str, how: 
 @pytest.mark.parametrize(("dialect", "fault"), [("binance", UserStall()), ("binance", Stall()), ("okx", Stall())])
 async def test_a_silent_stall_is_found_out_by_asking_and_ended(dialect: str, fault: Any) -> None:
     """The socket answers control frames all the while: only a question of the venue's own tells."""
-    async with rig(dialect) as one, following(one.account) as notes:
+    hasty = AccountConfig(stream=replace(QUICK, silence=0.3, probe=1.0))
+    async with rig(dialect, config=hasty) as one, following(one.account) as notes:
         one.venue.inject(fault)
         await notes.until(lambda: len(notes.lost) == 1)
         assert "silent" in notes.lost[0]
@@ -124,7 +125,8 @@ async def test_a_silent_stall_is_found_out_by_asking_and_ended(dialect: str, fau
 
 @dialects
 async def test_a_quiet_account_is_asked_and_not_taken_for_lost(dialect: str) -> None:
-    async with rig(dialect) as one, following(one.account) as notes:
+    curious = AccountConfig(stream=replace(QUICK, silence=0.3))
+    async with rig(dialect, config=curious) as one, following(one.account) as notes:
         async with asyncio.timeout(PATIENCE):
             while one.account.stream.counts["probes"] < 3:
                 await asyncio.sleep(0.05)
@@ -144,7 +146,7 @@ async def test_poison_ends_nothing(dialect: str) -> None:
 
 async def test_an_expired_subscription_is_renewed_at_once() -> None:
     """ccxt wakes no pending watcher for it."""
-    patient = AccountConfig(1.0, 1.0, StreamConfig(silence=60.0, first_pause=0.02))
+    patient = AccountConfig(stream=StreamConfig(silence=60.0, first_pause=0.02))
     async with rig("binance", config=patient) as one, following(one.account) as notes:
         one.venue.inject(ListenKeyExpiry())
         await notes.until(lambda: notes.connected == 2)
@@ -188,7 +190,7 @@ async def test_a_venue_that_is_down_is_tried_again_and_told_lost_once(dialect: s
 
 
 async def test_a_subscription_that_is_not_confirmed_is_not_taken_for_one() -> None:
-    async with rig("binance", config=AccountConfig(1.0, 1.0, StreamConfig(connect=0.3, first_pause=0.02))) as one:
+    async with rig("binance", config=AccountConfig(stream=StreamConfig(connect=1.0, first_pause=0.02))) as one:
         one.venue.inject(Hung(When.BEFORE, "/ws-api/v3/userDataStream.subscribe.signature", "WS"))
         one.venue.inject(Coded(-1000, "no", 400, When.BEFORE, "/ws-api/v3/userDataStream.subscribe.signature", "WS"))
         async with following(one.account) as notes:
