@@ -49,13 +49,13 @@ async def test_a_journal_that_cannot_write_is_told_though_no_order_fails_and_its
             other.execute("BEGIN IMMEDIATE")
             rig.quote(100.0)
             await rig.propose(Action.SELL)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not heard:
                     await asyncio.sleep(0.01)
                     watch.look()
             other.execute("ROLLBACK")
         await journal.flush()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(heard) < 2:
                 await asyncio.sleep(0.01)
                 watch.look()

@@ -256,7 +256,7 @@ async def test_a_run_that_ends_by_an_error_tells_the_channels_and_a_cancelled_on
         await asyncio.wait_for(watcher.ready.wait(), 20)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(running, 5)
+            await asyncio.wait_for(running, 20)
         assert [post["title"] for post in hook.posts if "ended" in post["title"]] == []
 
         def fail(self: PaperBroker, quote: Quote) -> None:
@@ -299,7 +299,7 @@ async def test_a_cancelled_run_closes_everything(tmp_path: Path) -> None:
     await asyncio.wait_for(watcher.ready.wait(), 20)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 20)
     assert asyncio.all_tasks() == tasks
     assert open_sockets() <= sockets
     assert not {"journal", "segments"} & {thread.name for thread in threading.enumerate()}

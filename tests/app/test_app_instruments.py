@@ -99,7 +99,7 @@ async def test_a_refused_order_makes_the_bot_look_again() -> None:
         exchange.inject(ChangeFilter(BTC, amount_step=Decimal("0.01")))
         running = asyncio.create_task(instruments.run())
         instruments.saw(refused)
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20):
             await instruments.inbox.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

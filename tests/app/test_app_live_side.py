@@ -108,7 +108,7 @@ async def test_trades_are_asked_for_by_the_venues_clock_where_ours_is_far_ahead(
         "order", OrderReport("v1", request.id, BTC, ReportStatus.FILLED, 0, request.side, request.amount, request.amount)
     )
     side.broker.submit(request, desk.now)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not account.count("trades"):
             await asyncio.sleep(0.01)
     await side.close(0)

@@ -71,14 +71,14 @@ async def test_the_journal_s_lag_is_how_long_rows_wait_while_it_cannot_write(tmp
             other.execute("BEGIN IMMEDIATE")
             rig.quote(100.0)
             await rig.propose(Action.BUY)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while (found := await scraped(rig))["bot_journal_lag_seconds"] < 0.3:
                     await asyncio.sleep(0.01)
             assert (found["bot_journal_up"], found["bot_journal_backlog"] > 0) == (0, True)
             assert found["bot_journal_failures_total"] > 0
             other.execute("ROLLBACK")
         await rig.shell.journal.flush()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (found := await scraped(rig))["bot_journal_lag_seconds"] > 0.1 or not found["bot_journal_up"]:
                 await asyncio.sleep(0.01)
         assert found["bot_journal_commit_seconds_count"] > before

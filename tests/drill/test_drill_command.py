@@ -157,7 +157,7 @@ async def test_a_run_that_is_cancelled_leaves_no_folder(tmp_path: Path, monkeypa
     began = asyncio.Event()
     running = Running([Drill("endless", "it ends", endless)], began=lambda _: began.set())
     task = asyncio.create_task(running.run())
-    await asyncio.wait_for(began.wait(), 5)
+    await asyncio.wait_for(began.wait(), 20)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()

@@ -42,10 +42,10 @@ async def test_a_wire_carries_both_ways_until_it_is_cut_and_again_when_it_is_men
     port = wire.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
-    assert await asyncio.wait_for(reader.read(100), 5) == b"HELLO"
+    assert await asyncio.wait_for(reader.read(100), 20) == b"HELLO"
     await wire.cut()
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await asyncio.wait_for(reader.readexactly(1), 5)
+        await asyncio.wait_for(reader.readexactly(1), 20)
     writer.close()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
@@ -53,7 +53,7 @@ async def test_a_wire_carries_both_ways_until_it_is_cut_and_again_when_it_is_men
     assert wire.port == port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"again")
-    assert await asyncio.wait_for(reader.read(100), 5) == b"AGAIN"
+    assert await asyncio.wait_for(reader.read(100), 20) == b"AGAIN"
     writer.close()
     await wire.cut()
     server.close()

@@ -165,7 +165,7 @@ async def test_a_lost_answer_is_resolved(desk: Desk, when: When) -> None:
     request = desk.rig.resting(an_id("entry"))
     tracked = await desk.send(replace(request, created=desk.rig.venue.venue.now()))
     assert [type(one) for one in desk.said] == [OrderUnknown]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not (found := await desk.reconciler.once()).resolved:
             assert found.explained
             await asyncio.sleep(0.02)

@@ -13,7 +13,7 @@ from execution.reconcile import ReconcileFailed, Reconciler, ReconcileRules, Rec
 from execution.reconcile_memory import ReconcileStateError, memory_from_json
 from tests.execution.reconcile_world import BTC, OURS, RULES, SISTER, World, an_id
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 
 @dataclass(slots=True)

@@ -73,7 +73,7 @@ async def test_an_intent_whose_commit_is_not_answered_is_not_sent(tmp_path: Path
         proxy.cut = cut
         assert isinstance(await stored(journal, 1), JournalUnavailable)
         assert await stored(journal, 2) is None
-        await asyncio.wait_for(watcher.recovered.wait(), 5)
+        await asyncio.wait_for(watcher.recovered.wait(), 20)
         await journal.close(NOW)
     events = rows(server_url, "SELECT order_id FROM order_events ORDER BY order_id")
     assert events == ([("arb1",), ("arb2",)] if cut is Cut.AFTER_COMMIT else [("arb2",)])
@@ -89,7 +89,7 @@ async def test_what_may_be_stored_or_not_survives_a_stop_without_the_server(tmp_
         proxy.cut = cut
         for number in range(100):
             assert journal.append(fate(number))
-        await asyncio.wait_for(watcher.troubled.wait(), 5)
+        await asyncio.wait_for(watcher.troubled.wait(), 20)
         for number in range(100, 150):
             assert journal.append(fate(number))
         await journal.close(NOW, final={"n": 1})
@@ -168,7 +168,7 @@ async def test_a_database_that_became_read_only_is_told_and_used_again(tmp_path:
     change(server_url, f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
     lose_connections(server_url)
     assert journal.append(fate())
-    await asyncio.wait_for(watcher.troubled.wait(), 5)
+    await asyncio.wait_for(watcher.troubled.wait(), 20)
     assert watcher.troubles[0].kind is Trouble.READ_ONLY
     assert isinstance(await stored(journal), JournalUnavailable)
     change(server_url, "SET default_transaction_read_only TO off", f"ALTER DATABASE {name} RESET default_transaction_read_only")

@@ -90,7 +90,7 @@ async def test_a_segment_that_cannot_be_written_is_told_and_trading_goes_on(tmp_
     folder.rmdir()
     folder.write_text("in the way")
     journal.input(Wake(NOW))
-    await asyncio.wait_for(watcher.troubled.wait(), 5)
+    await asyncio.wait_for(watcher.troubled.wait(), 20)
     assert watcher.troubles[0].kind is Trouble.SEGMENTS
     journal.input(Wake(NOW))
     assert journal.inputs_dropped >= 1

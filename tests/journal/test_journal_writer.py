@@ -171,7 +171,7 @@ async def test_a_lock_fails_intents_and_keeps_everything_else(tmp_path: Path, da
             assert journal.append(fate(number))
         error = await stored(journal)
         assert isinstance(error, JournalUnavailable)
-        await asyncio.wait_for(watcher.troubled.wait(), 5)
+        await asyncio.wait_for(watcher.troubled.wait(), 20)
         assert watcher.troubles[0].kind is Trouble.LOCKED
         with pytest.raises(JournalUnavailable, match="locked"):
             await journal.flush(0.2)

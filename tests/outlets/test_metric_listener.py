@@ -91,7 +91,7 @@ async def test_a_port_that_is_taken_is_said_in_one_line(metrics: Metrics) -> Non
             await Listener(ListenerSettings(port=port), metrics, tuple).start()
 
 
-async def said(base: str, sent: bytes, timeout: float = 5.0) -> bytes:
+async def said(base: str, sent: bytes, timeout: float = 20.0) -> bytes:
     """What is answered to bytes on a connection of their own, until it is closed."""
     host, port = base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -144,7 +144,7 @@ async def test_a_body_of_many_megabytes_is_not_read(metrics: Metrics) -> None:
         host, port = base.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-        assert b" 405 " in await asyncio.wait_for(reader.readline(), 5)
+        assert b" 405 " in await asyncio.wait_for(reader.readline(), 20)
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(pour(writer, b"x" * 1_000_000), 10)
         writer.close()
@@ -181,14 +181,14 @@ async def test_so_many_connections_and_no_more(metrics: Metrics) -> None:
     silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(3)]
     for reader, writer in silent:
         writer.write(HEAD + b"\r\n")
-        assert b"200" in await asyncio.wait_for(reader.readline(), 5)
+        assert b"200" in await asyncio.wait_for(reader.readline(), 20)
     base = f"http://127.0.0.1:{listener.port}"
     assert await said(base, HEAD + b"\r\n") == b""
     assert listener.refused == 1
     for _, writer in silent:
         writer.close()
         await writer.wait_closed()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while b"200" not in await said(base, HEAD + b"Connection: close\r\n\r\n"):
             await asyncio.sleep(0.01)
     await listener.close()

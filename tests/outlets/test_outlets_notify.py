@@ -107,7 +107,7 @@ async def test_a_fault_that_came_again_is_told_by_itself_when_its_window_is_over
     await notifications.start()
     for change in (DEGRADED, ANSWERS, DEGRADED):
         notifications.put(change)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(box.kept) < 3:
             await asyncio.sleep(0.01)
     await notifications.close()

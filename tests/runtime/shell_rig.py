@@ -57,7 +57,7 @@ class Facts:
     def of(self, kind: type[SomeFact]) -> list[SomeFact]:
         return [fact for fact in self.seen if isinstance(fact, kind)]
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
         """Wait for a condition, which is looked at after every fact."""
         if condition():
             return
@@ -69,7 +69,7 @@ class Facts:
         finally:
             self._waiters.remove(waiter)
 
-    async def count(self, kind: type[SomeFact], number: int = 1, timeout: float = 5.0) -> list[SomeFact]:
+    async def count(self, kind: type[SomeFact], number: int = 1, timeout: float = 20.0) -> list[SomeFact]:
         """Wait for so many facts of a kind."""
         await self.until(lambda: len(self.of(kind)) >= number, timeout)
         return self.of(kind)
@@ -134,7 +134,7 @@ class Rig:
         await self.inbox.put_proposal(Proposed(now, decision))
         return decision
 
-    async def settled(self, timeout: float = 5.0) -> None:
+    async def settled(self, timeout: float = 20.0) -> None:
         """Until the desk has taken everything that had arrived."""
         async with asyncio.timeout(timeout):
             while len(self.inbox):

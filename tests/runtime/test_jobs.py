@@ -35,7 +35,7 @@ async def test_a_job_tells_of_every_step_and_keeps_its_result() -> None:
     told: list[JobChanged] = []
     jobs = jobs_of(told)
     job = jobs.start("sum", {"of": 2}, two_steps, "test")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not job.ended:
             await asyncio.sleep(0)
     assert [(each.state, each.stage) for each in told] == [
@@ -62,7 +62,7 @@ async def test_a_job_that_fails_says_so_and_takes_nothing_with_it(error: Excepti
     told: list[JobChanged] = []
     jobs = jobs_of(told)
     job = jobs.start("sum", {}, fails, "test")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not job.ended:
             await asyncio.sleep(0)
     assert job.state is JobState.FAILED
@@ -112,7 +112,7 @@ async def test_old_jobs_are_forgotten_and_running_ones_are_not() -> None:
     running = jobs.start("long", {}, lasts, "test")
     for _ in range(5):
         job = jobs.start("sum", {}, two_steps, "test")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not job.ended:
                 await asyncio.sleep(0)
         await asyncio.sleep(0)

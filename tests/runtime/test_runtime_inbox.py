@@ -97,7 +97,7 @@ async def test_a_cancelled_proposal_takes_no_place() -> None:
     waiting.cancel()
     await asyncio.wait([waiting])
     inbox.take()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await inbox.put_proposal(a_proposal(2))
     assert len(inbox) == 1
 
@@ -113,7 +113,7 @@ async def test_trades_are_bounded_and_the_oldest_are_dropped_and_counted() -> No
 async def test_a_wake_that_rang_before_anyone_waited_is_not_lost() -> None:
     inbox = Inbox()
     inbox.wake()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await inbox.wait()
     assert inbox.take_wake()
     assert not inbox.take_wake()
@@ -126,7 +126,7 @@ async def test_a_cancelled_wait_leaves_the_inbox_usable() -> None:
     waiting.cancel()
     await asyncio.wait([waiting])
     inbox.put_quote(a_quote())
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await inbox.wait()
     assert len(inbox) == 1
 

@@ -110,7 +110,7 @@ async def test_a_standing_decision_outranks_a_lower_tier_until_it_expires(tmp_pa
         await rig.facts.count(FillBooked)
         await rig.propose(Action.SELL, RULE)
         await rig.facts.until(lambda: Fate.OUTRANKED in [fate.fate for fate in rig.facts.of(DecisionFate)])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while rig.shell.desk.state.bench(BTC).standing is not None:
                 await asyncio.sleep(0.005)
         await rig.propose(Action.SELL, RULE)
@@ -199,7 +199,7 @@ async def test_a_stop_handles_what_had_arrived_and_leaves_no_timer(tmp_path: Pat
         rig.quote(100.0)
         rig.shell.stop()
         assert rig.desk_task is not None
-        await asyncio.wait_for(rig.desk_task, 2)
+        await asyncio.wait_for(rig.desk_task, 20)
         assert rig.shell.tally.market_events == 501
         assert len(rig.inbox) == 0
         assert rig.shell._timer is None
@@ -244,7 +244,7 @@ async def test_paper_that_does_not_wait_for_the_disk_trades_at_once_and_a_late_f
             other.execute("BEGIN IMMEDIATE")
             await rig.propose(Action.BUY)
             await rig.facts.count(FillBooked)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not rig.shell.desk.state.ignored.get("intent-twice"):
                     await asyncio.sleep(0.01)
             other.execute("ROLLBACK")

@@ -38,7 +38,7 @@ async def test_a_task_that_fails_is_counted_and_started_again() -> None:
         await asyncio.sleep(3600)
 
     task = asyncio.create_task(supervisor.keep("feed", fails_once, pause=0.01))
-    await asyncio.wait_for(again.wait(), 2)
+    await asyncio.wait_for(again.wait(), 20)
     assert supervisor.restarts == {"feed": 1}
     assert supervisor.failing == {}
     assert await release([task], 1) == []
@@ -79,14 +79,14 @@ class Failing:
     async def fail(self) -> None:
         self.trying.clear()
         self.go.set()
-        await asyncio.wait_for(self.trying.wait(), 2)
+        await asyncio.wait_for(self.trying.wait(), 20)
 
 
 async def test_a_task_that_keeps_failing_is_in_trouble_while_it_tries_again_until_it_was_well_for_a_minute() -> None:
     now = [1_000.0]
     supervisor, failing = Supervisor(clock=lambda: now[0]), Failing()
     task = asyncio.create_task(supervisor.keep("feed", failing, pause=0.001))
-    await asyncio.wait_for(failing.trying.wait(), 2)
+    await asyncio.wait_for(failing.trying.wait(), 20)
     await failing.fail()
     assert supervisor.troubles == {}, "it failed once and runs again"
     now[0] += 5
@@ -111,7 +111,7 @@ async def test_a_task_that_ended_is_in_no_trouble() -> None:
         if runs < 3:
             raise OSError
 
-    await asyncio.wait_for(supervisor.keep("once", fails_twice, pause=0.001), 2)
+    await asyncio.wait_for(supervisor.keep("once", fails_twice, pause=0.001), 20)
     assert supervisor.troubles == {}
 
 
@@ -153,7 +153,7 @@ def test_a_task_that_will_not_end_is_let_go_in_time_and_does_not_hold_up_the_loo
         await supervisor.stop(0.3)
         return asyncio.get_running_loop().time() - began, supervisor.abandoned
 
-    took, abandoned = asyncio.run(asyncio.wait_for(main(), 5))
+    took, abandoned = asyncio.run(asyncio.wait_for(main(), 20))
     assert abandoned == ["source x"]
     assert took < 1
 
@@ -219,7 +219,7 @@ async def test_a_source_that_fails_takes_nobody_with_it(tmp_path: Path) -> None:
     async with running(tmp_path) as rig:
         failing = Failing(a_source("rules:failing"))
         rig.host.add_life(failing)
-        await asyncio.wait_for(failing.ended.wait(), 2)
+        await asyncio.wait_for(failing.ended.wait(), 20)
         rig.quote(100.0)
         await rig.propose(Action.BUY)
         await rig.facts.count(FillBooked)

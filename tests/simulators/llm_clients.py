@@ -15,7 +15,7 @@ import openai
 from simulators.llm.gate import Terms
 from simulators.llm.server import LlmSimulator
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,

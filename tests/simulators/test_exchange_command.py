@@ -31,7 +31,7 @@ async def test_it_prints_its_url_serves_and_stops_cleanly_with_a_client_connecte
                 assert await socket.receive_json(timeout=PATIENCE) == {"result": None, "id": 1}
                 assert (await socket.receive_json(timeout=PATIENCE))["s"] == "DOGEUSDT"
                 process.send_signal(sent)
-                rest, errors = await asyncio.wait_for(process.communicate(), 5)
+                rest, errors = await asyncio.wait_for(process.communicate(), 20)
         assert (process.returncode, rest, errors) == (0, b"", b"")
     finally:
         if process.returncode is None:

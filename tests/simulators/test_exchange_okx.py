@@ -17,7 +17,7 @@ from simulators.exchange.faults import Clear, ClockSkew, Shock, Status
 from simulators.exchange.server import ExchangeSimulator
 
 SYMBOL = "BTC/USDT"
-PATIENCE = 5.0
+PATIENCE = 20.0
 PLACE = "/api/v5/trade/batch-orders"
 
 

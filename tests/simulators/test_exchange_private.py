@@ -32,7 +32,7 @@ from simulators.exchange.server import ExchangeSimulator
 
 SYMBOL = "BTC/USDT"
 ORDER = "/api/v3/order"
-PATIENCE = 5.0
+PATIENCE = 20.0
 Json = dict[str, Any]
 
 

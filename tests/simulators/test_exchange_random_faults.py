@@ -160,7 +160,7 @@ async def test_a_late_order_lives_after_its_sender_gave_up(venue: ExchangeSimula
         await trader.create_order("BTC/USDT", "limit", "buy", 0.01, 20_000)
     account = venue.engine.accounts.get("key")
     assert account is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not account.open:
             await asyncio.sleep(0.02)
 
@@ -175,7 +175,7 @@ async def test_an_update_that_is_held_back_is_told_in_time_though_none_follows(
     venue.inject(RandomFaults(share=0.0, updates=1.0, slips=(Slip.REORDERED,)))
     venue.engine.transfer(account, "USDT", Decimal(7), venue.venue.now())
     assert not told
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not any(isinstance(event, Transferred) for event in told):
             await asyncio.sleep(0.02)
 

@@ -195,12 +195,12 @@ async def test_a_status_fault_hits_the_next_requests_of_its_path_only(simulator:
 
 async def test_latency_delays_answers_until_it_is_cleared(simulator: ExchangeSimulator, rest: Any) -> None:
     await rest.load_markets()
-    simulator.inject(Latency(5.0, "/api/v3/klines"))
-    await asyncio.wait_for(rest.fetch_time(), 2)
+    simulator.inject(Latency(60.0, "/api/v3/klines"))
+    await asyncio.wait_for(rest.fetch_time(), 20)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(rest.fetch_ohlcv("BTC/USDT", "1s"), 0.3)
     simulator.inject(Clear())
-    assert await asyncio.wait_for(rest.fetch_ohlcv("BTC/USDT", "1s"), 2)
+    assert await asyncio.wait_for(rest.fetch_ohlcv("BTC/USDT", "1s"), 20)
 
 
 async def test_faults_and_hits_over_the_admin_route(simulator: ExchangeSimulator, rest: Any) -> None:

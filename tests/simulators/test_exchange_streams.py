@@ -18,7 +18,7 @@ from bot.market.simulated import SimulatedMarket
 from simulators.exchange.faults import Absurd, Burst, Disconnect, Ending, Gap, Poison, Shock, Stall
 from simulators.exchange.server import ExchangeSimulator
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 Event = dict[str, Any]
 
 

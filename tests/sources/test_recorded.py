@@ -119,7 +119,7 @@ def test_a_repeating_recording_begins_again_with_new_decisions(tmp_path: Path) -
 async def test_a_recorded_source_ends_when_it_is_cancelled(tmp_path: Path) -> None:
     file = record(tmp_path, {"offset_ms": 3_600_000})
     (source,) = recorded_sources(file)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         task = asyncio.create_task(source.run(Port()))
         await asyncio.sleep(0)
         task.cancel()

@@ -131,7 +131,7 @@ async def test_a_threshold_is_answered_once_the_desk_hears_by_it(tmp_path: Path)
         assert not asked.done()
         taking = asyncio.create_task(bot.take())
         try:
-            found = await asyncio.wait_for(asked, 5)
+            found = await asyncio.wait_for(asked, 20)
         finally:
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)

@@ -169,7 +169,7 @@ async def test_a_slow_database_holds_up_nobody_who_has_his_answer(sqlite_url: st
         ledger = await Ledger.open(gate, WIDE, now=lambda: START, told=world.alerts.append)  # type: ignore[arg-type]
         ticket = await ledger.reserve(SOURCE, LUNA, Decimal("0.3"))
         gate.open.clear()
-        await asyncio.wait_for(ledger.settle(ticket, CENT, USAGE), 5)
+        await asyncio.wait_for(ledger.settle(ticket, CENT, USAGE), 20)
         gate.open.set()
         await ledger.close()
         assert await world.spent() == CENT

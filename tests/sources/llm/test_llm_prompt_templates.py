@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import given, settings
@@ -140,19 +140,19 @@ def test_sizes_and_characters_are_bounded() -> None:
 def test_the_longest_prompt_that_the_syntax_admits_stops_at_its_bound_and_soon() -> None:
     text = "x" * 40_000
     made = parse("mine", _body(user="{% for one in evidence %}" + text + "{% endfor %}"))
-    began = perf_counter()
+    began = thread_time()
     with pytest.raises(TemplateError, match=str(LONGEST_PROMPT)):
         made.render(example_snapshot(), TERMS)
-    assert perf_counter() - began < 1.0
+    assert thread_time() - began < 1.0
 
 
 def test_the_most_steps_that_the_syntax_admits_take_no_time() -> None:
     inner = "{% for c in actions %}{% if a == b %}{{ c }}{% endif %}{% endfor %}"
     loop = "{% for a in timeframes %}{% for b in timeframes %}" + inner + "{% endfor %}{% endfor %}"
     made = parse("mine", _body(user=loop))
-    began = perf_counter()
+    began = thread_time()
     made.render(example_snapshot(), TERMS)
-    assert perf_counter() - began < 1.0
+    assert thread_time() - began < 1.0
 
 
 def test_lists_are_written_with_commas_and_can_be_looped_over() -> None:

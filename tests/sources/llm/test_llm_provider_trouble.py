@@ -241,7 +241,7 @@ async def test_a_cancelled_call_leaves_the_provider_usable() -> None:
 
     async with serving(wait, says(RESPONSE)) as service, a_provider(Dialect.RESPONSES, service.root) as provider:
         call = asyncio.create_task(provider.ask(an_ask(), a_model(Dialect.RESPONSES), 30.0))
-        await asyncio.wait_for(reached.wait(), 5)
+        await asyncio.wait_for(reached.wait(), 20)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

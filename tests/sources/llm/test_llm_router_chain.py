@@ -202,7 +202,7 @@ async def test_a_cancelled_call_is_booked_as_spent_once() -> None:
 
     world.providers["a"].acts = [wait, a_reply()]
     call = asyncio.create_task(world.router.ask(an_ask(), world.purse))
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(reached.wait(), 20)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -345,7 +345,7 @@ async def test_a_breaker_opens_lets_one_probe_through_and_closes_again() -> None
 
     script.acts = [probe, a_reply()]
     probing = asyncio.create_task(world.router.ask(an_ask(), world.purse))
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(reached.wait(), 20)
     with pytest.raises(LlmError, match="a probe is out"):
         await world.router.ask(an_ask(), world.purse)
     assert world.router.view().roles[Role.DECISION][0].breaker is BreakerState.HALF_OPEN

@@ -76,7 +76,7 @@ async def test_who_gives_up_waiting_is_counted_and_nothing_stays_under_way() -> 
 
     world.providers["a"].acts = [never]
     asking = asyncio.create_task(world.router.ask(an_ask(), world.purse))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 20)
     assert world.router.tally.under_way == 1
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -170,7 +170,7 @@ async def test_a_body_that_is_the_name_of_a_file_opens_no_file(tmp_path: Path) -
     file.write_text(rss(["Bitcoin surges"]), encoding="utf-8")
     for body in (str(file), "/dev/zero"):
         async with serving(says(body)) as service, a_feeds(service, Clock()) as feeds:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await feeds.poll("wire")
             assert len(feeds.archive) == 0
             assert "neither RSS nor Atom" in feeds.views()[0].trouble
@@ -181,10 +181,10 @@ async def test_a_body_that_is_the_name_of_a_file_opens_no_file(tmp_path: Path) -
 )
 def test_no_megabyte_of_nonsense_holds_the_parser_up(piece: str) -> None:
     body = ('<rss version="2.0"><channel>' + piece * ((1 << 20) // len(piece))).encode()
-    begun = time.perf_counter()
+    begun = time.thread_time()
     with suppress(UnreadableFeed):
         assert len(read_feed(body)) <= 200
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 async def test_a_redirect_within_the_list_is_followed() -> None:
@@ -225,7 +225,7 @@ async def test_a_feed_polls_itself_until_it_is_told_to_stop() -> None:
     clock = Clock()
     async with serving(says(rss(["Bitcoin surges"]))) as service, a_feeds(service, clock) as feeds:
         task = asyncio.create_task(feeds.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await clock.slept.wait()
         task.cancel()
         with suppress(asyncio.CancelledError):

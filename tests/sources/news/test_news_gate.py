@@ -135,9 +135,9 @@ def test_a_headline_around_an_order_does_not_hide_it(case: dict[str, Any], headl
     ids=lambda text: ascii(text[:5]),
 )  # fmt: skip
 def test_no_text_of_a_hundred_kilobytes_holds_the_gate_up(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     Gate(summaries=True).admit(a_raw(text, "x", summary=text), "wire")
-    assert time.perf_counter() - begun < 2.0
+    assert time.thread_time() - begun < 2.0
 
 
 def test_every_pattern_earns_its_place_by_an_attack() -> None:

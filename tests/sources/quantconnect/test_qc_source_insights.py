@@ -182,11 +182,11 @@ def test_a_thousand_insights_become_decisions_in_tens_of_milliseconds() -> None:
     known = SymbolMap({}, ["BTC/USDT"])
     best = 1.0
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.thread_time()
         for row in rows:
             signal = of_insight(Insight.model_validate(row))
             TERMS.decision(signal, known.to_bot(signal.ticker, signal.sid), 1.0, Arrival(AT))
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.thread_time() - began)
     assert best < 0.25  # five times the promise of 50 ms: other work shares this machine
 
 

@@ -60,7 +60,7 @@ async def listening(**params: Any) -> AsyncIterator[Hook]:
 
     task = asyncio.create_task(hook.listener.serve(listens))
     async with aiohttp.ClientSession() as hook.session:
-        await asyncio.wait_for(ready.wait(), 5)
+        await asyncio.wait_for(ready.wait(), 20)
         yield hook
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -42,7 +42,7 @@ async def test_a_call_that_nobody_waits_for_any_more_is_neither() -> None:
 
     async with serving(authenticate=hold) as service, client_of(service, budget=budget) as client:
         asking = asyncio.create_task(client.authenticate())
-        await asyncio.wait_for(held.wait(), 5)
+        await asyncio.wait_for(held.wait(), 20)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
     assert budget.tally.outcomes == {}

@@ -149,7 +149,7 @@ async def test_a_body_that_never_comes_ends_with_a_time_out() -> None:
     assert await _status([(b"content-length", b"5")], seconds=0.01) == 408
 
 
-async def _status(headers: list[tuple[bytes, bytes]], seconds: float = 5.0) -> int:
+async def _status(headers: list[tuple[bytes, bytes]], seconds: float = 20.0) -> int:
     """What the limit alone answers to somebody who sends headers and then nothing."""
     import asyncio
 
