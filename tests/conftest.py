@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# How fast this machine happens to be is no property of what is tested.
+settings.register_profile("here", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
+
+
+def pytest_collection_finish() -> None:
+    """All tests are there; see `_a_small_heap`."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _a_small_heap() -> Iterator[None]:
+    """What a file leaves is looked at once: a collector that goes through all files' leavings stops a test for over a second."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, TypeVar
+from weakref import WeakSet
 
 import structlog
 from fastapi import Depends, Header
@@ -63,7 +64,7 @@ _REFUSALS = {
         unknown=True,
     ),
 }
-_SAFER: set[Callable[..., Any]] = set()
+_SAFER: WeakSet[Callable[..., Any]] = WeakSet()
 _only_run: ContextVar[str] = ContextVar("only_run", default="")
 
 
