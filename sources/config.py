@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -183,10 +185,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> object:
+    """What a YAML text holds, which is the cache's own: parsing is slow, and most files stay as they are."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader with one check more
+
+
 def read_yaml(file: Path) -> dict[str, object]:
     """The mapping that a YAML file holds; `SourceConfigError` if it cannot be read, is no YAML or no mapping."""
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader with one check more
+        content = copy.deepcopy(_parsed(file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise SourceConfigError(
             file, "", None, f"cannot be read ({error}); check the path, its encoding and permissions"

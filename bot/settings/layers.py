@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -83,7 +85,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 class _RefusedKeyError(Exception):
-    def __init__(self, line: int, key: str, fault: str, remedy: str) -> None:
+    def __init__(self, line: int, key: Key, fault: str, remedy: str) -> None:
         super().__init__(fault)
         self.line, self.key, self.fault, self.remedy = line, key, fault, remedy
 
@@ -96,22 +98,33 @@ def _check_keys(node: yaml.Node | None, above: Key, lines: dict[Key, int]) -> No
         key = (*above, str(name.value))
         line = name.start_mark.line + 1
         if name.tag != "tag:yaml.org,2002:str":
-            raise _RefusedKeyError(line, ".".join(key), "a key must be a plain word", "write `name: value`, in quotes if need be")
+            raise _RefusedKeyError(line, key, "a key must be a plain word", "write `name: value`, in quotes if need be")
         if key in lines:
-            raise _RefusedKeyError(line, ".".join(key), f"said twice (first in line {lines[key]})", "keep one of them")
+            raise _RefusedKeyError(line, key, f"said twice (first in line {lines[key]})", "keep one of them")
         lines[key] = line
         _check_keys(value, key, lines)
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> tuple[object, Mapping[Key, int]]:
+    """The value of a YAML text, which is the cache's own, and the line of every key. Parsing is slow, and most files stay."""
+    lines: dict[Key, int] = {}
+    loader = _StrictLoader(text)
+    try:
+        node = loader.get_single_node()
+        _check_keys(node, (), lines)
+        return (None if node is None else loader.construct_document(node)), lines
+    finally:
+        loader.dispose()
 
 
 def file_layer(path: Path, section: str | None = None) -> Layer:
     """The values of a YAML file, put under `section` if one is named; `ConfigError` if it cannot be read."""
     shown = str(path)
     above: Key = (section,) if section else ()
-    lines: dict[Key, int] = {}
     try:
-        text = path.read_text(encoding="utf-8")
-        _check_keys(yaml.compose(text, Loader=_StrictLoader), above, lines)
-        loaded = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+        kept, lines = _parsed(path.read_text(encoding="utf-8"))
+        loaded = copy.deepcopy(kept)
     except FileNotFoundError as error:
         problem = Problem(shown, "file", "", "does not exist", "write it with `python -m bot config init`")
         raise ConfigError(problem) from error
@@ -122,13 +135,14 @@ def file_layer(path: Path, section: str | None = None) -> Layer:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(_yaml_problem(shown, error)) from error
     except _RefusedKeyError as error:
-        raise ConfigError(Problem(f"{shown}:{error.line}", error.key, "", error.fault, error.remedy)) from error
+        where, key = f"{shown}:{error.line}", ".".join((*above, *error.key))
+        raise ConfigError(Problem(where, key, "", error.fault, error.remedy)) from error
     if loaded is None:
         loaded = {}
     if not isinstance(loaded, dict):
         raise ConfigError(Problem(shown, "file", "", "does not hold a mapping", "write lines such as `name: value`"))
     values: Tree = {section: loaded} if section else {name: {} if value is None else value for name, value in loaded.items()}
-    return Layer(values, {key: Origin(OriginKind.FILE, f"{shown}:{line}") for key, line in lines.items()})
+    return Layer(values, {(*above, *key): Origin(OriginKind.FILE, f"{shown}:{line}") for key, line in lines.items()})
 
 
 def _yaml_problem(shown: str, error: Exception) -> Problem:

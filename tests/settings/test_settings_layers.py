@@ -26,7 +26,7 @@ from bot.settings import (
     schema,
 )
 from bot.settings.kinds import duration_text, parse_duration, redact_url
-from bot.settings.layers import merge
+from bot.settings.layers import file_layer, merge
 from bot.settings.template import bot_yaml, risk_yaml
 
 Configure = Callable[..., Loaded]
@@ -209,3 +209,16 @@ def test_merging_keeps_the_upper_layer_and_is_idempotent(
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert redact_url(url) == shown
+
+
+def test_a_file_is_read_as_it_stands_and_what_a_reader_does_with_it_is_the_readers_own(tmp_path: Path) -> None:
+    file = tmp_path / "risk.yaml"
+    file.write_text("max_drawdown: 0.3\ncaps: {one: 1}\n")
+    file_layer(file).values["caps"]["one"] = 99  # type: ignore[index]
+    assert file_layer(file).values == {"max_drawdown": 0.3, "caps": {"one": 1}}
+    under = file_layer(file, "risk")
+    assert under.values == {"risk": {"max_drawdown": 0.3, "caps": {"one": 1}}}
+    assert under.origins["risk", "caps", "one"].where == f"{file}:2"
+    file.write_text("# moved\nmax_drawdown: 0.3\ncaps: {one: 2}\n")
+    assert file_layer(file).values == {"max_drawdown": 0.3, "caps": {"one": 2}}
+    assert file_layer(file).origins["caps", "one"].where == f"{file}:3"

@@ -14,7 +14,7 @@ import yaml
 from bot.core.decision import OnExpiry, Tier
 from bot.core.market import MarketView
 from sources.base import RuleSource
-from sources.config import SourceConfigError
+from sources.config import SourceConfigError, read_yaml
 from sources.loading import RULES, SERVICES, load_source, load_sources, source_schema
 from sources.means import Means
 from sources.quantconnect.settings import Credentials
@@ -158,6 +158,16 @@ def test_a_fault_is_one_line_with_file_key_value_and_remedy(tmp_path: Path, text
     assert "\n" not in message
     assert message.startswith(str(tmp_path))
     assert expected in message
+
+
+def test_a_file_is_read_as_it_stands_and_what_a_reader_does_with_it_is_the_readers_own(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("source: rules:a\nparameters: {fast: 3}\n")
+    read: dict[str, Any] = read_yaml(file)
+    read["parameters"]["fast"] = 99
+    assert read_yaml(file) == {"source": "rules:a", "parameters": {"fast": 3}}
+    file.write_text("source: rules:a\nparameters: {fast: 4}\n")
+    assert read_yaml(file) == {"source": "rules:a", "parameters": {"fast": 4}}
 
 
 def test_a_second_fault_is_counted(tmp_path: Path) -> None:
