@@ -36,6 +36,7 @@ def set_(name: Name, config: ConfigDir = None, data_dir: DataDir = None) -> None
     value = _value(checked)
     vault.set(checked, value)
     say(f"{checked} {mask(value)} is kept in {vault.path}, sealed with the key of {vault.master_origin}")
+    _end_sessions(checked, vault.path.parent)
 
 
 def _value(name: str) -> str:
@@ -82,3 +83,22 @@ def remove(name: Name, config: ConfigDir = None, data_dir: DataDir = None) -> No
     if not secrets.path.exists() or not secrets.vault().remove(checked):
         raise StopError(ExitCode.FAILURE, f"{checked} is not in {secrets.path}; see `python -m bot secrets list`")
     say(f"{checked} is gone from {secrets.path}")
+    _end_sessions(checked, secrets.path.parent)
+
+
+def _end_sessions(name: str, data_dir: Path) -> None:
+    """Whoever came into the control room by the password that was changed must come in anew."""
+    from bot.cli.output import say
+    from bot.cli.token import with_access
+    from bot.store.errors import StoreUnavailable
+    from bot.web.security.binding import PASSWORD
+    from bot.web.security.store import ACCESS_FILE
+
+    if name != PASSWORD or not (data_dir / ACCESS_FILE).exists():
+        return
+    try:
+        ended = with_access(data_dir, lambda access: access.end_all_sessions())
+    except StoreUnavailable as error:
+        remedy = "sessions of the old password go on; say it again, or end them on the settings page"
+        raise StopError(ExitCode.FAILURE, f"{data_dir / ACCESS_FILE}: {error}; {remedy}") from error
+    say(f"sessions of the control room that ended: {ended}")

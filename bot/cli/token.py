@@ -29,7 +29,8 @@ def register(root: typer.Typer) -> None:
     root.command("web-link")(web_link)
 
 
-def _with_access(data_dir: Path, work: Callable[[AccessStore], Awaitable[T]]) -> T:
+def with_access(data_dir: Path, work: Callable[[AccessStore], Awaitable[T]]) -> T:
+    """What comes of work with the control room's own file."""
     from bot.web.security.store import AccessStore
 
     async def run() -> T:
@@ -72,7 +73,7 @@ def new(
         until = _now() + parse_duration(expires)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{expires!r} {error}", param_hint="--expires") from None
-    made = _with_access(_data_dir(config, data_dir), lambda access: access.new_token(name, wanted, until))
+    made = with_access(_data_dir(config, data_dir), lambda access: access.new_token(name, wanted, until))
     if as_json:
         say_json({**_told(made.token), "token": made.value})
         return
@@ -85,7 +86,7 @@ def list_(as_json: AsJson = False, config: ConfigDir = None, data_dir: DataDir =
     """Show the tokens that there are and, for 90 days, those that are over."""
     from bot.cli.output import say, say_json, table
 
-    tokens = _with_access(_data_dir(config, data_dir), lambda access: access.tokens())
+    tokens = with_access(_data_dir(config, data_dir), lambda access: access.tokens())
     if as_json:
         say_json([_told(token) for token in tokens])
     elif not tokens:
@@ -100,7 +101,7 @@ def revoke(name: Name, config: ConfigDir = None, data_dir: DataDir = None) -> No
     """Revoke a token: the next request that carries it is refused."""
     from bot.cli.output import say
 
-    if not _with_access(_data_dir(config, data_dir), lambda access: access.revoke(name)):
+    if not with_access(_data_dir(config, data_dir), lambda access: access.revoke(name)):
         raise StopError(ExitCode.FAILURE, f"no active token is called {name}; see `python -m bot token list`")
     say(f"{name} is revoked")
 
@@ -117,7 +118,7 @@ def web_link(as_json: AsJson = False, config: ConfigDir = None, data_dir: DataDi
             f"no control room is running in {directory} (there is no valid {PLACE_FILE}); start the bot, or `python -m bot web`"
         )
         raise StopError(ExitCode.NOT_RUNNING, line)
-    key = _with_access(directory, lambda access: access.issue_link())
+    key = with_access(directory, lambda access: access.issue_link())
     url = f"{place.url}/enter?key={key}"
     if as_json:
         say_json({"url": url})

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from bot.web.security.store import AccessStore
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., tuple[int, str, str]]
@@ -63,6 +68,27 @@ def test_schema_is_a_json_schema(cli: Cli) -> None:
     code, out, _ = cli("config", "schema")
     assert code == 0
     assert json.loads(out)["properties"]["risk"]
+
+
+async def test_another_password_ends_the_sessions_of_the_control_room(shell: Shell, home: Path) -> None:
+    assert (
+        "sessions" not in shell("secrets", "set", "WEB_PASSWORD", stdin="correct horse").stdout
+    )  # there was no control room yet
+    access = await AccessStore.open(home / "data", lambda: time.time_ns() // 1_000_000)
+    try:
+        for words, stdin in (
+            (("set", "ANOTHER_KEY"), "x y z"),
+            (("set", "WEB_PASSWORD"), "battery staple"),
+            (("rm", "WEB_PASSWORD"), ""),
+        ):
+            session = await access.new_session()
+            done = await asyncio.to_thread(partial(shell, "secrets", *words, stdin=stdin))
+            assert done.returncode == 0, done.stderr
+            ended = "sessions of the control room that ended: " in done.stdout
+            assert ended is ("WEB_PASSWORD" in words)
+            assert (await access.session(session.key) is None) is ended
+    finally:
+        await access.close()
 
 
 def test_a_secret_goes_in_by_stdin_and_never_comes_out(shell: Shell, home: Path) -> None:

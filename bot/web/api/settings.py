@@ -19,9 +19,11 @@ from bot.services.configuring.use_cases import Key
 from bot.settings import ConfigError, Settings, reloaded
 from bot.settings.overlay import Overlay, overlay_path, read_overlay, refused
 from bot.web.api.etags import TaggedRoute, etag_of, outdated, require_match
+from bot.web.auditing import noted
 from bot.web.paging import Cursor, Limit, Page, decoded, encoded
 from bot.web.problems import Problem, described, not_found
 from bot.web.room import ControlRoom, Room
+from bot.web.security.binding import PASSWORD
 from bot.web.security.gate import Admin, Reader
 from bot.web.security.idempotency import nonce_of
 from bot.web.security.principal import Principal
@@ -152,19 +154,30 @@ async def all_secrets(room: Room, principal: Admin) -> Answer:
 
 @secrets.put("/secrets/{name}")
 async def set_secret(room: Room, principal: Admin, request: Request, name: SecretName, wish: Value) -> Answer:
-    """Seal a secret in the encrypted file; the bot uses it when it starts again."""
+    """Seal a secret in the encrypted file; the bot uses it when it starts again. Another WEB_PASSWORD ends all other sessions."""
     args = {"name": name, "value": wish.value.get_secret_value(), "author": _author(principal)}
-    return dict(await room.ask("config.secret-set", args, principal, nonce=nonce_of(request)))
+    done = dict(await room.ask("config.secret-set", args, principal, nonce=nonce_of(request)))
+    return done | await _another_door(room, principal, name)
 
 
 @secrets.delete("/secrets/{name}")
 async def delete_secret(room: Room, principal: Admin, request: Request, name: SecretName) -> Answer:
-    """Forget a secret of the encrypted file."""
+    """Forget a secret of the encrypted file. Without its WEB_PASSWORD, all other sessions end."""
     found = await room.ask("config.secrets", {}, principal)
     if not any(row["name"] == name and row["set"] for row in found["secrets"]):
         raise not_found(f"no secret {name} is set")
     args = {"name": name, "author": _author(principal)}
-    return dict(await room.ask("config.secret-delete", args, principal, nonce=nonce_of(request)))
+    done = dict(await room.ask("config.secret-delete", args, principal, nonce=nonce_of(request)))
+    return done | await _another_door(room, principal, name)
+
+
+async def _another_door(room: ControlRoom, principal: Principal, name: str) -> Answer:
+    """Whoever came in by the password that was changed must come in anew; the control room compares with the new one at once."""
+    if name != PASSWORD:
+        return {}
+    ended = await room.access.end_all_sessions(but=principal.id)
+    await noted(room, principal, "access.sign-out-others", name, {"sessions": ended}, {"sessions": 0})
+    return {"acts": "at once", "told": f"the control room opens by it from now on; other sessions that ended: {ended}"}
 
 
 async def shown_settings(room: ControlRoom, principal: Reader) -> Answer:

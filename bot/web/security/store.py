@@ -164,12 +164,12 @@ class AccessStore:
         """End a session by its key; whether there was one."""
         return await self._do("DELETE FROM web_sessions WHERE hash = :hash", hash=digest(key)) > 0
 
-    async def end_all_sessions(self) -> int:
-        """End every session, and void every link that waits; how many sessions there were."""
+    async def end_all_sessions(self, but: str = "") -> int:
+        """End every session except the one of this id, and void every link that waits; how many sessions ended."""
 
         def work(connection: Connection) -> int:
             connection.execute(text("DELETE FROM web_links"))
-            return int(connection.execute(text("DELETE FROM web_sessions")).rowcount)
+            return int(connection.execute(text("DELETE FROM web_sessions WHERE id <> :but"), {"but": but}).rowcount)
 
         return await self._database.alone(SCHEMA.name, work)
 

@@ -12,7 +12,7 @@ from starlette.types import Receive
 from bot.web.security.gate import known
 
 _GRACE_SECONDS = 0.25
-_RECHECK_SECONDS = 60.0
+_RECHECK_SECONDS = 10.0
 
 
 async def until_any(work: Coroutine[Any, Any, None], *ends: Coroutine[Any, Any, object], close: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from starlette.requests import Request
 
 from bot.web.api.quantconnect import _Step, _taken
 from bot.web.problems import Problem
+from bot.web.security.gate import CSRF_HEADER, csrf_of
 from bot.web.security.principal import Scope
 from tests.web.house import House, house
 
@@ -192,6 +194,30 @@ def test_a_secret_goes_in_and_is_found_nowhere(demo: House, client: httpx2.Clien
     assert CANARY not in demo.bot.stdout + demo.bot.stderr
     assert client.delete(f"{API}/secrets/BINANCE_API_SECRET").status_code == 200
     assert client.delete(f"{API}/secrets/BINANCE_API_SECRET").status_code == 404
+
+
+@contextmanager
+def somebody(demo: House) -> Iterator[httpx2.Client]:
+    """A browser that came in by a one-time link."""
+    with httpx2.Client(base_url=demo.url, timeout=40.0) as browser:
+        assert browser.get(demo.fresh_link(), follow_redirects=True).status_code == 200
+        (key,) = browser.cookies.values()
+        browser.headers.update({CSRF_HEADER: csrf_of(key), "Origin": demo.url})
+        yield browser
+
+
+def test_another_password_ends_every_session_but_the_one_that_says_it(demo: House, client: httpx2.Client) -> None:
+    with somebody(demo) as mine, somebody(demo) as other:
+        waiting = demo.fresh_link()
+        assert other.get(f"{API}/status").status_code == 200
+        done = mine.put(f"{API}/secrets/WEB_PASSWORD", json={"value": "correct horse"})
+        assert (done.status_code, done.json()["acts"]) == (200, "at once"), done.text
+        assert (mine.get(f"{API}/status").status_code, other.get(f"{API}/status").status_code) == (200, 401)
+        assert other.get(waiting).status_code == 410
+        newest = client.get(f"{API}/audit", params={"limit": 1}).json()["items"][0]
+        assert newest["command"] == "access.sign-out-others"
+        assert client.delete(f"{API}/secrets/WEB_PASSWORD").status_code == 200
+        assert (mine.get(f"{API}/status").status_code, client.get(f"{API}/status").status_code) == (401, 200)
 
 
 def _files(folder: Path) -> list[Path]:

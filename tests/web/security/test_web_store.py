@@ -67,6 +67,13 @@ async def test_ending_all_sessions_voids_the_links_too(access: AccessStore) -> N
     assert await access.use_link(link) is None
 
 
+async def test_all_sessions_but_ones_own_can_be_ended(access: AccessStore) -> None:
+    mine, others = await access.new_session(), [await access.new_session() for _ in range(2)]
+    assert await access.end_all_sessions(but=mine.principal.id) == 2
+    assert await access.session(mine.key) == mine.principal
+    assert [await access.session(each.key) for each in others] == [None] * 2
+
+
 async def test_links_and_sessions_are_bounded_and_the_oldest_give_way(access: AccessStore, clock: Clock) -> None:
     links, sessions = [], []
     for _ in range(120):
