@@ -37,7 +37,7 @@ _LEAST_DECISIONS = 5
 _QUOTE_SECONDS = 0.02
 _PAUSES = (0.2, 1.2)
 _SETTLING = 2.0
-_PATIENCE_MS = 15_000
+_PATIENCE_MS = 60_000
 _PIXEL_MS = 100.0
 _PAGE_SECONDS = 1.0
 _PAGE_KB = 150.0
@@ -116,6 +116,7 @@ async def _measured(executable: str, count: int) -> _Run:
         await _decide(rig, 3, chance)
         async with _browser(executable) as browser:
             context = await browser.new_context()
+            context.set_default_timeout(_PATIENCE_MS)
             await _enter(context, rig, port)
             await _first_page(await context.new_page(), port, run)
             page = await context.new_page()

@@ -154,7 +154,7 @@ def test_a_symbol_that_the_venue_does_not_list_is_refused_with_key_and_value(cli
 
 
 def test_a_venue_that_cannot_be_reached_makes_the_whole_world_simulated_and_says_so(cli: Cli, tmp_path: Path) -> None:
-    config = a_configuration(tmp_path / "config", "http://127.0.0.1:1", embedded="auto", connect_timeout="2s")
+    config = a_configuration(tmp_path / "config", "http://127.0.0.1:1", embedded="auto", connect_timeout="60s")
     (config / "demo").mkdir()
     code, out, err = cli("--paper", "--config", str(config), "--duration", "1", "--json", "--no-redis")
     assert code == 0, err
@@ -165,7 +165,7 @@ def test_a_venue_that_cannot_be_reached_makes_the_whole_world_simulated_and_says
 
 
 def test_a_venue_that_cannot_be_reached_is_an_error_where_no_simulation_is_allowed(cli: Cli, tmp_path: Path) -> None:
-    config = a_configuration(tmp_path / "config", "http://127.0.0.1:1", connect_timeout="2s")
+    config = a_configuration(tmp_path / "config", "http://127.0.0.1:1", connect_timeout="60s")
     code, out, err = cli("--paper", "--config", str(config), "--duration", "1", "--json", "--no-redis")
     assert (code, out) == (4, "")
     (line,) = errors_of(err)

@@ -67,5 +67,5 @@ async def test_sixty_questions_that_wait_for_their_turn_hold_up_no_order(dialect
         for read in reads:
             read.cancel()
         await asyncio.gather(*reads, return_exceptions=True)
-        assert took <= 0.1
+        assert took <= 2.0  # the next window is a minute away
         assert account.health.breaker is BreakerState.CLOSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -104,7 +105,7 @@ async def standing(request: Request, room: Room, principal: Reader) -> HTMLRespo
 @router.get("/ui/ai/costs")
 async def costs(request: Request, room: Room, principal: Reader) -> HTMLResponse:
     """What was spent, and of what."""
-    return fragment(request, "ai/spent.html", await _costs(room, principal))
+    return fragment(request, "ai/spent.html", await _spent(room, principal))
 
 
 @router.get("/ui/ai/costs/tables")
@@ -186,8 +187,16 @@ async def _performance(room: ControlRoom, principal: Principal) -> dict[str, Any
 
 
 async def _costs(room: ControlRoom, principal: Principal) -> dict[str, Any]:
-    tables = {name: await room.ask("llm.costs", {"by": name}, principal) for name in ("model", "provider", "source", "role")}
-    return {"tables": tables, "total": tables["model"], "status": await asked(room, "llm.status", principal)}
+    names = ("provider", "source", "role")
+    spent, *told = await asyncio.gather(
+        _spent(room, principal), *(room.ask("llm.costs", {"by": name}, principal) for name in names)
+    )
+    return {**spent, "tables": {"model": spent["total"], **dict(zip(names, told, strict=True))}}
+
+
+async def _spent(room: ControlRoom, principal: Principal) -> dict[str, Any]:
+    total = await room.ask("llm.costs", {"by": "model"}, principal)
+    return {"total": total, "status": await asked(room, "llm.status", principal)}
 
 
 async def _learnt(room: ControlRoom, principal: Principal) -> dict[str, Any]:
