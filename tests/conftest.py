@@ -21,9 +21,8 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _a_small_heap() -> Iterator[None]:
-    """What a file leaves is looked at once: a collector that goes through all files' leavings stops a test for over a second."""
-    yield
+def _a_small_heap() -> None:
+    """What the file before left is looked at once: going through all files' leavings stops a test for over a second."""
     gc.collect()
     gc.freeze()
 

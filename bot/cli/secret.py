@@ -99,6 +99,6 @@ def _end_sessions(name: str, data_dir: Path) -> None:
     try:
         ended = with_access(data_dir, lambda access: access.end_all_sessions())
     except StoreUnavailable as error:
-        remedy = "sessions of the old password go on; say it again, or end them on the settings page"
+        remedy = "sessions of the old password go on; end them in the control room, or by DELETE /api/v1/sessions"
         raise StopError(ExitCode.FAILURE, f"{data_dir / ACCESS_FILE}: {error}; {remedy}") from error
     say(f"sessions of the control room that ended: {ended}")

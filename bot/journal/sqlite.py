@@ -6,6 +6,7 @@ the process, not of the machine). Checkpoints run beside the writer, not inside 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -86,6 +87,7 @@ class SqliteEngine:
         self._sql = statements(sqlite.dialect(paramstyle="named"))
         self._connection: sqlite3.Connection | None = None
         self._durable = False
+        self._unsynced = False
         self._checkpointed = 0
         self._checkpointer: threading.Thread | None = None
 
@@ -148,10 +150,23 @@ class SqliteEngine:
         if durable is not self._durable:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}").close()
             self._durable = durable
+        before = connection.total_changes
         connection.execute("BEGIN IMMEDIATE")
         for write in writes:
             connection.executemany(self._sql[write.table], write.rows)
         connection.execute("COMMIT")
+        wrote = connection.total_changes != before
+        if durable and not wrote and self._unsynced:
+            self._sync()
+        self._unsynced = not durable and (wrote or self._unsynced)
+
+    def _sync(self) -> None:
+        """Bring to the disk what NORMAL commits wrote: a FULL one with nothing to write does not."""
+        descriptor = os.open(f"{self._path}-wal", os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _roll_back(self) -> None:
         if self._connection is not None and self._connection.in_transaction:

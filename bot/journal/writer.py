@@ -49,7 +49,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """Everything accepted before it is on the disk when it is answered; so many `intents` were, whose queue is another."""
+    """Everything accepted before it is on the disk, or was told to have failed, when it is answered.
+
+    `intents`: how many had been accepted by then; they wait in a queue of their own.
+    """
 
     on_stored: OnStored
     intents: int

@@ -26,7 +26,7 @@ def clean_environment(place: Path, **settings: str) -> dict[str, str]:
     return {**kept, "ARBITER_KEY_FILE": str(place / "master.key"), "COLUMNS": "100", **ours, **settings}
 
 
-def eventually(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, timeout: float = 40.0) -> None:
     """Look until something outside this process is so."""
     until = time.monotonic() + timeout
     while not condition():
@@ -75,7 +75,7 @@ class Bot:
         assert self.process is not None
         return self.process.pid
 
-    def wait_for(self, text: str, timeout: float = 60.0) -> None:
+    def wait_for(self, text: str, timeout: float = 40.0) -> None:
         """Until the text is on stderr."""
 
         def there() -> bool:
@@ -91,7 +91,7 @@ class Bot:
         assert self.process is not None
         return self.process.wait(timeout)
 
-    def signalled(self, how: signal.Signals, timeout: float = 60.0) -> tuple[int, float]:
+    def signalled(self, how: signal.Signals, timeout: float = 40.0) -> tuple[int, float]:
         """Send a signal; the exit code and how many seconds it took."""
         assert self.process is not None
         began = time.monotonic()

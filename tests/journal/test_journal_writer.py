@@ -95,6 +95,34 @@ async def test_a_flush_waits_for_the_intents_that_were_accepted_before_it(
     await journal.close(NOW)
 
 
+async def test_a_flush_brings_what_was_committed_before_it_to_the_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    synced: list[str] = []
+    sync = os.fsync
+
+    def told(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", told)
+    journal = journal_of(sqlite_url, tmp_path)
+    journal.begin(run_of(), Watcher().watch)
+    log = f"{Path(sqlite_url.removeprefix('sqlite:///')).name}-wal"
+    for _ in range(2):
+        rows_before = journal.counts.rows
+        journal.append(fate(1))
+        async with asyncio.timeout(20):
+            while journal.counts.rows == rows_before:  # committed without the disk, by itself
+                await asyncio.sleep(0.01)
+        synced.clear()
+        await journal.flush()
+        assert synced == [log]
+        await journal.flush()
+        assert synced == [log]  # there was nothing new
+    await journal.close(NOW)
+
+
 async def test_an_order_has_one_row_and_all_its_events(tmp_path: Path, database_url: str) -> None:
     journal = journal_of(database_url, tmp_path)
     journal.begin(run_of(), Watcher().watch)

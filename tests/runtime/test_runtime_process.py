@@ -10,6 +10,7 @@ from bot.runtime.process import SWITCH_SECONDS, loading, steady
 
 def test_threads_give_way_soon_and_the_collector_leaves_start_up_alone() -> None:
     before = sys.getswitchinterval()
+    gc.unfreeze()
     try:
         steady()
         assert abs(sys.getswitchinterval() - SWITCH_SECONDS) < 1e-9
@@ -20,6 +21,7 @@ def test_threads_give_way_soon_and_the_collector_leaves_start_up_alone() -> None
 
 
 def test_nothing_is_collected_while_a_process_loads_and_afterwards_everything_else_is() -> None:
+    gc.unfreeze()
     try:
         with loading():
             assert not gc.isenabled()

@@ -7,8 +7,8 @@ Secrets go in and never come out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -156,28 +156,37 @@ async def all_secrets(room: Room, principal: Admin) -> Answer:
 async def set_secret(room: Room, principal: Admin, request: Request, name: SecretName, wish: Value) -> Answer:
     """Seal a secret in the encrypted file; the bot uses it when it starts again. Another WEB_PASSWORD ends all other sessions."""
     args = {"name": name, "value": wish.value.get_secret_value(), "author": _author(principal)}
-    done = dict(await room.ask("config.secret-set", args, principal, nonce=nonce_of(request)))
-    return done | await _another_door(room, principal, name)
+    async with _changing(room, principal, name) as more:
+        done = dict(await room.ask("config.secret-set", args, principal, nonce=nonce_of(request)))
+    return done | more
 
 
 @secrets.delete("/secrets/{name}")
 async def delete_secret(room: Room, principal: Admin, request: Request, name: SecretName) -> Answer:
-    """Forget a secret of the encrypted file. Without its WEB_PASSWORD, all other sessions end."""
-    found = await room.ask("config.secrets", {}, principal)
-    if not any(row["name"] == name and row["set"] for row in found["secrets"]):
-        raise not_found(f"no secret {name} is set")
+    """Forget a secret of the encrypted file. Forgetting WEB_PASSWORD ends all other sessions."""
     args = {"name": name, "author": _author(principal)}
-    done = dict(await room.ask("config.secret-delete", args, principal, nonce=nonce_of(request)))
-    return done | await _another_door(room, principal, name)
+    async with _changing(room, principal, name) as more:
+        found = await room.ask("config.secrets", {}, principal)
+        if not any(row["name"] == name and row["set"] for row in found["secrets"]):
+            raise not_found(f"no secret {name} is set")
+        done = dict(await room.ask("config.secret-delete", args, principal, nonce=nonce_of(request)))
+    return done | more
 
 
-async def _another_door(room: ControlRoom, principal: Principal, name: str) -> Answer:
-    """Whoever came in by the password that was changed must come in anew; the control room compares with the new one at once."""
-    if name != PASSWORD:
-        return {}
-    ended = await room.access.end_all_sessions(but=principal.id)
-    await noted(room, principal, "access.sign-out-others", name, {"sessions": ended}, {"sessions": 0})
-    return {"acts": "at once", "told": f"the control room opens by it from now on; other sessions that ended: {ended}"}
+@asynccontextmanager
+async def _changing(room: ControlRoom, principal: Principal, name: str) -> AsyncIterator[Answer]:
+    """Around the change of a secret: whoever came in by a password that changes must come in anew. Yields what to tell of it.
+
+    Whatever comes of the change, for it may have been made although nobody says so, or by a request before this one.
+    """
+    more: Answer = {}
+    try:
+        yield more
+    finally:
+        if name == PASSWORD:
+            ended = await room.access.end_all_sessions(but=principal.id)
+            await noted(room, principal, "access.sign-out-others", name, {"sessions": ended}, {"sessions": 0})
+            more |= {"acts": "at once", "told": f"the control room asks for it as it is now; other sessions that ended: {ended}"}
 
 
 async def shown_settings(room: ControlRoom, principal: Reader) -> Answer:

@@ -188,10 +188,14 @@ async def _performance(room: ControlRoom, principal: Principal) -> dict[str, Any
 
 async def _costs(room: ControlRoom, principal: Principal) -> dict[str, Any]:
     names = ("provider", "source", "role")
-    spent, *told = await asyncio.gather(
-        _spent(room, principal), *(room.ask("llm.costs", {"by": name}, principal) for name in names)
-    )
-    return {**spent, "tables": {"model": spent["total"], **dict(zip(names, told, strict=True))}}
+    try:
+        async with asyncio.TaskGroup() as group:
+            spent = group.create_task(_spent(room, principal))
+            told = {name: group.create_task(room.ask("llm.costs", {"by": name}, principal)) for name in names}
+    except ExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    total = spent.result()
+    return {**total, "tables": {"model": total["total"], **{name: one.result() for name, one in told.items()}}}
 
 
 async def _spent(room: ControlRoom, principal: Principal) -> dict[str, Any]:

@@ -64,10 +64,10 @@ async def login(request: Request) -> Response:
     room = room_of(request)
     if not same_origin(request):
         raise Problem(403, "Not from here", "log in by the control room's own page")
+    address, fields = address_of(request), await form_of(request)
     wanted = await _password(room)
     if wanted is None:
         raise Problem(404, "There is no password", "log in by the link that `python -m bot web-link` prints")
-    address, fields = address_of(request), await form_of(request)
     onward = local(fields.get("next", "/"))
     try:
         room.access.attempts.may_try(address)
@@ -81,6 +81,9 @@ async def login(request: Request) -> Response:
         log.warning("login_refused", address=address)
         return _page("login.html", HTTPStatus.FORBIDDEN, password=True, next=onward, fault="That is not the password.")
     session = await room.access.new_session()
+    if not same(await _password(room) or "", wanted):  # changed since, and what ended all sessions may not have seen this one
+        await room.access.end_session(session.key)
+        return _page("login.html", HTTPStatus.FORBIDDEN, password=True, next=onward, fault="The password has just changed.")
     log.info("session_began", by="password", session=session.principal.id, address=address)
     await _noted(request, session.principal, "access.session-begin", {"by": "password"})
     return _begun(request, session, onward)

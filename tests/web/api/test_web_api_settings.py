@@ -210,14 +210,20 @@ def test_another_password_ends_every_session_but_the_one_that_says_it(demo: Hous
     with somebody(demo) as mine, somebody(demo) as other:
         waiting = demo.fresh_link()
         assert other.get(f"{API}/status").status_code == 200
-        done = mine.put(f"{API}/secrets/WEB_PASSWORD", json={"value": "correct horse"})
-        assert (done.status_code, done.json()["acts"]) == (200, "at once"), done.text
-        assert (mine.get(f"{API}/status").status_code, other.get(f"{API}/status").status_code) == (200, 401)
-        assert other.get(waiting).status_code == 410
-        newest = client.get(f"{API}/audit", params={"limit": 1}).json()["items"][0]
-        assert newest["command"] == "access.sign-out-others"
-        assert client.delete(f"{API}/secrets/WEB_PASSWORD").status_code == 200
+        try:
+            done = mine.put(f"{API}/secrets/WEB_PASSWORD", json={"value": "correct horse"})
+            assert (done.status_code, done.json()["acts"]) == (200, "at once"), done.text
+            assert (mine.get(f"{API}/status").status_code, other.get(f"{API}/status").status_code) == (200, 401)
+            assert other.get(waiting).status_code == 410
+            newest = client.get(f"{API}/audit", params={"limit": 1}).json()["items"][0]
+            assert newest["command"] == "access.sign-out-others"
+        finally:
+            gone = client.delete(f"{API}/secrets/WEB_PASSWORD")
+        assert gone.status_code == 200
         assert (mine.get(f"{API}/status").status_code, client.get(f"{API}/status").status_code) == (401, 200)
+    with somebody(demo) as third:
+        assert client.delete(f"{API}/secrets/WEB_PASSWORD").status_code == 404  # as after a deletion whose answer was lost
+        assert third.get(f"{API}/status").status_code == 401
 
 
 def _files(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.secrets import Secrets
 from bot.web.security.pages import local
-from bot.web.security.store import LINK_MS, AccessStore
+from bot.web.security.store import LINK_MS, AccessStore, NewSession
 from tests.web.security.web_world import COOKIE, HOST, ORIGIN, PASSWORD, Clock, World, make_world
 
 FROM_HERE = {"Origin": ORIGIN}
@@ -177,6 +177,26 @@ async def test_a_password_that_was_changed_or_removed_opens_no_door(tmp_path: Pa
         assert [await tried(f"the password of {when}") for when in ("before", "now")] == [403, 303]
         outside.vault().remove("WEB_PASSWORD")
         assert await tried("the password of now") == 404
+
+
+async def test_a_password_that_changes_while_somebody_logs_in_by_it_opens_no_door(
+    tmp_path: Path, access: AccessStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"ARBITER_KEY_FILE": str(tmp_path / "key")}
+    world = make_world(tmp_path, access, clock, environ=environ)
+    outside, begin = Secrets(tmp_path / "data", environ), access.new_session
+    outside.vault().set("WEB_PASSWORD", "the password of before")
+
+    async def meanwhile() -> NewSession:
+        outside.vault().set("WEB_PASSWORD", "the password of now")
+        await access.end_all_sessions()
+        return await begin()
+
+    async with world.client() as client:
+        monkeypatch.setattr(access, "new_session", meanwhile)
+        late = await client.post("/login", data={"password": "the password of before"}, headers=FROM_HERE)
+    assert (late.status_code, "set-cookie" in late.headers) == (403, False)
+    assert await access.end_all_sessions() == 0
 
 
 async def test_a_password_that_others_could_guess_opens_no_door_that_they_can_reach(

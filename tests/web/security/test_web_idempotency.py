@@ -188,11 +188,14 @@ async def test_a_locked_file_delays_a_halt_by_no_more_than_moments(world: World,
     headers = {**await world.bearer(), "Idempotency-Key": "k"}
     with closing(sqlite3.connect(tmp_path / "data" / ACCESS_FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        async with asyncio.timeout(20), world.client() as client:
-            halted = await client.post("/api/v1/halt", headers=headers)
+        with structlog.testing.capture_logs() as logs:
+            async with asyncio.timeout(20), world.client() as client:
+                halted = await client.post("/api/v1/halt", headers=headers)
         other.execute("ROLLBACK")
     assert halted.status_code == 200
     assert len(world.done) == 1
+    # Given up after a moment: the file's own patience would have ended with a reason of its own.
+    assert {entry["reason"] for entry in logs if entry["event"] == "done_unrecorded"} == {"the file is locked"}
 
 
 @pytest.mark.parametrize("path", [ORDERS, "/api/v1/breaks?status=404"])
