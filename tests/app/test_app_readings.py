@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,16 +73,20 @@ async def test_the_journal_s_lag_is_how_long_rows_wait_while_it_cannot_write(tmp
             rig.quote(100.0)
             await rig.propose(Action.BUY)
             async with asyncio.timeout(20):
-                while (found := await scraped(rig))["bot_journal_lag_seconds"] < 0.3:
+                while not _is_waiting(await scraped(rig)):
                     await asyncio.sleep(0.01)
-            assert (found["bot_journal_up"], found["bot_journal_backlog"] > 0) == (0, True)
-            assert found["bot_journal_failures_total"] > 0
             other.execute("ROLLBACK")
         await rig.shell.journal.flush()
         async with asyncio.timeout(20):
             while (found := await scraped(rig))["bot_journal_lag_seconds"] > 0.1 or not found["bot_journal_up"]:
                 await asyncio.sleep(0.01)
         assert found["bot_journal_commit_seconds_count"] > before
+
+
+def _is_waiting(found: Mapping[str, float]) -> bool:
+    """Whether one scrape says all of it; what the writer has in its hands just now is not in the backlog."""
+    behind = found["bot_journal_lag_seconds"] >= 0.3 and found["bot_journal_backlog"] > 0
+    return behind and found["bot_journal_up"] == 0 and found["bot_journal_failures_total"] > 0
 
 
 async def test_the_stages_are_served_as_histograms(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def asking(start: str, end: str, *more: str) -> tuple[str, ...]:
 
 def test_a_fetch_that_was_killed_goes_on_and_ends_the_same(exchange: str, home: Path, cli: Cli) -> None:
     start, end = ago(HISTORY - 60), ago(60)
-    switch(exchange, fault="latency", delay=0.1, path="/api/v3/klines")
+    switch(exchange, fault="latency", delay=0.5, path="/api/v3/klines")
     command = [sys.executable, "-m", "bot", *asking(start, end, "--out", "killed")]
     with subprocess.Popen(command, cwd=home, env=os.environ.copy(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         pieces = home / "killed" / "binance" / "BTC-USDT-1s.pieces"

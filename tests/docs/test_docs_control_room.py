@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bot.web.security.principal import Scope
+from tests.app.bot_process import eventually
 from tests.docs.markdown_files import ROOT
 from tests.web.house import House, house
 
@@ -26,6 +27,7 @@ _SECONDS = 60.0
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with house(tmp_path_factory.mktemp("shown")) as running:
         running.decided(1)
+        eventually(lambda: bool(running.ask("/orders", limit=1)["items"]), "an order", 60.0)
         yield running
 
 

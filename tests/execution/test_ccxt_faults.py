@@ -111,10 +111,11 @@ async def test_a_rate_limit_says_that_nothing_was_taken_and_when_to_come_back(di
 
 async def test_too_many_orders_are_a_rate_limit_too() -> None:
     async with rig("binance", order_limit=1) as one:
-        assert await outcome(one, "one") is None
-        error = await outcome(one, "two")
-        assert isinstance(error, NotSent)
-        assert error.retry_after_ms > 0
+        first, *others = [await outcome(one, name) for name in ("one", "two", "three")]
+        assert first is None
+        refused = [error for error in others if error is not None]
+        assert refused  # one of the two may be the first of the next ten seconds
+        assert all(isinstance(error, NotSent) and error.retry_after_ms > 0 for error in refused)
 
 
 @dialects
@@ -321,6 +322,8 @@ class Ledger:
 async def test_the_budget_is_asked_in_the_venues_weights_by_lane_and_told_what_the_venue_counts() -> None:
     ledger = Ledger()
     async with rig("binance", ledger) as one:
+        while one.venue.venue.now() % 60_000 > 50_000:  # the venue counts by the minute
+            await asyncio.sleep(0.1)
         await one.account.create(one.resting("mine"))
         await one.account.order(SYMBOL, "mine")
         await one.account.open_orders([SYMBOL])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -164,6 +167,17 @@ class Watcher:
 
 def run_of(name: str = "run1") -> RunStart:
     return RunStart(name, BOOK, NOW, simulated=True, config={"a": 1}, code_version="test", seed=7, initial={"cash": "10000"})
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Nothing in there waits, and no other thread gets a turn: the writer finds all of it together."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def journal_of(url: str, folder: Path, limits: JournalLimits | None = None) -> Journal:

@@ -24,6 +24,7 @@ from tests.journal.journal_databases import change, locked, rescue_file, rows
 from tests.journal.journal_facts import (
     NOW,
     Watcher,
+    at_once,
     decision,
     equity,
     every_fact,
@@ -252,7 +253,7 @@ async def test_a_full_disk_fails_the_intent_that_does_not_fit(tmp_path: Path, sq
 async def test_statistics_are_dropped_and_counted_decisions_never(tmp_path: Path, database_url: str) -> None:
     journal = journal_of(database_url, tmp_path, JournalLimits(WriterLimits(waiting=10), busy_ms=20, ballast_bytes=0))
     journal.begin(run_of(), Watcher().watch)
-    with locked(database_url):
+    with locked(database_url), at_once():
         for number in range(40):
             assert journal.append(fate(number))
         assert [journal.append(equity()) for _ in range(5)] == [False] * 5

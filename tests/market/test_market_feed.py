@@ -15,6 +15,7 @@ from simulators.exchange.answer_faults import Garbled
 from simulators.exchange.faults import Absurd, Burst, Clear, Disconnect, Ending, Gap, Poison, Stall, Status
 from simulators.exchange.server import ExchangeSimulator
 from tests.market.feed_rig import SYMBOLS, Listener, feed_of, quick, running, to
+from tests.servers import free_port
 
 
 def steps(series: list[int]) -> set[int]:
@@ -124,7 +125,7 @@ async def test_lost_candle_frames_are_fetched_by_rest(simulator: ExchangeSimulat
 async def test_a_gap_that_rest_cannot_fill_at_once_is_told_and_then_over(
     simulator: ExchangeSimulator, listener: Listener
 ) -> None:
-    feed = feed_of(to(simulator), quick(), listener)
+    feed = feed_of(to(simulator), quick(confirm_after=10.0), listener)  # nothing but the gap asks REST for candles
     async with running(feed) as warm:
         await listener.until(lambda: len(listener.series("BTC/USDT", "1s")) >= 1)
         simulator.inject(Status(code=503, path="/api/v3/klines", count=3))
@@ -208,13 +209,13 @@ async def test_an_unknown_symbol_is_named_with_near_matches(simulator: ExchangeS
         await feed.start()
 
 
-async def test_an_unreachable_venue_is_said_within_bounded_time(listener: Listener, unused_tcp_port: int) -> None:
-    urls = {"api": {"public": f"http://127.0.0.1:{unused_tcp_port}/api/v3"}}
-    feed = CcxtFeed(VenueConfig("binance", {"urls": urls}, reach_timeout=5), quick(), listener.sink())
+async def test_an_unreachable_venue_is_said_within_bounded_time(listener: Listener) -> None:
+    urls = {"api": {"public": f"http://127.0.0.1:{free_port()}/api/v3"}}
+    feed = CcxtFeed(VenueConfig("binance", {"urls": urls}, reach_timeout=30), quick(), listener.sink())
     begun = time.monotonic()
     with pytest.raises(VenueUnreachable, match=r"binance cannot be reached .*use --demo"):
         await feed.start()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 async def test_a_venue_that_answers_nothing_is_given_up_within_bounded_time(listener: Listener) -> None:
@@ -257,7 +258,7 @@ async def test_a_lost_answer_at_start_costs_no_candle(
 
 
 async def test_one_symbol_cut_off_from_a_living_stream_is_noticed(simulator: ExchangeSimulator, listener: Listener) -> None:
-    feed = feed_of(to(simulator), quick(stale_after=1.0, poll_interval=0.2), listener)
+    feed = feed_of(to(simulator), quick(stale_after=3.0, poll_interval=0.2), listener)
     async with running(feed):
         await listener.until(lambda: {quote.symbol for quote in listener.quotes} == set(SYMBOLS))
         simulator.inject(Gap(streams="btcusdt@bookTicker"))

@@ -214,7 +214,8 @@ async def test_a_fault_of_the_broker_ends_the_desk_with_that_fault(tmp_path: Pat
         rig.broker.on_trade = fail  # type: ignore[method-assign]
         rig.shell.on_trade(Trade(BTC, rig.now, rig.now, "the trade", 100.0, 1.0, Side.BUY))
         assert rig.desk_task is not None
-        await asyncio.wait([rig.desk_task], timeout=2)
+        await asyncio.wait([rig.desk_task], timeout=20)
+        assert rig.desk_task.done()
         assert isinstance(rig.desk_task.exception(), RuntimeError)
         assert rig.shell._timer is None
 

@@ -77,6 +77,17 @@ def house(place: Path, *arguments: str, **settings: str) -> Iterator[House]:
         bot.end()
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file there with what it holds. A running bot writes beside and moves into place: what is gone is looked for anew."""
+    until = time.monotonic() + 20.0
+    while True:
+        try:
+            return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        except FileNotFoundError:
+            if time.monotonic() > until:
+                raise
+
+
 def _apart(work: Callable[[], Coroutine[Any, Any, str]]) -> str:
     """What it comes to in a thread of its own: the browser's driver has a loop running in this one."""
     with ThreadPoolExecutor(1) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from sources.quantconnect.insights import Way
 from sources.quantconnect.lean.generating import generate
 from sources.quantconnect.loading import quantconnect_params, quantconnect_source
 from sources.quantconnect.settings import Credentials
+from tests.servers import free_port
 from tests.sources.quantconnect.lean_twins import config_of
 from tests.sources.quantconnect.qc_port import SYMBOLS, Port
 from tests.sources.quantconnect.qc_service import QUICK
@@ -41,12 +41,6 @@ params:
   backtest: {{enabled: true, every: 1h, project: {batch}, days: 3, poll: 1s, max_age: 3d}}
 """
 TERMS = replace(Terms(), snapshot=0.05, compile_reads=0, queued_reads=0, running_reads=0, half_reads=0, creates_at_once=100)
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
 
 
 def said(**more: Any) -> str:

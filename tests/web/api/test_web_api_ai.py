@@ -18,7 +18,7 @@ from bot.web.app import create_app
 from bot.web.security.principal import Scope
 from bot.web.server import open_room
 from tests.app.bot_process import eventually
-from tests.web.house import House, house
+from tests.web.house import House, contents, house
 
 SECRET = "sk-canary-4f1b7c9e2a8d6c35-Q9zX"
 
@@ -27,6 +27,7 @@ SECRET = "sk-canary-4f1b7c9e2a8d6c35-Q9zX"
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with house(tmp_path_factory.mktemp("ai"), ARBITER_LLM__BUDGET__CALLS_PER_MINUTE="5000") as running:
         running.decided(3)
+        eventually(lambda: any(one["decision"] for one in running.ask("/ai/signals", limit=199)["items"]), "a model decided")
         yield running
 
 
@@ -72,7 +73,7 @@ def test_a_key_goes_in_and_only_its_mask_comes_out(demo: House, client: httpx2.C
     assert gone.json()["masked"] is None
     for each in (done.text, gone.text, client.get("/api/v1/jobs").text, client.get("/api/v1/ai/llm/config").text):
         assert SECRET not in each
-    assert SECRET.encode() not in b"".join(path.read_bytes() for path in demo.data.glob("*.db*"))
+    assert SECRET.encode() not in b"".join(contents(demo.data).values())
 
 
 def test_a_key_needs_an_admin_and_a_provider_that_is_there(demo: House, client: httpx2.Client) -> None:
@@ -85,9 +86,12 @@ def test_a_key_needs_an_admin_and_a_provider_that_is_there(demo: House, client: 
 
 
 def test_providers_are_told_with_how_they_do(demo: House) -> None:
-    rows = {one["provider"]: one for one in demo.ask("/ai/monitoring/providers")["providers"]}
-    assert rows["anthropic"]["calls"] > 0
-    assert {"decision"} <= set(rows["anthropic"]["models"][0]["roles"])
+    def rows() -> dict[str, Any]:
+        return {one["provider"]: one for one in demo.ask("/ai/monitoring/providers")["providers"]}
+
+    eventually(lambda: rows()["anthropic"]["calls"] > 0, "it was asked", 60.0)
+    found = rows()
+    assert {"decision"} <= set(found["anthropic"]["models"][0]["roles"])
     assert demo.ask("/ai/llm/models")["roles"]["decision"]
     assert demo.ask("/ai/llm/prices", model="haiku")["prices"]
     assert demo.ask("/ai/llm/status")["limits"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 
 import httpx2
@@ -12,17 +11,11 @@ import pytest
 from bot.web.pages.monitoring import histograms
 from bot.web.security.principal import Scope
 from tests.app.bot_process import eventually
+from tests.servers import free_port
 from tests.web.house import House, house
 
 API = "/api/v1"
 SCRIPT = "<script>alert(2)</script>"
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +25,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         tmp_path_factory.mktemp("monitoring"),
         ARBITER_NOTIFICATIONS__CHANNELS=json.dumps({"hook": {"url_secret": "HOOK_URL", "severity": "info"}}),
         ARBITER_NOTIFICATIONS__ATTEMPTS="1",
-        ARBITER_SECRET_HOOK_URL=f"json://127.0.0.1:{_free_port()}/",
-        ARBITER_METRICS__PORT=str(_free_port()),
+        ARBITER_SECRET_HOOK_URL=f"json://127.0.0.1:{free_port()}/",
+        ARBITER_METRICS__PORT=str(free_port()),
     ) as running:
         running.decided(2)
         yield running

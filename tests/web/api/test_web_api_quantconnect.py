@@ -13,7 +13,7 @@ from bot.services.quantconnect.live_cases import DeployArguments
 from bot.web.api.quantconnect import deploy_text
 from bot.web.security.principal import Scope
 from tests.app.bot_process import eventually
-from tests.web.house import House, house
+from tests.web.house import House, contents, house
 
 CANARY = "qc-canary-7d1f0b3e9a55-Zk4P"
 PROJECT = 20010001
@@ -193,7 +193,7 @@ def test_a_secret_goes_in_and_only_its_mask_comes_out(demo: House, client: httpx
     assert [row["key"] for row in shown.json()["pending"]] == ["quantconnect.calls"], "what is so already is not written again"
     late = client.put("/api/v1/quantconnect/config", json=sent, headers={"If-Match": before.headers["etag"]})
     assert late.status_code == 412
-    planted = [file for file in demo.data.rglob("*") if file.is_file() and CANARY.encode() in file.read_bytes()]
+    planted = [file for file, content in contents(demo.data).items() if CANARY.encode() in content]
     assert planted == [], "it is sealed, and written nowhere as it is"
     for path in ("/quantconnect/config", "/quantconnect/status", "/jobs", "/settings/history"):
         assert CANARY not in client.get(f"/api/v1{path}").text

@@ -20,7 +20,7 @@ from bot.outlets.envelope import Channel
 from bot.secrets import WELL_KNOWN
 from bot.web.security.principal import Scope
 from tests.app.bot_process import Bot, eventually
-from tests.web.house import _LINK, House
+from tests.web.house import _LINK, House, contents
 from tests.web.whole.addresses import ENDLESS, addresses
 
 SEALED = ("GEMINI_API_KEY", "OKX_API_SECRET", "QUANTCONNECT_API_TOKEN", "CANARY_OF_OUR_OWN")
@@ -196,9 +196,9 @@ def test_no_script_in_a_text_is_a_script_on_a_page(everything: Planted) -> None:
 
 def test_no_secret_is_in_any_log_or_file(everything: Planted) -> None:
     place: Path = everything.house.bot.place
-    files = [file for file in place.rglob("*") if file.is_file()]
+    files = contents(place)
     assert {"stderr", "stdout", "arbiter.db", "web.db", "secrets.json"} <= {file.name for file in files}
-    leaks = {str(file.relative_to(place)): found for file in files if (found := everything.leaks(file.read_bytes()))}
+    leaks = {str(file.relative_to(place)): found for file, content in files.items() if (found := everything.leaks(content))}
     assert not leaks
 
 
