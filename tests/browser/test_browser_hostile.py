@@ -37,7 +37,7 @@ def _reductions(demo: House) -> int:
     before = len(demo.ask("/audit", command="pause")["items"])
     with demo.client() as client:
         assert client.post("/api/v1/sources/rules:demo/pause").status_code == 200
-        assert client.post("/api/v1/sources/rules:demo/unpause").status_code == 200
+        assert client.post("/api/v1/sources/rules:demo/resume").status_code == 200
     eventually(lambda: len(demo.ask("/audit", command="pause")["items"]) > before, "the audit has it")
     return len(demo.ask("/audit", command="reduce")["items"])
 
