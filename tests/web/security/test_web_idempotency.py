@@ -189,7 +189,7 @@ async def test_a_locked_file_delays_a_halt_by_no_more_than_moments(world: World,
     with closing(sqlite3.connect(tmp_path / "data" / ACCESS_FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with structlog.testing.capture_logs() as logs:
-            async with asyncio.timeout(20), world.client() as client:
+            async with asyncio.timeout(4), world.client() as client:
                 halted = await client.post("/api/v1/halt", headers=headers)
         other.execute("ROLLBACK")
     assert halted.status_code == 200
